@@ -1,0 +1,110 @@
+"""A synthetic fluorescence micrograph: cultured cells with nuclei, actin and mitochondria."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, spatial
+
+from napari_neural_style.artwork.canvas import Field, grid, halve, noise, sample, smoothstep, trace
+
+PIXEL_SIZE = 0.16
+"""Micrometres, at 512 pixels a side; the frame is 82 µm wide."""
+
+
+def _deposit(size: int, x: Field, y: Field, weight: Field) -> Field:
+    """Add up point emitters on a grid."""
+    inside = (x >= 0) & (x < 1) & (y >= 0) & (y < 1)
+    flat = (y[inside] * size).astype(np.int64) * size + (x[inside] * size).astype(np.int64)
+    total = np.bincount(flat, weight[inside], size * size)
+    return total.reshape(size, size).astype(np.float32)
+
+
+def expose(size: int, rng: np.random.Generator) -> NDArray[np.uint16]:
+    """Expose a synthetic camera to cells that are drawn by code.
+
+    Cells share the frame as in a confluent culture. Actin is laid as stress
+    fibres along the axis of each cell and as a rim, mitochondria as short worms
+    around the nucleus. A Gaussian stands for the point spread function, and the
+    counts carry Poisson noise over a camera offset of 100.
+
+    Parameters
+    ----------
+    size : int
+        Pixels along each side.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of uint16, (3, size, size)
+        Counts of the nuclei, the actin and the mitochondria.
+    """
+    side = 4
+    column, row = np.meshgrid(np.arange(-1, side + 1), np.arange(-1, side + 1))
+    jitter = rng.uniform(-0.28, 0.28, (2, side + 2, side + 2))
+    cx = ((column + 0.5 + 0.5 * (row % 2) - 0.25 + jitter[0]) / side).ravel()
+    cy = ((row + 0.5 + jitter[1]) / side).ravel()
+    centres = np.stack([cx, cy], -1)
+    axis = (0.6 + rng.normal(0, 0.55, len(cx))).astype(np.float32)
+    brightness = rng.lognormal(0, 0.25, (3, len(cx))).astype(np.float32)
+
+    fine = 2 * size
+    x, y = grid(size)
+    warp = noise(rng, size, 7, 4) * 0.022, noise(rng, size, 7, 4) * 0.022
+    points = np.stack(np.broadcast_arrays(x + warp[0], y + warp[1]), -1)
+    distance, nearest = spatial.cKDTree(centres).query(points, k=2)
+    label = nearest[..., 0]
+    gap = np.linalg.norm(centres[nearest[..., 0]] - centres[nearest[..., 1]], axis=-1)
+    edge = ((distance[..., 1] ** 2 - distance[..., 0] ** 2) / (2 * gap)).astype(np.float32)
+    # Bare patches, which keep clear of the nuclei.
+    bare = noise(rng, size, 6, 3) - 2.6 * np.exp(-((distance[..., 0] / 0.09) ** 2))
+    edge = np.minimum(edge, (1.15 - bare) * 0.045).astype(np.float32)
+    body = smoothstep(0.004, 0.02, edge)
+
+    # Nuclei: warped ellipses along the cell, with chromatin and dark nucleoli.
+    dx, dy = points[..., 0] - cx[label], points[..., 1] - cy[label]
+    long = np.cos(axis)[label] * dx + np.sin(axis)[label] * dy
+    short = np.cos(axis)[label] * dy - np.sin(axis)[label] * dx
+    girth = rng.uniform(0.8, 1.15, len(cx)).astype(np.float32)[label]
+    radius = np.hypot(long / 0.062, short / 0.043) / girth
+    inside = smoothstep(1.05, 0.93, radius)
+    chromatin = 1 + 0.28 * noise(rng, size, 60, 3, 0.8) + 0.12 * radius
+    nucleoli = 1 - 0.6 * smoothstep(1.3, 1.9, noise(rng, size, 34, 1))
+    nuclei = inside * chromatin * nucleoli * brightness[0][label]
+
+    wander = noise(rng, 256, 9, 2)
+    tumble = noise(rng, 256, 26, 2)
+
+    def along_cell(px: Field, py: Field) -> tuple[Field, Field]:
+        angle = axis[sample(label, px, py)] + 0.22 * sample(wander, px, py)
+        return np.cos(angle), np.sin(angle)
+
+    def tangled(px: Field, py: Field) -> tuple[Field, Field]:
+        angle = 2.4 * sample(tumble, px, py)
+        return np.cos(angle), np.sin(angle)
+
+    fibres = 2600
+    start = rng.random((2, fibres), np.float32)
+    length = rng.uniform(0.06, 0.3, fibres).astype(np.float32)
+    power = rng.lognormal(-0.6, 0.9, fibres).astype(np.float32)
+    px, py = trace(start[0], start[1], along_cell, length, 2 * max(32, fine // 4))
+    own = sample(label, px, py) == sample(label, start[0], start[1])[:, None]
+    weight = own * power[:, None] * sample(body, px, py) * length[:, None]
+    actin = halve(_deposit(fine, px, py, weight / px.shape[1] * fine))
+    actin = actin * (1 - 0.45 * inside) * 1.3
+    rim = np.exp(-((edge - 0.012) ** 2) / 0.000035) * (0.6 + 0.35 * noise(rng, size, 24, 3))
+    actin = (actin + 0.5 * np.maximum(rim, 0) + 0.13 * body) * brightness[1][label]
+
+    worms = 9000
+    start = rng.random((2, worms), np.float32)
+    length = rng.uniform(0.008, 0.034, worms).astype(np.float32)
+    px, py = trace(start[0], start[1], tangled, length, 2 * max(8, fine // 32))
+    near = np.exp(-((sample(radius, px, py) - 1.2) ** 2) / 0.5) * (sample(radius, px, py) > 1)
+    weight = near * sample(body, px, py) * length[:, None] / px.shape[1] * fine
+    mitochondria = halve(_deposit(fine, px, py, weight.astype(np.float32)))
+    mitochondria = (mitochondria + 0.05 * body) * brightness[2][label]
+
+    counts = []
+    for emitters, photons in ((nuclei, 900), (actin, 900), (mitochondria, 1000)):
+        focused = ndimage.gaussian_filter(emitters, 0.9 * size / 512)
+        haze = ndimage.gaussian_filter(emitters, 9 * size / 512)
+        counts.append(rng.poisson(np.maximum(photons * (0.85 * focused + 0.15 * haze) + 12, 0)))
+    return np.minimum(np.array(counts) + 100, 65535).astype(np.uint16)

@@ -1,0 +1,1 @@
+"""The napari plugin; napari and Qt are imported only in here."""
