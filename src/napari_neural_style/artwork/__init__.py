@@ -36,6 +36,26 @@ ARTWORKS = {
         "Night impasto",
         "Thick swirling strokes along a field of vortices, in night blues and warm lights.",
     ),
+    "stained_glass": Artwork(
+        "Stained glass",
+        "A sun over water in leaded panes of streaky glass, lit from behind.",
+    ),
+    "pointillism": Artwork(
+        "Pointillism",
+        "An evening by the water in dots of divided and complementary colour.",
+    ),
+    "woodcut": Artwork(
+        "Woodcut",
+        "Mountains, sun and sea in engraved lines that swell with the tone, black on cream.",
+    ),
+    "watercolour": Artwork(
+        "Watercolour",
+        "Translucent washes that bleed, granulate and dry with dark edges on rough paper.",
+    ),
+    "mosaic": Artwork(
+        "Peacock mosaic",
+        "Overlapping fans of glass and gold tesserae, set in rings.",
+    ),
 }
 """The pictures, each drawn by the module of its name."""
 

@@ -7,13 +7,13 @@ keeps its composition at every size.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-Field: TypeAlias = NDArray[np.float32]
+Field: TypeAlias = NDArray[np.floating[Any]]
 """Scalars, or colours in the last axis."""
 
 Flow: TypeAlias = Callable[[Field, Field], tuple[Field, Field]]

@@ -1,7 +1,7 @@
 """Sample data: pairs of a content and a style image, none of which needs a download.
 
-The photographs and real micrographs ship inside scikit-image's wheel. The styles
-and the fluorescence micrograph are drawn by `napari_neural_style.artwork`.
+The photographs and the histology ship inside scikit-image's wheel. The styles and
+the fluorescence micrograph are drawn by `napari_neural_style.artwork`.
 """
 
 from typing import Any, TypeAlias
@@ -12,21 +12,17 @@ from numpy.typing import NDArray
 LayerData: TypeAlias = tuple[NDArray[Any], dict[str, Any], str]
 """What napari adds as a layer: data, attributes, type."""
 
-SYNTHETIC_CHANNELS = {
-    "nuclei": (0.25, 0.4, 1.0),
-    "actin": (1.0, 0.5, 0.12),
-    "mito": (0.1, 0.9, 0.6),
-}
+CHANNEL_COLOURS = ((0.25, 0.4, 1.0), (1.0, 0.5, 0.12), (0.1, 0.9, 0.6))
+"""Of nuclei, actin and mitochondria in the merged image."""
 
 
-def _beside(content: LayerData, artwork: str) -> list[LayerData]:
+def _with_style(content: NDArray[Any], attributes: dict[str, Any], artwork: str) -> list[LayerData]:
     """Return the content and, to its right and as high, a style picture."""
     from napari_neural_style.artwork import ARTWORKS, draw
 
-    data, attributes, _ = content
     picture = draw(artwork)
-    step = attributes.get("scale", (1.0, 1.0))[0]
-    height, width = data.shape[0] * step, data.shape[1] * step
+    pixel_size = attributes.get("scale", (1.0, 1.0))[0]
+    height, width = (side * pixel_size for side in content.shape[:2])
     style = {
         "name": ARTWORKS[artwork].title,
         "scale": (height / len(picture),) * 2,
@@ -34,31 +30,84 @@ def _beside(content: LayerData, artwork: str) -> list[LayerData]:
         "units": attributes.get("units", ("pixel", "pixel")),
         "metadata": {"description": ARTWORKS[artwork].description},
     }
-    return [content, (picture, style, "image")]
+    return [(content, attributes, "image"), (picture, style, "image")]
 
 
-def _synthetic_counts() -> NDArray[np.uint16]:
-    from napari_neural_style.artwork.fluorescence import expose
+def _synthetic_cells() -> tuple[NDArray[np.uint16], dict[str, Any]]:
+    """Return camera counts (3, 512, 512) and the calibration of their layers."""
+    from napari_neural_style.artwork.fluorescence import PIXEL_SIZE, expose
 
-    return expose(512, np.random.default_rng(0))
-
-
-def _calibration() -> dict[str, Any]:
-    from napari_neural_style.artwork.fluorescence import PIXEL_SIZE
-
-    return {"scale": (PIXEL_SIZE, PIXEL_SIZE), "units": ("micrometer", "micrometer")}
+    counts = expose(512, np.random.default_rng(0))
+    return counts, {"scale": (PIXEL_SIZE,) * 2, "units": ("micrometer",) * 2}
 
 
 def cells() -> list[LayerData]:
-    """Return a synthetic three-colour fluorescence micrograph and the night impasto."""
-    merged = np.zeros((512, 512, 3))
-    for counts, colour in zip(_synthetic_counts(), SYNTHETIC_CHANNELS.values(), strict=True):
-        low, high = np.percentile(counts, (1, 99.7))
-        signal = np.clip((counts - low) / (high - low), 0, 1)[..., None] * colour
-        merged = 1 - (1 - merged) * (1 - signal)
-    content = (merged * 255 + 0.5).astype(np.uint8)
-    attributes = {"name": "Cells (synthetic fluorescence)", **_calibration()}
-    return _beside((content, attributes, "image"), "impasto")
+    """Return synthetic three-colour fluorescence, merged to RGB, and the night impasto."""
+    counts, calibration = _synthetic_cells()
+    dark = np.ones((512, 512, 3))
+    for channel, colour in zip(counts, CHANNEL_COLOURS, strict=True):
+        low, high = np.percentile(channel, (1, 99.7))
+        signal = np.clip((channel - low) / (high - low), 0, 1)
+        dark *= 1 - signal[..., None] * colour
+    content = ((1 - dark) * 255 + 0.5).astype(np.uint8)
+    return _with_style(content, {"name": "Cells (synthetic)", **calibration}, "impasto")
+
+
+def actin() -> list[LayerData]:
+    """Return synthetic 16-bit counts of actin and the woodcut."""
+    counts, calibration = _synthetic_cells()
+    attributes = {
+        "name": "Actin (synthetic, 16-bit)",
+        "contrast_limits": tuple(np.percentile(counts[1], (1, 99.8))),
+        **calibration,
+    }
+    return _with_style(counts[1], attributes, "woodcut")
+
+
+def histology() -> list[LayerData]:
+    """Return an immunohistochemical section of colon and the stained glass."""
+    from skimage.data import immunohistochemistry
+
+    return _with_style(immunohistochemistry(), {"name": "Colon (histology)"}, "stained_glass")
+
+
+def retina() -> list[LayerData]:
+    """Return a fundus photograph and the mosaic."""
+    from skimage.data import retina as photograph
+
+    return _with_style(photograph(), {"name": "Retina (fundus photograph)"}, "mosaic")
+
+
+def cat() -> list[LayerData]:
+    """Return a photograph of a cat and the pointillism."""
+    from skimage.data import cat as photograph
+
+    return _with_style(photograph(), {"name": "Cat (photograph)"}, "pointillism")
+
+
+def coffee() -> list[LayerData]:
+    """Return a photograph of a cup of coffee and the watercolour."""
+    from skimage.data import coffee as photograph
+
+    return _with_style(photograph(), {"name": "Coffee (photograph)"}, "watercolour")
+
+
+def styles() -> list[LayerData]:
+    """Return all style pictures, side by side."""
+    from napari_neural_style.artwork import ARTWORKS, draw
+
+    return [
+        (
+            draw(name),
+            {
+                "name": artwork.title,
+                "translate": (0.0, 532.0 * column),
+                "metadata": {"description": artwork.description},
+            },
+            "image",
+        )
+        for column, (name, artwork) in enumerate(ARTWORKS.items())
+    ]
 
 
 def demo_pair() -> tuple[NDArray[Any], dict[str, Any], NDArray[Any], dict[str, Any]]:
