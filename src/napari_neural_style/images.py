@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 RGB = NDArray[np.float32]
 
+RGB = NDArray[np.float32]
+
 METADATA_KEY = "napari_neural_style"
 """Name of the PNG text chunk, and of the entry in a TIFF or JPEG description."""
 
@@ -27,7 +29,8 @@ def to_rgb(
     array: ArrayLike,
     name: str = "image",
     contrast_limits: Sequence[float] | None = None,
-) -> RGB:
+    dtype: type[np.floating[Any]] = np.float32,
+) -> NDArray[Any]:
     """Convert an image of any real dtype to RGB in [0, 1].
 
     Parameters
@@ -42,11 +45,13 @@ def to_rgb(
         them, booleans become 0 and 1, ``uint8`` and ``uint16`` span the range of their
         dtype, floats already in [0, 1] stay as they are, and anything else is stretched
         from its minimum to its maximum.
+    dtype
+        Floating-point type of the result; float64 keeps all digits, for verification.
 
     Returns
     -------
     numpy.ndarray
-        A new C-contiguous ``(H, W, 3)`` float32 array in [0, 1].
+        A new C-contiguous ``(H, W, 3)`` array in [0, 1], float32 unless asked otherwise.
 
     Raises
     ------
@@ -58,14 +63,14 @@ def to_rgb(
     _check_image(pixels, name)
     if pixels.ndim == 2:
         pixels = pixels[..., np.newaxis]
-    values = _to_unit_range(pixels)
+    values = _to_unit_range(pixels, dtype)
     colours = values[..., :3]
     if contrast_limits is not None:
         colours = _between(pixels[..., :3], contrast_limits, name)
     if values.shape[2] == 4:
         colours = colours * values[..., 3:]
 
-    rgb = np.empty((*pixels.shape[:2], 3), np.float32)
+    rgb = np.empty((*pixels.shape[:2], 3), dtype)
     rgb[...] = colours
     if (rgb == rgb[0, 0]).all():
         raise ValueError(
@@ -219,12 +224,12 @@ def _check_image(pixels: NDArray[Any], name: str) -> None:
         )
 
 
-def _to_unit_range(pixels: NDArray[Any]) -> NDArray[Any]:
+def _to_unit_range(pixels: NDArray[Any], precision: type[np.floating[Any]]) -> NDArray[Any]:
     dtype = pixels.dtype
     if dtype.kind == "b":
-        return pixels.astype(np.float32)
+        return pixels.astype(precision)
     if dtype.kind == "u" and dtype.itemsize <= 2:
-        return pixels.astype(np.float32) / np.iinfo(dtype).max
+        return pixels.astype(precision) / np.iinfo(dtype).max
     if dtype.kind == "f" and pixels.min() >= 0 and pixels.max() <= 1:
         return pixels
     return _stretch(pixels, pixels.min(), pixels.max())

@@ -1,0 +1,456 @@
+import itertools
+import os
+import stat
+import sys
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from napari_neural_style.images import (
+    METADATA_KEY,
+    check_output,
+    check_writable,
+    read_image,
+    to_rgb,
+    to_uint8,
+    write_image,
+)
+
+REAL_DTYPES = st.one_of(
+    hnp.boolean_dtypes(),
+    hnp.integer_dtypes(endianness="="),
+    hnp.unsigned_integer_dtypes(endianness="="),
+    hnp.integer_dtypes(endianness=">"),
+    hnp.unsigned_integer_dtypes(endianness=">"),
+    hnp.floating_dtypes(endianness="="),
+    hnp.floating_dtypes(endianness=">"),
+    st.just(np.dtype(np.longdouble)),
+)
+SHAPES = st.builds(
+    lambda height, width, channels: (height, width, *channels),
+    st.integers(1, 5),
+    st.integers(2, 5),
+    st.sampled_from([(), (1,), (3,), (4,)]),
+)
+
+
+@st.composite
+def images(draw):
+    """Finite images that are not constant, in any dtype, byte order and memory layout."""
+    dtype = draw(REAL_DTYPES)
+    finite = {"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else {}
+    image = draw(hnp.arrays(dtype, draw(SHAPES), elements=hnp.from_dtype(dtype, **finite)))
+    flipped = image[:: draw(st.sampled_from([1, -1])), :: draw(st.sampled_from([1, -1]))]
+    if draw(st.booleans()):
+        flipped = np.asfortranarray(flipped)
+    if draw(st.booleans()):
+        flipped = np.repeat(flipped, 2, axis=1)[:, ::2]
+    flipped.flags.writeable = draw(st.booleans())
+    return flipped
+
+
+def rgb_or_message(*arguments):
+    try:
+        return to_rgb(*arguments)
+    except ValueError as error:
+        return str(error)
+
+
+def is_rgb(rgb, shape):
+    return (
+        rgb.shape == (*shape[:2], 3)
+        and rgb.dtype == np.float32
+        and rgb.dtype.isnative
+        and rgb.flags.c_contiguous
+        and rgb.flags.writeable
+        and rgb.flags.owndata
+        and rgb.min() >= 0
+        and rgb.max() <= 1
+    )
+
+
+@pytest.fixture
+def colours():
+    return np.random.default_rng(0).random((7, 5, 3), np.float32)
+
+
+@given(images())
+def test_any_real_image_becomes_rgb_or_is_constant(image):
+    before = image.copy()
+    rgb = rgb_or_message(image)
+    if isinstance(rgb, str):
+        assert "constant" in rgb
+    else:
+        assert is_rgb(rgb, image.shape)
+    assert np.array_equal(image, before)
+
+
+@given(images(), st.floats(-1e300, 1e300), st.floats(-1e300, 1e300))
+def test_any_contrast_limits_give_rgb_or_an_explanation(image, low, high):
+    rgb = rgb_or_message(image, "nuclei", (low, high))
+    if isinstance(rgb, str):
+        assert "nuclei" in rgb
+        assert "constant" in rgb if low < high else "contrast limits" in rgb
+    else:
+        assert is_rgb(rgb, image.shape)
+
+
+@given(images())
+def test_stretching_spans_the_whole_range(image):
+    gray = image[:, :, 0] if image.ndim == 3 else image
+    assume(gray.dtype.kind in "if" and gray.min() < 0)
+    # The stretch works in float64, where neighbouring 64-bit integers may coincide.
+    assume(gray.dtype.itemsize > 8 or float(gray.min()) < float(gray.max()))
+    assume(gray.min() < gray.max())
+    rgb = to_rgb(gray)
+    assert rgb.min() == 0
+    assert rgb.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        (bool, [False, True], [0, 1]),
+        (np.uint8, [51, 255], [0.2, 1]),
+        (np.uint16, [13107, 65535], [0.2, 1]),
+        (">u2", [13107, 65535], [0.2, 1]),
+        (np.float32, [0.25, 0.5], [0.25, 0.5]),
+        (np.float64, [-1.0, 3.0], [0, 1]),
+        (np.float64, [-1.7e308, 1.7e308], [0, 1]),
+        (np.float16, [0.5, 4.5], [0, 1]),
+        (np.int16, [-100, 300], [0, 1]),
+        (np.uint32, [7, 4_000_000_000], [0, 1]),
+    ],
+)
+def test_value_ranges(dtype, values, expected):
+    rgb = to_rgb(np.array([values], dtype))
+    assert np.allclose(rgb[0, :, 0], expected)
+    assert np.array_equal(rgb[..., 0], rgb[..., 1])
+    assert np.array_equal(rgb[..., 0], rgb[..., 2])
+
+
+def test_verification_gets_all_digits():
+    rgb = to_rgb(np.array([[1, 254]], np.uint8), dtype=np.float64)
+    assert rgb.dtype == np.float64
+    assert rgb[0, :, 0].tolist() == [1 / 255, 254 / 255]
+
+
+def test_contrast_limits_are_linear_and_clip():
+    image = np.array([[0, 100, 200, 300, 400]], np.uint16)
+    assert np.allclose(to_rgb(image, contrast_limits=(100, 300))[0, :, 0], [0, 0, 0.5, 1, 1])
+
+
+def test_rgba_is_composited_over_black():
+    image = np.array([[[255, 255, 255, 0], [255, 51, 0, 255], [255, 255, 255, 51]]], np.uint8)
+    assert np.allclose(to_rgb(image), [[[0, 0, 0], [1, 0.2, 0], [0.2, 0.2, 0.2]]])
+
+
+def test_contrast_limits_leave_alpha_alone():
+    image = np.array([[[100, 0, 0, 255], [0, 0, 0, 255]]], np.uint8)
+    assert np.allclose(to_rgb(image, contrast_limits=(0, 1000))[0, 0], [0.1, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((4, 4), complex), "complex128"),
+        (np.array([[None, 1], [2, 3]]), "object"),
+        (np.array([["a", "b"]]), "dtype <U1"),
+        (np.zeros((4, 4, 2)), r"\(4, 4, 2\).*RGBA"),
+        (np.zeros((4, 4, 5)), r"\(4, 4, 5\)"),
+        (np.zeros((6, 4, 4, 3)), r"\(6, 4, 4, 3\).*one plane"),
+        (np.zeros(9), r"\(9,\)"),
+        (np.zeros((0, 5)), "0 x 5 pixels"),
+        (np.zeros((1, 1, 3)), "1 x 1 pixels"),
+        (np.array([[0, np.nan]]), "NaN or infinite"),
+        (np.array([[0, np.inf]], np.float16), "NaN or infinite"),
+        (np.full((4, 4), 7), "constant"),
+        (np.full((4, 4, 3), (1, 2, 3), np.uint8), "constant"),
+        (np.arange(64, dtype=np.uint8).reshape(4, 4, 4) & (255, 255, 255, 0), "constant"),
+    ],
+)
+def test_unusable_images_are_named_and_explained(image, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        to_rgb(image, "cells")
+    assert "The cells " in str(raised.value)
+
+
+@pytest.mark.parametrize("limits", [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
+def test_useless_contrast_limits(limits):
+    with pytest.raises(ValueError, match="contrast limits of the cells"):
+        to_rgb(np.eye(3), "cells", limits)
+
+
+def test_contrast_limits_that_hide_everything():
+    with pytest.raises(ValueError, match="other contrast limits"):
+        to_rgb(np.eye(3), contrast_limits=(5, 6))
+
+
+def test_to_uint8_rounds_and_clips():
+    rounded = to_uint8(np.array([-1, 0, 0.0019, 0.002, 0.5, 1, 2]))
+    assert rounded.tolist() == [0, 0, 0, 1, 128, 255, 255]
+
+
+@given(hnp.arrays(np.uint8, (3, 4, 3)))
+def test_eight_bits_survive_the_way_through_floats(image):
+    assume((image != image[0, 0]).any())
+    assert np.array_equal(to_uint8(to_rgb(image)), image)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "dtype"),
+    [
+        ("a.png", None, np.uint8),
+        ("a.png", 8, np.uint8),
+        ("a.png", 16, np.uint16),
+        ("a.tif", None, np.uint16),
+        ("a.TIFF", 8, np.uint8),
+        ("a.tiff", 16, np.uint16),
+    ],
+)
+def test_lossless_round_trip(tmp_path, colours, name, bits, dtype):
+    path = tmp_path / name
+    write_image(path, colours, bits)
+    image = read_image(path)
+    assert image.dtype == dtype
+    assert np.abs(to_rgb(image) - colours).max() <= 0.51 / np.iinfo(dtype).max
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG"])
+def test_jpeg_round_trip(tmp_path, name):
+    ramp = np.broadcast_to(np.linspace(0, 1, 32)[:, None, None], (32, 24, 3))
+    write_image(tmp_path / name, ramp)
+    assert np.abs(to_rgb(read_image(tmp_path / name)) - ramp).max() < 0.02
+
+
+def test_other_programs_read_what_is_written(tmp_path, colours):
+    write_image(tmp_path / "a.png", colours, metadata={"seed": 3})
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+        assert np.array_equal(image, to_uint8(colours))
+        assert image.text == {METADATA_KEY: '{"seed": 3}'}
+    write_image(tmp_path / "a.tif", colours, bits=8, metadata={"name": "Zürich"})
+    with Image.open(tmp_path / "a.tif") as image:
+        assert np.array_equal(image, to_uint8(colours))
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.pages[0].description == '{"napari_neural_style": {"name": "Z\\u00fcrich"}}'
+    write_image(tmp_path / "a.jpg", colours, metadata={"seed": 3})
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.info["comment"] == b'{"napari_neural_style": {"seed": 3}}'
+    write_image(tmp_path / "b.jpg", colours, metadata={"long": "x" * 70_000})
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert "comment" not in image.info
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_png_of_every_kind(tmp_path, colours, mode):
+    source = Image.fromarray(to_uint8(colours))
+    if mode == "I;16":
+        source = Image.fromarray((colours[..., 0] * 65535).astype(np.uint16))
+    else:
+        source = source.convert(mode)
+    source.save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    if mode == "1":
+        expected = np.where(source, 255, 0)
+    elif mode in ("LA", "P"):
+        expected = np.asarray(source.convert("RGBA" if mode == "LA" else "RGB"))
+    else:
+        expected = np.asarray(source)
+    assert np.array_equal(image, expected)
+
+
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_png_keeps_its_depth_and_channels(tmp_path, channels, dtype):
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, np.iinfo(dtype).max, (5, 7, *channels), dtype, endpoint=True)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(image))
+    back = read_image(tmp_path / "a.png")
+    assert back.dtype == dtype
+    assert np.array_equal(back, image)
+
+
+def test_transparent_palette(tmp_path):
+    source = Image.new("P", (2, 1))
+    source.putpalette([255, 0, 0, 0, 255, 0])
+    source.putdata([0, 1])
+    source.save(tmp_path / "a.png", transparency=1)
+    assert read_image(tmp_path / "a.png").tolist() == [[[255, 0, 0, 255], [0, 255, 0, 0]]]
+    source.save(tmp_path / "a.gif", transparency=1)
+    assert read_image(tmp_path / "a.gif").tolist() == [[[255, 0, 0, 255], [0, 255, 0, 0]]]
+
+
+def test_jpeg_is_turned_as_its_orientation_asks(tmp_path):
+    upright = np.zeros((32, 16, 3), np.uint8)
+    upright[:16] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "a.jpg", exif=exif)
+    image = read_image(tmp_path / "a.jpg")
+    assert image.shape == upright.shape
+    assert np.abs(image.astype(int) - upright).max() < 10
+
+
+def test_cmyk_jpeg(tmp_path):
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+    assert np.allclose(read_image(tmp_path / "a.jpg")[0, 0], (255, 0, 0), atol=5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels"),
+    [*itertools.product(["u1", "<u2", ">u2", "i2", "f4", "f8"], [(), (3,), (4,)]), ("?", ())],
+)
+def test_tiff_keeps_its_dtype_and_channels(tmp_path, dtype, channels):
+    image = np.random.default_rng(2).integers(0, 99, (5, 7, *channels)).astype(dtype)
+    photometric = "rgb" if channels else "minisblack"
+    byteorder = ">" if dtype[0] == ">" else "<"
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric=photometric, byteorder=byteorder)
+    back = read_image(tmp_path / "a.tif")
+    assert back.dtype == image.dtype.newbyteorder("=")
+    assert np.array_equal(back, image)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "lzw", "photometric": "rgb"},
+        {"compression": "zlib", "predictor": True, "photometric": "rgb"},
+        {"bigtiff": True, "photometric": "rgb"},
+        {"tile": (16, 16), "photometric": "rgb"},
+        {"photometric": "rgb", "planarconfig": "separate"},
+    ],
+)
+def test_tiff_layouts(tmp_path, colours, options):
+    image = to_uint8(colours)
+    stored = np.moveaxis(image, -1, 0) if "planarconfig" in options else image
+    tifffile.imwrite(tmp_path / "a.tif", stored, **options)
+    assert np.array_equal(read_image(tmp_path / "a.tif"), image)
+
+
+def test_tiff_axes_of_length_one_are_dropped(tmp_path):
+    image = np.arange(12, dtype=np.uint16).reshape(1, 1, 1, 3, 4)
+    options = {"photometric": "minisblack", "metadata": {"axes": "TCZYX"}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", image, **options)
+    assert np.array_equal(read_image(tmp_path / "a.ome.tif"), image[0, 0, 0])
+    tifffile.imwrite(tmp_path / "row.tif", image[0, 0, 0, :1])
+    assert read_image(tmp_path / "row.tif").shape == (1, 4)
+
+
+def test_tiff_photometric_interpretations(tmp_path):
+    image = np.array([[0, 1], [2, 255]], np.uint8)
+    tifffile.imwrite(tmp_path / "white.tif", image, photometric="miniswhite")
+    assert read_image(tmp_path / "white.tif").tolist() == [[255, 254], [253, 0]]
+    palette = np.zeros((3, 256), np.uint16)
+    palette[0, 1], palette[2, 255] = 65535, 999
+    tifffile.imwrite(tmp_path / "palette.tif", image, photometric="palette", colormap=palette)
+    assert read_image(tmp_path / "palette.tif").tolist() == [
+        [[0, 0, 0], [65535, 0, 0]],
+        [[0, 0, 0], [0, 0, 999]],
+    ]
+    tifffile.imwrite(
+        tmp_path / "gray-alpha.tif",
+        np.stack([image, image[::-1]], -1),
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unassalpha"],
+    )
+    assert read_image(tmp_path / "gray-alpha.tif")[0, 1].tolist() == [1, 1, 1, 255]
+    tifffile.imwrite(tmp_path / "cmyk.tif", np.zeros((4, 4, 4), np.uint8), photometric="separated")
+    with pytest.raises(ValueError, match="SEPARATED"):
+        read_image(tmp_path / "cmyk.tif")
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 9), (2, 3, 8, 9)])
+def test_a_stack_asks_for_one_plane(tmp_path, shape):
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros(shape, np.uint8), photometric="minisblack")
+    with pytest.raises(ValueError, match="select one plane") as raised:
+        read_image(tmp_path / "stack.tif")
+    assert str(shape) in str(raised.value)
+    assert "stack.tif" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
+def test_a_damaged_file_is_named(tmp_path, colours, name):
+    path = tmp_path / name
+    write_image(path, np.tile(colours, (30, 30, 1)))
+    data = path.read_bytes()
+    for length in (12, 30, len(data) // 2):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=name):
+            read_image(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"not an image", b"\x80\x04K\x00." * 99])
+def test_a_file_that_is_no_image(tmp_path, data):
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.png: it is not an image.*PNG, JPEG and TIFF"):
+        read_image(path)
+
+
+def test_missing_files_and_folders(tmp_path, colours):
+    with pytest.raises(FileNotFoundError, match=r"no\.png: there is no such file"):
+        read_image(tmp_path / "no.png")
+    with pytest.raises(OSError, match="Cannot read"):
+        read_image(tmp_path)
+    for write in (lambda path: write_image(path, colours), check_output):
+        with pytest.raises(FileNotFoundError, match=r"a\.png: there is no such file or folder"):
+            write(tmp_path / "no" / "a.png")
+        with pytest.raises(ValueError, match=r"\.gif.*\.png, \.tif"):
+            write(tmp_path / "a.gif")
+        with pytest.raises(ValueError, match=r"Cannot write .*extension"):
+            write(tmp_path / "a")
+    with pytest.raises(ValueError, match="with 16 bits"):
+        check_output(tmp_path / "a.jpg", 16)
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder"):
+        check_output(tmp_path / "folder.png")
+
+
+def test_a_check_leaves_nothing_behind(tmp_path):
+    check_output(tmp_path / "a.png", 16)
+    check_writable(tmp_path / "losses.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX")
+def test_write_protection_is_noticed(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(PermissionError, match="permission"):
+        check_output(folder / "a.png")
+    (tmp_path / "a.png").touch(stat.S_IRUSR)
+    with pytest.raises(PermissionError, match="write-protected"):
+        check_output(tmp_path / "a.png")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, colours):
+    path = tmp_path / "a.png"
+    write_image(path, colours)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        write_image(path, colours, metadata={"not JSON": object()})
+    (tmp_path / "b.png").mkdir()
+    with pytest.raises(OSError, match=r"b\.png"):
+        write_image(tmp_path / "b.png", colours)
+    assert path.read_bytes() == before
+    assert {child.name for child in tmp_path.iterdir()} == {"a.png", "b.png"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_link_stays_a_link(tmp_path, colours):
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    write_image(tmp_path / "link.png", colours)
+    assert (tmp_path / "link.png").is_symlink()
+    assert read_image(tmp_path / "real.png").shape == colours.shape
