@@ -13,10 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-RGB = NDArray[np.float32]
-
-RGB = NDArray[np.float32]
-
 METADATA_KEY = "napari_neural_style"
 """Name of the PNG text chunk, and of the entry in a TIFF or JPEG description."""
 
