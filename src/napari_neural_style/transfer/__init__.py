@@ -1,0 +1,1 @@
+"""The engine: neural style transfer on torch, without Qt or napari."""

@@ -1,0 +1,80 @@
+"""Checkpoints: data only, as safetensors with a JSON header, never a pickle."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+
+_FORMAT = "napari-neural-style checkpoint 1"
+
+
+def write_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
+    """Write nested dicts and lists of tensors and plain data, whole or not at all."""
+    path = Path(path)
+    tensors: dict[str, torch.Tensor] = {}
+    plain = _split(state, "", tensors)
+    handle, partial = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+    os.close(handle)
+    try:
+        save_file(tensors, partial, {"format": _FORMAT, "state": json.dumps(plain)})
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what :func:`write_checkpoint` wrote.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it is damaged or not one of these checkpoints.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {str(path)!r}.")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                raise ValueError("it has another format")
+            state = json.loads(metadata["state"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        joined = _join(state, tensors)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{str(path)!r} is damaged or no checkpoint of napari-neural-style ({error}): "
+            "start the run anew without it."
+        ) from error
+    assert isinstance(joined, dict)
+    return joined
+
+
+def _split(value: Any, key: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """Move the tensors out, leaving a reference to each."""
+    if isinstance(value, torch.Tensor):
+        tensors[key] = value.detach().cpu().contiguous().clone()
+        return {"tensor": key}
+    if isinstance(value, dict):
+        return {k: _split(v, f"{key}.{k}" if key else k, tensors) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_split(v, f"{key}.{i}", tensors) for i, v in enumerate(value)]
+    return value
+
+
+def _join(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"tensor"}:
+            return tensors[value["tensor"]]
+        return {k: _join(v, tensors) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_join(v, tensors) for v in value]
+    return value

@@ -1,0 +1,202 @@
+"""Devices, precision and memory."""
+
+import functools
+import shutil
+import time
+from collections.abc import Collection
+from typing import NamedTuple
+
+import psutil
+import torch
+from torch.nn import functional as F
+
+from napari_neural_style.layers import LAYERS, Layer
+from napari_neural_style.transfer.tiles import HALO
+
+PRECISIONS = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+
+
+class Device(NamedTuple):
+    """A device that a run can use."""
+
+    name: str
+    """As the setting ``device`` takes it: ``cpu``, ``cuda:0``, ``mps``."""
+    label: str
+    """For a person to read."""
+
+
+def available_devices() -> list[Device]:
+    """List every device of this machine, the fastest first."""
+    devices = []
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            memory = f"{properties.total_memory / 2**30:.0f} GB"
+            devices.append(Device(f"cuda:{index}", f"{properties.name}, {memory}"))
+    if torch.backends.mps.is_available():
+        devices.append(Device("mps", "Apple GPU"))
+    cores = psutil.cpu_count(logical=False) or torch.get_num_threads()
+    devices.append(Device("cpu", f"CPU, {cores} core{'s' if cores > 1 else ''}"))
+    return devices
+
+
+def advice() -> str | None:
+    """Say how to get the GPU used, where there is one that this torch cannot use."""
+    if torch.cuda.is_available() or not shutil.which("nvidia-smi"):
+        return None
+    if torch.version.cuda is None and torch.version.hip is None:
+        return (
+            "This machine has an NVIDIA card, but the installed torch is built for the CPU only: "
+            "reinstall it with the command that https://pytorch.org/get-started/locally shows "
+            "for CUDA, then restart napari."
+        )
+    return (
+        "This machine has an NVIDIA card that torch cannot use: update NVIDIA's driver, "
+        "or see https://pytorch.org/get-started/locally."
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """Find the device of a setting.
+
+    Raises
+    ------
+    ValueError
+        If this machine has no such device; the message lists those it has.
+    """
+    devices = available_devices()
+    if name == "auto":
+        return torch.device(devices[0].name)
+    names = [device.name for device in devices]
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in names:
+        hint = f" {advice()}" if name.startswith("cuda") and advice() else ""
+        raise ValueError(
+            f"device={name!r} is not there: this machine offers torch {', '.join(names)}.{hint}"
+        )
+    return torch.device(wanted)
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Precision of the encoder for a setting; ``auto`` takes the fastest that is good enough.
+
+    Raises
+    ------
+    ValueError
+        If the device cannot compute in that precision.
+    """
+    if name == "auto":
+        return _fastest_precision(device)
+    if name == "float64" and device.type == "mps":
+        raise ValueError("precision='float64' does not exist on Apple GPUs: use device='cpu'.")
+    return PRECISIONS[name]
+
+
+@functools.cache
+def _fastest_precision(device: torch.device) -> torch.dtype:
+    if device.type == "cuda":
+        # Since compute capability 8 (2020) bfloat16 runs at the speed of float16.
+        ampere = torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if ampere else torch.float16
+    if device.type == "mps":
+        return torch.float16
+    # A CPU's bfloat16 is two to three times faster with AVX512-BF16 or AMX, slower
+    # without: measure, since a list of processors would never be complete.
+    half, single = (_convolution_seconds(dtype) for dtype in (torch.bfloat16, torch.float32))
+    return torch.bfloat16 if half < 0.8 * single else torch.float32
+
+
+def _convolution_seconds(dtype: torch.dtype) -> float:
+    """Best of three times of a typical convolution."""
+    image = torch.rand(1, 128, 64, 64).to(dtype, memory_format=torch.channels_last)
+    weight = torch.rand(128, 128, 3, 3).to(dtype, memory_format=torch.channels_last)
+    times = []
+    with torch.no_grad():
+        for _ in range(4):
+            start = time.perf_counter()
+            F.conv2d(image, weight, padding=1)
+            times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a run may take on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return int(psutil.virtual_memory().available)
+
+
+# ------------------------------------------------------------------------ memory
+
+# The image, its gradient, Adam's two moments, the best image, the content and what
+# passing operations need beside them: so many copies of three float32 channels.
+_IMAGE_COPIES = 14
+# Share of the free memory that a plan may take.
+_SHARE = 0.7
+_TILE = 512
+
+
+def step_bytes(layers: Collection[Layer], height: int, width: int, dtype: torch.dtype) -> int:
+    """Estimate the memory that one evaluation of an image or a tile takes, in bytes."""
+    depth = max(layer.index for layer in layers)
+    wanted = {layer.index for layer in layers}
+    per_pixel = 0.0
+    for layer in LAYERS[: depth + 1]:
+        area = layer.channels / layer.stride**2
+        if layer.kind == "conv" or (layer.kind == "relu" and layer.index - 1 in wanted):
+            per_pixel += area * dtype.itemsize  # kept for the backward pass
+        elif layer.kind == "pool":
+            per_pixel += area * (dtype.itemsize + 8)  # and where the maxima were
+    # Gradients of the widest layer, its input's, and the convolution's working copy.
+    per_pixel += 3 * 64 * dtype.itemsize
+    return int(per_pixel * height * width)
+
+
+def image_bytes(layers: Collection[Layer], height: int, width: int, dtype: torch.dtype) -> int:
+    """Estimate the memory that a run holds between evaluations, in bytes."""
+    targets = (
+        max(layer.channels / layer.stride**2 for layer in layers if layer.block > 1)
+        if any(layer.block > 1 for layer in layers)
+        else 64.0
+    )
+    return int((_IMAGE_COPIES * 3 * 4 + targets * dtype.itemsize) * height * width)
+
+
+def plan_tile(
+    tile: str | int,
+    layers: Collection[Layer],
+    shape: tuple[int, int],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> int | None:
+    """Edge of the tiles for a run, in pixels; None for one piece.
+
+    Raises
+    ------
+    ValueError
+        If the run cannot fit into the memory at all; the message says what size would.
+    """
+    free = free_memory(device) * _SHARE
+    held = image_bytes(layers, *shape, dtype)
+    edge = _TILE if isinstance(tile, str) else tile
+    padded = edge + 2 * HALO
+    smallest = held + step_bytes(layers, min(shape[0], padded), min(shape[1], padded), dtype)
+    if smallest > free:
+        fits = int(max(shape) * (free / smallest) ** 0.5) // 16 * 16
+        raise ValueError(
+            f"An image of {shape[1]} x {shape[0]} pixels needs about {smallest / 2**30:.1f} GB of "
+            f"memory, and {free / 2**30:.1f} GB of {device} can be used: choose a size of at most "
+            f"{fits} pixels."
+        )
+    if tile == "off":
+        return None
+    if tile == "auto":
+        return None if held + step_bytes(layers, *shape, dtype) <= free else _TILE
+    return edge

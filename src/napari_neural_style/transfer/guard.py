@@ -1,0 +1,82 @@
+"""The guard: no run ends in NaN, black or grey."""
+
+import math
+from typing import Any, Final
+
+import torch
+
+# A loss this many times the lowest is an explosion at once, …
+_EXPLODED: Final = 1e4
+# … and one this many times the lowest is, if it stays there for so many evaluations.
+_HIGH: Final = 10.0
+_PATIENCE: Final = 25
+# On a GPU, looking at the loss waits for the device: not at every evaluation.
+_LOOK_EVERY: Final = 20
+
+
+class Guard:
+    """Keeps the image of the lowest loss, and says when a run has left the rails.
+
+    It only looks: a run that needs no guard is the same with it.
+
+    Parameters
+    ----------
+    variable : torch.Tensor
+        The image at the start.
+    """
+
+    def __init__(self, variable: torch.Tensor) -> None:
+        self.best = variable.clone()
+        self.lowest = torch.full((), math.inf, dtype=variable.dtype, device=variable.device)
+        self._look_every = 1 if variable.device.type == "cpu" else _LOOK_EVERY
+        self._seen = 0
+        self._high_since: int | None = None
+
+    def keep(self, variable: torch.Tensor, total: torch.Tensor) -> None:
+        """Take note of an image and its loss; costs no synchronisation."""
+        better = total < self.lowest  # never true for NaN
+        self.lowest = torch.where(better, total, self.lowest)
+        self.best = torch.where(better, variable, self.best)
+
+    def forget(self) -> None:
+        """Start anew: the objective has changed, its losses do not compare."""
+        self.lowest = torch.full_like(self.lowest, math.inf)
+        self._high_since = None
+
+    def calm(self) -> None:
+        """Wait anew for the run to come down, after it went back."""
+        self._high_since = None
+
+    def alarmed(self, total: torch.Tensor) -> bool:
+        """Whether the run should go back to the best image."""
+        self._seen += 1
+        if self._seen % self._look_every:
+            return False
+        value, lowest = float(total), float(self.lowest)
+        if not math.isfinite(value) or value > _EXPLODED * lowest:
+            return True
+        if value <= _HIGH * lowest:
+            self._high_since = None
+            return False
+        if self._high_since is None:
+            self._high_since = self._seen
+        return self._seen - self._high_since >= _PATIENCE
+
+    def ends_high(self, total: float) -> bool:
+        """Whether the last loss is no fit end for a run."""
+        return not total <= _HIGH * float(self.lowest)
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as tensors and numbers."""
+        return {
+            "best": self.best,
+            "lowest": self.lowest,
+            "seen": self._seen,
+            "high_since": self._high_since,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.best.copy_(state["best"])
+        self.lowest = state["lowest"].to(self.lowest)
+        self._seen, self._high_since = state["seen"], state["high_since"]
