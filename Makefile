@@ -46,6 +46,6 @@ ifeq ($(shell uname -s),Linux)
 endif
 
 $(INSTALLED): pyproject.toml constraints.txt scripts/make-venv
-	@echo "Installing into .venv ..."
+	@echo "Installing into .venv: some minutes the first time."
 	@scripts/make-venv
 	@touch $@
