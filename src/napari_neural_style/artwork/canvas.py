@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 Field: TypeAlias = NDArray[np.floating[Any]]
 """Scalars, or colours in the last axis."""

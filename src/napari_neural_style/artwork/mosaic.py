@@ -14,12 +14,12 @@ from napari_neural_style.artwork.canvas import (
 )
 
 GROUT = colours("2a241f")[0]
-GOLD = colours("8a5a12", "c98a1b", "f0c040", "ffe9a0")
+GOLD = colours("8a5210", "c07f18", "e8ab2a", "fbd45c")
 RINGS = (
-    colours("0b1f66", "123f9c", "1d78c8", "26b3c4", "7fd8be", "0f7f6f", "0a4a50"),
-    colours("5a0f2e", "a3133a", "e0402e", "f58231", "ffc247", "7a2a6a", "35124f"),
-    colours("06343a", "0b6e5f", "3aa655", "a8cf3a", "f2e27a", "127a8c", "0d3b66"),
-    colours("1a1147", "47309c", "8a52c0", "d77fc0", "ffd1c2", "3568b8", "12295e"),
+    colours("0a1a5c", "1440a8", "1f86d6", "1fc0c8", "5fd6a0", "0d8a74", "08443f"),
+    colours("4a0a26", "a10f38", "e2382c", "f77f22", "ffb52e", "8a2570", "2c0f4a"),
+    colours("04343c", "087a62", "2fae4c", "a6d22f", "f5d83a", "1089a0", "0b3570"),
+    colours("160f48", "4a2bb0", "9347cc", "e063b8", "f79aa0", "2f66c8", "0f2458"),
 )
 """From the eye of a fan outwards; gold comes in between."""
 
@@ -51,7 +51,7 @@ def draw(size: int, rng: np.random.Generator) -> Field:
                 (
                     (column + 0.5 * (row % 2) + rng.uniform(-0.08, 0.08)) / 3.4 + 0.05,
                     (row + rng.uniform(-0.1, 0.1)) / 5.2 + 0.12,
-                    rng.uniform(0.135, 0.2),
+                    rng.uniform(0.155, 0.215),
                 )
             )
     tile = 0.0165
@@ -102,7 +102,7 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     is_gold = ((band == 5) & (gilded[fan] == 0)) | ((band == 3) & (gilded[fan] == 1))
     is_gold |= (share > 0.86) | (third > 0.965)
     colour = np.where(is_gold[..., None], leaf, colour)
-    colour = colour * (0.72 + 0.56 * second)[..., None]
+    colour = colour * (0.66 + 0.5 * second)[..., None]
     colour = colour + ((third - 0.5) * 0.12)[..., None] * np.float32([1, 0.2, -1])
 
     # Each tessera is tilted a little, bevelled, and of cloudy glass.

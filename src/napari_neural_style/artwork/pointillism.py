@@ -17,45 +17,63 @@ from napari_neural_style.artwork.canvas import (
     sweep,
 )
 
-SKY = colours("2f5fb3", "5a8fd6", "9cc3e0", "f6d7a7", "f9b36b", "f2805a")
-HILLS = colours("5b4a9e", "7d63b8", "4c7fb5")
-WATER = colours("f2935c", "f3c58b", "6fa8d6", "2f6fb0", "1c4f8f")
-GRASS = colours("e9d24a", "a8c43a", "5fa63f", "2c7d4a", "1d5560")
-LEAVES = colours("17394f", "1f6b4f", "5aa02f", "d8cf3d")
+SKY = colours("2450ad", "4a86d8", "8fb8ea", "b9a2e4", "f7a98c", "ffbf55", "ffdf6e")
+HILLS = colours("7f78c8", "5f55b0", "473f94")
+WATER = colours("ffcf6a", "f59a6a", "8f9fe0", "3f7fd0", "1f57a8", "17417f")
+GRASS = colours("f2d43a", "b9cf35", "63ad3a", "2b8347", "17605c", "1d3f6e")
+LEAVES = colours("152a5e", "13575a", "2f8f45", "8dbd35", "f0d640")
 PRIMARIES = colours("e63c2e", "f58a1f", "ffd21f", "4fae3c", "1f8fc9", "2b3fa8", "8a3fa0", "fdf2d5")
 
 
 def _landscape(rng: np.random.Generator, size: int) -> Field:
     """Return smooth colours for the dots to divide."""
     x, y = grid(size)
-    bumps = noise(rng, size, (3, 6), 3)
-    picture = ramp(y / 0.46 + 0.07 * noise(rng, size, (9, 3), 3), SKY)
-    sun_x, sun_y = rng.uniform(0.55, 0.75), 0.33
-    away = np.hypot(x - sun_x, y - sun_y)
-    picture = mix(picture, np.float32([1, 0.93, 0.6]), np.exp(-((away / 0.09) ** 2)))
-    for k, (level, shift) in enumerate(((0.38, 0.0), (0.42, 2.1), (0.45, 4.0))):
-        ridge = level - 0.035 * np.sin(7 * x + shift + rng.uniform(0, 3)) - 0.012 * bumps
-        picture = mix(
-            picture, HILLS[k] * (1 + 0.12 * bumps[..., None]), smoothstep(0, 0.01, y - ridge)
-        )
-    depth = (y - 0.48) / 0.26
-    ripples = noise(rng, size, (46, 7), 2)
-    water = ramp(depth + 0.2 * ripples, WATER)
-    path = np.exp(-(((x - sun_x) / (0.04 + 0.2 * np.maximum(y - 0.48, 0))) ** 2))
-    water = mix(water, np.float32([1, 0.88, 0.5]), path * smoothstep(-0.3, 0.8, ripples))
-    picture = mix(picture, water, smoothstep(0.475, 0.482, y + 0 * x))
-    bank = 0.72 + 0.05 * np.sin(4.2 * x + rng.uniform(0, 6)) + 0.01 * bumps
-    meadow = ramp((y - bank) * 2.6 + 0.16 * noise(rng, size, (12, 5), 3), GRASS)
-    picture = mix(picture, meadow, smoothstep(0, 0.008, y - bank))
-    ragged = noise(rng, size, 14, 3)
-    for cx, top, wide in ((0.1, 0.1, 0.13), (0.31, 0.36, 0.07), (0.93, 0.22, 0.1)):
-        cx = cx + rng.uniform(-0.04, 0.04)
-        crown_y = top + 1.1 * wide
-        away = np.hypot((x - cx) / wide, (y - crown_y) / (1.35 * wide)) + 0.14 * ragged
-        trunk = (np.abs(x - cx) < 0.012) & (y > crown_y) & (y < 0.78)
-        picture[trunk] = (0.25, 0.16, 0.36)
-        lit = 0.45 + 0.5 * (x - cx) / wide - 0.35 * (y - crown_y) / wide + 0.18 * ragged
-        picture = mix(picture, ramp(lit, LEAVES), smoothstep(1.02, 0.95, away))
+    ragged = noise(rng, size, 16, 3, 0.7)
+    streaks = noise(rng, size, (12, 3), 3)
+    sun = rng.uniform(0.5, 0.7)
+    shore = 0.47
+
+    def land(picture: Field, colour: Field, depth: Field) -> Field:
+        return mix(picture, colour, smoothstep(0, 0.008, depth))
+
+    picture = ramp(y / shore + 0.1 * streaks, SKY)
+    glow = np.exp(-((np.hypot(x - sun, y - 0.36) / 0.1) ** 2))
+    picture = mix(picture, colours("fff2a8")[0], glow)
+    for k, hill in enumerate(HILLS):
+        wave = np.sin((6 + 3 * k) * x + rng.uniform(0, 6))
+        depth = y - (0.385 + 0.03 * k) + 0.028 * wave + 0.004 * ragged
+        picture = land(picture, hill * (1 + 0.2 * ragged[..., None] * (k / 2)), depth)
+    ripples = noise(rng, size, (60, 9), 2)
+    water = ramp((y - shore) / 0.33 + 0.17 * ripples, WATER)
+    glitter = np.exp(-(((x - sun) / (0.05 + 0.3 * np.maximum(y - shore, 0))) ** 2))
+    water = mix(water, colours("fff0a0")[0], 0.9 * glitter * smoothstep(-0.5, 0.6, ripples))
+    picture = land(picture, water, y - shore + 0 * x)
+
+    # Poplars on the far shore and their reflections, then the near bank, then a tree.
+    for px in rng.uniform(0.74, 1.0, 7):
+        tall = rng.uniform(0.08, 0.17)
+        for sign, paint in ((1, LEAVES), (-1, LEAVES * 0.8 + 0.1)):
+            up = sign * (shore - y) / tall
+            wide = 0.017 * np.sqrt(np.clip(up * (1.06 - up) * 4, 0, 1))
+            inside = np.abs(x - px + 0.003 * ragged) - wide
+            lit = 0.35 - 20 * (x - px) + 0.2 * ragged
+            picture = mix(picture, ramp(lit, paint), smoothstep(0.004, -0.004, inside) * (up > 0))
+    bank = 0.73 + 0.07 * np.sin(3.6 * x + rng.uniform(0, 6)) + 0.006 * ragged
+    field = (y - bank) * 3.2 + 0.2 * noise(rng, size, (14, 6), 3)
+    meadow = ramp(field, GRASS)
+    flowers = smoothstep(1.1, 1.5, noise(rng, size, (30, 22), 2))
+    blossom = ramp(noise(rng, size, 5), colours("e8413c", "f7709a", "fff0d0"), (-1.0, 0.0, 1.0))
+    picture = land(picture, mix(meadow, blossom, 0.9 * flowers), y - bank)
+    root = rng.uniform(0.12, 0.22)
+    trunk = np.abs(x - root - 0.05 * np.sin(5 * y)) - 0.016 - 0.05 * np.maximum(y - 0.78, 0)
+    bark = smoothstep(0.004, -0.002, trunk) * (y > 0.3) * (y < 0.88)
+    picture = mix(picture, colours("4a2a66")[0], bark)
+    for _ in range(26):
+        cx, cy = root + rng.normal(0, 0.11), 0.24 + rng.normal(0, 0.1)
+        radius = rng.uniform(0.04, 0.085)
+        away = np.hypot(x - cx, (y - cy) * 1.25) / radius + 0.13 * ragged
+        lit = 0.45 + 0.42 * (x - cx) / radius - 0.4 * (y - cy) / radius
+        picture = mix(picture, ramp(lit, LEAVES), smoothstep(1.0, 0.9, away))
     return picture
 
 

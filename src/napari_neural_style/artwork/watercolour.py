@@ -1,7 +1,6 @@
 """Watercolour: translucent washes that bleed, granulate and dry with dark edges on rough paper."""
 
 import numpy as np
-from scipy import ndimage
 
 from napari_neural_style.artwork.canvas import Field, colours, grid, light, noise, smoothstep
 
@@ -35,44 +34,58 @@ def draw(size: int, rng: np.random.Generator) -> Field:
         RGB, about [0, 1].
     """
     x, y = grid(size)
-    grain = noise(rng, size, 120, 3, 0.75)
-    pits = np.maximum(-grain, 0)
-    # Washes take their outlines from crops of large noise fields.
-    outline = noise(rng, 2 * size, 12, 6, 0.55)
-    ragged = noise(rng, 2 * size, 60, 4, 0.65)
-    clouds = noise(rng, 2 * size, 8, 5, 0.6)
-
-    def crop(field: Field, corner: Field) -> Field:
-        top, left = (corner * size).astype(int)
-        return field[top : top + size, left : left + size]
+    grain = noise(rng, size, 130, 3, 0.8)
+    pits = np.clip(-grain, 0, 2)
+    # Washes take their outlines from windows on large noise fields.
+    outline = noise(rng, 2 * size, 12, 6, 0.6)
+    clouds = noise(rng, 2 * size, 8, 6, 0.62)
 
     absorbed = np.zeros((size, size, 3), np.float32)
+    load = np.zeros((size, size), np.float32)
     for count, low, high, strength in (
-        (16, 0.2, 0.34, 0.5),
-        (46, 0.06, 0.14, 0.85),
-        (90, 0.012, 0.045, 1.2),
+        (15, 0.18, 0.34, 0.55),
+        (60, 0.05, 0.13, 0.85),
+        (130, 0.016, 0.05, 1.0),
+        (220, 0.003, 0.011, 1.1),
     ):
         for _ in range(count):
             cx, cy = rng.uniform(-0.05, 1.05, 2)
             radius = rng.uniform(low, high)
-            squeeze, angle = rng.uniform(0.45, 1.0), rng.uniform(0, np.pi)
-            pigment = PIGMENTS[(int(10 * (0.6 * cx + 0.5 * cy)) + rng.integers(-2, 3)) % 10]
-            corners = rng.random((3, 2))
-            wet = rng.uniform(0, 1)
-            pull = rng.normal(0, 0.6, 2)
-            dose = strength * rng.uniform(0.5, 1.1)
-            dx, dy = x - cx, y - cy
+            squeeze, angle = rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)
+            hue = 10 * (0.55 * cx + 0.45 * cy) + rng.normal(0, 1.0)
+            windows = rng.random((2, 2))
+            wet, dose = rng.random(), strength * rng.uniform(0.5, 1.1)
+            pull = rng.normal(0, 0.5, 2)
+
+            # Only the part of the frame that the wash can reach.
+            reach = 1.7 * radius
+            top, bottom, left, right = (
+                int(np.clip(at * size, 0, size))
+                for at in (cy - reach, cy + reach + 1 / size, cx - reach, cx + reach + 1 / size)
+            )
+            here = (slice(top, bottom), slice(left, right))
+            if bottom <= top or right <= left:
+                continue
+            dx, dy = x[:, left:right] - cx, y[top:bottom] - cy
+            (oy, ox), (qy, qx) = (windows * size).astype(int)
+            shape = outline[oy + top : oy + bottom, ox + left : ox + right]
+            cloud = clouds[qy + top : qy + bottom, qx + left : qx + right]
             long = np.cos(angle) * dx + np.sin(angle) * dy
             short = (np.cos(angle) * dy - np.sin(angle) * dx) / squeeze
-            inward = 1 - np.hypot(long, short) / radius
-            inward += 0.2 * crop(outline, corners[0]) + 0.05 * crop(ragged, corners[1])
-            cloud = crop(clouds, corners[2])
-            bleed = 0.02 + 0.5 * wet * smoothstep(-0.4, 1.2, cloud)
+            inward = 1 - np.hypot(long, short) / radius + 0.2 * shape
+
+            # Wet in wet the edge bleeds; else it is crisp, and pigment dries along it.
+            bleed = 0.01 / radius * 0.3 + 0.6 * wet * smoothstep(-0.2, 1.3, cloud)
             body = np.clip(inward / bleed, 0, 1)
-            rim = np.exp(-(((inward - 0.035) * radius / 0.0045) ** 2)) * (inward > 0)
-            rim = rim * smoothstep(0.3, 0.06, bleed)
-            pool = 1 + 0.35 * cloud + pull[0] * dx / radius + pull[1] * dy / radius
-            amount = body * np.maximum(pool, 0.25) * (1 + 0.45 * pits) + 0.55 * rim
-            absorbed -= (dose * amount)[..., None] * np.log(pigment + 0.03)
-    shade, _ = light(grain * size / 512, 0.16)
-    return PAPER * np.exp(-absorbed) * shade[..., None]
+            rim = np.exp(-(((inward * radius - 0.003) / 0.0035) ** 2)) * (inward > 0)
+            rim *= smoothstep(0.35, 0.05, bleed)
+            bloom = np.exp(-(((cloud - 0.75) / 0.12) ** 2)) - smoothstep(0.75, 1.3, cloud)
+            pool = 1 + 0.25 * cloud + 0.4 * bloom + (pull[0] * dx + pull[1] * dy) / radius
+            amount = dose * body * (np.maximum(pool, 0.2) + 0.28 * pits[here] + rim)
+            # Where much pigment lies already, a new wash lifts it rather than adds to it.
+            amount *= np.exp(-1.1 * load[here])
+            load[here] += amount
+            pigment = PIGMENTS[int(hue) % len(PIGMENTS)]
+            absorbed[here] -= amount[..., None] * np.log(pigment * 0.97 + 0.02)
+    shade, _ = light(grain * (size / 512), 0.14)
+    return PAPER * np.exp(-1.15 * absorbed) * shade[..., None]

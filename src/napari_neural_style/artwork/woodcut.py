@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from napari_neural_style.artwork.canvas import Field, colours, grid, halve, mix, noise, smoothstep
+from napari_neural_style.artwork.canvas import Field, colours, grid, mix, noise, smoothstep
 
 PAPER, INK = colours("f3e6c8", "15120f")
 
@@ -21,65 +21,76 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     ndarray of float32, (size, size, 3)
         RGB, about [0, 1].
     """
-    fine = 2 * size
-    x, y = grid(fine)
-    x, y = np.broadcast_arrays(x, y)
-    slow = noise(rng, fine, 4, 2)
-    form = noise(rng, fine, 7, 3)
-    sun_x, sun_y = rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.28)
+    x, y = np.broadcast_arrays(*grid(size))
+    slow = noise(rng, size, 4, 2)
+    hand = noise(rng, size, 80, 2)
+    sun_x, sun_y = rng.uniform(0.3, 0.7), rng.uniform(0.2, 0.27)
 
-    # For each region: the phase whose whole numbers are the lines, and the tone.
+    # Each region has a phase, whose whole numbers are its lines, and a tone, which is
+    # their width. First the sky: rings around the sun, cut through by its rays.
     away = np.hypot(x - sun_x, y - sun_y)
     angle = np.arctan2(y - sun_y, x - sun_x)
-    phase = 62 * (away + 0.012 * slow + 0.01 * np.sin(11 * x + 3 * slow))
-    tone = 0.2 + 0.75 * away + 0.2 * form
-    rays = np.sin(24 * angle + 1.2 * slow)
-    tone = tone - 0.28 * smoothstep(-0.2, 0.5, rays) * np.exp(-away / 0.4)
-    tone[away < 0.075] = 0.03
-    outline = np.abs(away - 0.075)
+    phase = 58 * (away + 0.014 * slow) + 0.3 * np.sin(9 * angle)
+    rays = smoothstep(-0.3, 0.6, np.sin(22 * angle + 1.5 * slow))
+    tone = 0.36 + 0.62 * away + 0.16 * slow - 0.5 * rays * np.exp(-away / 0.33)
+    sun = away < 0.08
+    phase[sun], tone[sun] = 95 * away[sun], 0.16
+    outline = np.abs(away - 0.08)
 
-    def lay(inside: Field, edge: Field, lines: Field, shade: Field) -> None:
+    def lay(edge: Field, lines: Field, shade: Field, where: Field | bool = True) -> None:
+        """Lay a region with its outline over what is there; it lies where `edge` > 0."""
+        inside = (edge > 0) & where
         phase[inside], tone[inside] = lines[inside], shade[inside]
-        np.minimum(outline, np.abs(edge), out=outline, where=inside | (np.abs(edge) < 0.01))
+        outline[inside] = edge[inside]
+        near = (edge <= 0) & (edge > -0.01) & where
+        outline[near] = np.minimum(outline[near], -edge[near])
 
-    for k, level in enumerate((0.4, 0.48, 0.57)):
-        rough = noise(rng, fine, (2, 5), 5, 0.55)[fine // 2][None, :]
-        ridge = level - (0.065 - 0.01 * k) * rough + 0.03 * np.sin(5 * x + 2 * k)
-        below = y - ridge
-        face = np.gradient(ridge, axis=1) * fine
-        folds = noise(rng, fine, (4, 11), 3)
-        lines = (54 + 6 * k) * (
-            x * (1 - 0.15 * k) + (0.5 - 0.9 * (face > 0)) * below + 0.03 * folds
-        )
-        shade = 0.42 + 0.5 * np.tanh(1.3 * face) + 0.22 * folds - 0.5 * below
-        lay(below > 0, below, lines, shade)
-    waves = noise(rng, fine, (9, 4), 2)
-    shore = y - (0.66 + 0.012 * np.sin(9 * x))
+    # Mountains: straight lines, bent by a relief that is lit from the left.
+    for k, level in enumerate((0.41, 0.50, 0.58)):
+        crest = noise(rng, size, (1, 5), 5, 0.5)[size // 2]
+        below = y - (level - (0.06 - 0.008 * k) * crest)
+        relief = -np.abs(noise(rng, size, (4, 9), 4, 0.5) + 2.2 * below)
+        steep = np.gradient(relief, axis=1) * size
+        lines = (70 + 6 * k) * (0.9 * x + (0.55 if k % 2 else -0.5) * below) + 1.9 * relief
+        lay(below, lines, 0.52 - 0.5 * np.tanh(0.11 * steep) - 0.25 * below)
+
+    # The lake: lines that open towards the eye, ride on waves and part under the sun.
+    shore = y - 0.66 - 0.01 * np.sin(9 * x)
     depth = np.maximum(shore, 0)
-    swell = np.sin(2 * np.pi * (5 * x + 3 * depth) + 1.3 * waves) * (0.004 + 0.05 * depth)
-    lines = 34 * np.log1p(5.5 * depth + 3 * swell + 0.04 * waves)
-    shade = (
-        0.5 + 0.32 * waves + 5 * swell - 0.5 * np.exp(-(((x - sun_x) / (0.05 + 0.5 * depth)) ** 2))
-    )
-    lay(shore > 0, shore, lines, shade)
+    waves = noise(rng, size, (9, 4), 2)
+    swell = np.sin(2 * np.pi * (5 * x + 6 * depth) + 1.6 * waves) * (0.003 + 0.045 * depth)
+    glitter = np.exp(-(((x - sun_x) / (0.06 + 0.5 * depth)) ** 2))
+    lines = 36 * np.log1p(5.5 * depth + 3 * swell + 0.03 * waves)
+    lay(shore, lines, 0.6 + 0.22 * waves + 7 * swell - 0.45 * glitter)
 
-    # The knife: lines waver, swell and break off; dark parts are cut a second time across.
-    hand = noise(rng, fine, 90, 2)
-    tone = np.clip(tone + 0.05 * hand, 0.06, 0.93)
+    # Firs on the near bank: nearly black, nicked with light along the boughs.
+    bank = y - 0.93 + 0.07 * np.sin(5 * x + rng.uniform(0, 6)) ** 2 + 0.004 * hand
+    lay(bank, 40 * (y + 0.25 * x) + 1.5 * slow, 0.72 + 0.15 * slow)
+    places = np.concatenate([rng.uniform(-0.02, 0.22, 5), rng.uniform(0.75, 1.02, 6)])
+    for fir_x, tall in zip(places, rng.uniform(0.2, 0.42, len(places)), strict=True):
+        down = y - (0.97 - tall)
+        boughs = 1 - (down / tall * 9 + 0.4 * hand * down) % 1
+        half = 0.2 * down * (1.15 - 0.55 * boughs) + 0.002 * hand
+        edge = np.minimum(half - np.abs(x - fir_x), 0.98 - y)
+        nicks = 56 * (down - 0.55 * np.abs(x - fir_x)) + 0.12 * hand
+        lit = smoothstep(-0.25, 0.5, (fir_x - x) / (0.2 * tall))
+        lay(np.where(down > 0, edge, -1), nicks, 0.95 - 0.45 * lit)
 
-    def engrave(line_phase: Field, share: Field) -> Field:
-        down, right = np.gradient(line_phase)
-        width = np.hypot(down, right) + 1e-4
-        centre = np.abs(line_phase - np.round(line_phase))
-        return np.clip((share / 2 - centre) / width + 0.5, 0, 1)
+    # The knife wavers; the darkest parts are cut a second time, across.
+    tone = np.clip(tone + 0.06 * hand, 0.1, 0.9)
 
-    ink = engrave(phase + 0.06 * hand, tone)
-    cross = engrave(0.75 * (phase + 80 * (x + 0.6 * y)), smoothstep(0.62, 1.1, tone))
-    ink = np.maximum(ink, cross)
-    ink = np.maximum(ink, smoothstep(0.0042, 0.0028, outline + 0.0008 * hand))
-    grain = noise(rng, fine, (300, 12), 2)
-    ink = ink * (1 - 0.8 * smoothstep(1.7, 2.3, grain))
-    fibre = noise(rng, fine, 150, 2)
+    def engrave(lines: Field, share: Field) -> Field:
+        down, right = np.gradient(lines)
+        centre = np.abs(lines - np.round(lines))
+        return np.clip((share / 2 - centre) / (np.hypot(down, right) + 1e-4) + 0.5, 0, 1)
+
+    ink = engrave(phase + 0.05 * hand, tone)
+    across = smoothstep(0.72, 1.3, tone)
+    across = engrave(0.6 * phase + 60 * (x + 0.6 * y), across) * smoothstep(0, 0.1, across)
+    ink = np.maximum(ink, across)
+    ink = np.maximum(ink, smoothstep(0.0036, 0.0022, outline + 0.0008 * hand))
+    worn = smoothstep(2.1, 2.8, noise(rng, size, (260, 20), 2))
+    fibre = noise(rng, size, 150, 2)
     paper = PAPER * (1 + 0.03 * fibre)[..., None]
-    press = INK * (1 + 0.5 * noise(rng, fine, 200))[..., None]
-    return halve(mix(paper, press, ink * (0.96 - 0.03 * fibre)))
+    press = INK * (1 + 0.5 * noise(rng, size, 200))[..., None]
+    return mix(paper, press, ink * (1 - 0.5 * worn) * (0.97 - 0.03 * fibre))
