@@ -88,4 +88,5 @@ def draw(name: str, size: int = 512, seed: int = 0) -> NDArray[np.uint8]:
         raise ValueError(f"size is {size!r}, but must be a whole number from 64 to 2048.")
     module = import_module(f"{__name__}.{name}")
     picture = module.draw(size, np.random.default_rng(seed))
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    pixels: NDArray[np.uint8] = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return pixels

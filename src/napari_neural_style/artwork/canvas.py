@@ -7,13 +7,16 @@ keeps its composition at every size.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import KDTree
 
 Field: TypeAlias = NDArray[np.floating[Any]]
 """Scalars, or colours in the last axis."""
+
+Number = TypeVar("Number", bound=np.generic)
 
 Flow: TypeAlias = Callable[[Field, Field], tuple[Field, Field]]
 """Directions (dx, dy) of any length at the points (x, y)."""
@@ -72,7 +75,8 @@ def ramp(values: ArrayLike, palette: Field, stops: Sequence[float] | None = None
     # A fine table and one look-up: three np.interp over a whole picture cost ten times as much.
     table = np.stack([np.interp(np.linspace(at[0], at[-1], 1024), at, c) for c in palette.T], -1)
     index = (np.asarray(values, np.float32) - at[0]) * np.float32(1023 / (at[-1] - at[0]))
-    return table.astype(np.float32)[np.clip(index, 0, 1023).astype(np.int32)]
+    looked_up: Field = table.astype(np.float32)[np.clip(index, 0, 1023).astype(np.int32)]
+    return looked_up
 
 
 def mix(first: ArrayLike, second: ArrayLike, share: ArrayLike) -> Field:
@@ -83,7 +87,7 @@ def mix(first: ArrayLike, second: ArrayLike, share: ArrayLike) -> Field:
 
 def smoothstep(low: float, high: float, values: ArrayLike) -> Field:
     """Rise smoothly from 0 at `low` to 1 at `high` (fall, if `high` is the lower)."""
-    t = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
+    t: Field = np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -134,15 +138,40 @@ def noise(
             along_y, along_x = _spline_weights(size, rows), _spline_weights(size, columns)
             total += np.float32(gain**octave) * (along_y @ knots @ along_x.T)
         rows, columns = 2 * rows, 2 * columns
-    return (total - total.mean()) / (total.std() + np.float32(1e-6))
+    normal: Field = (total - total.mean()) / (total.std() + np.float32(1e-6))
+    return normal
 
 
-def sample(field: Field, x: Field, y: Field) -> Field:
+def sample(field: NDArray[Number], x: Field, y: Field) -> NDArray[Number]:
     """Look a field up at points, at the nearest pixel; points outside take the border's."""
     rows, columns = field.shape[:2]
     row = np.clip((y * rows).astype(np.int32), 0, rows - 1)
     column = np.clip((x * columns).astype(np.int32), 0, columns - 1)
-    return field[row, column]
+    picked: NDArray[Number] = field[row, column]
+    return picked
+
+
+def voronoi(places: Field, x: Field, y: Field) -> tuple[NDArray[np.intp], Field]:
+    """Divide points among the nearest of some places.
+
+    Parameters
+    ----------
+    places : ndarray of float, (n, 2)
+        x and y of three places or more.
+    x, y : ndarray of float, (...)
+        The points.
+
+    Returns
+    -------
+    cell : ndarray of int, (...)
+        The nearest place of each point.
+    border : ndarray of float, (...)
+        The distance from the border of that place's cell.
+    """
+    distance, nearest = (np.asarray(a) for a in KDTree(places).query(np.stack([x, y], -1), k=3))
+    apart = np.linalg.norm(places[nearest[..., :1]] - places[nearest[..., 1:]], axis=-1)
+    bisector = (distance[..., 1:] ** 2 - distance[..., :1] ** 2) / (2 * apart)
+    return nearest[..., 0], bisector.min(-1).astype(np.float32)
 
 
 def light(height: Field, depth: float, gloss: float = 0.0) -> tuple[Field, Field]:

@@ -2,9 +2,18 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
+from scipy import ndimage
 
-from napari_neural_style.artwork.canvas import Field, grid, halve, noise, sample, smoothstep, trace
+from napari_neural_style.artwork.canvas import (
+    Field,
+    grid,
+    halve,
+    noise,
+    sample,
+    smoothstep,
+    trace,
+    voronoi,
+)
 
 PIXEL_SIZE = 0.16
 """Micrometres, at 512 pixels a side; the frame is 82 µm wide."""
@@ -48,19 +57,16 @@ def expose(size: int, rng: np.random.Generator) -> NDArray[np.uint16]:
 
     fine = 2 * size
     x, y = grid(size)
-    warp = noise(rng, size, 7, 4) * 0.022, noise(rng, size, 7, 4) * 0.022
-    points = np.stack(np.broadcast_arrays(x + warp[0], y + warp[1]), -1)
-    distance, nearest = spatial.cKDTree(centres).query(points, k=2)
-    label = nearest[..., 0]
-    gap = np.linalg.norm(centres[nearest[..., 0]] - centres[nearest[..., 1]], axis=-1)
-    edge = ((distance[..., 1] ** 2 - distance[..., 0] ** 2) / (2 * gap)).astype(np.float32)
+    x = x + 0.022 * noise(rng, size, 7, 4)
+    y = y + 0.022 * noise(rng, size, 7, 4)
+    label, edge = voronoi(centres, x, y)
+    dx, dy = x - cx[label], y - cy[label]
     # Bare patches, which keep clear of the nuclei.
-    bare = noise(rng, size, 6, 3) - 2.6 * np.exp(-((distance[..., 0] / 0.09) ** 2))
-    edge = np.minimum(edge, (1.15 - bare) * 0.045).astype(np.float32)
+    bare = noise(rng, size, 6, 3) - 2.6 * np.exp(-(dx**2 + dy**2) / 0.09**2)
+    edge = np.minimum(edge, (1.15 - bare) * 0.045)
     body = smoothstep(0.004, 0.02, edge)
 
     # Nuclei: warped ellipses along the cell, with chromatin and dark nucleoli.
-    dx, dy = points[..., 0] - cx[label], points[..., 1] - cy[label]
     long = np.cos(axis)[label] * dx + np.sin(axis)[label] * dy
     short = np.cos(axis)[label] * dy - np.sin(axis)[label] * dx
     girth = rng.uniform(0.8, 1.15, len(cx)).astype(np.float32)[label]

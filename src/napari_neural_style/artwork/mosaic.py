@@ -103,7 +103,7 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     is_gold |= (share > 0.86) | (third > 0.965)
     colour = np.where(is_gold[..., None], leaf, colour)
     colour = colour * (0.66 + 0.5 * second)[..., None]
-    colour = colour + ((third - 0.5) * 0.12)[..., None] * np.float32([1, 0.2, -1])
+    colour = colour + ((third - 0.5) * 0.12)[..., None] * np.array([1, 0.2, -1])
 
     # Each tessera is tilted a little, bevelled, and of cloudy glass.
     edge = np.minimum(np.minimum(along, 1 - along) * stretch, np.minimum(across, 1 - across))

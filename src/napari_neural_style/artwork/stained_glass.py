@@ -1,7 +1,7 @@
 """Stained glass: a sun over water, in leaded cells of streaky glass with the light behind."""
 
 import numpy as np
-from scipy import ndimage, spatial
+from scipy import ndimage
 
 from napari_neural_style.artwork.canvas import (
     Field,
@@ -13,6 +13,7 @@ from napari_neural_style.artwork.canvas import (
     ramp,
     scatter,
     smoothstep,
+    voronoi,
 )
 
 SUN = colours("fff3b0", "ffd23f", "ff9f1c", "f4511e", "c2185b", "7b1fa2")
@@ -70,12 +71,8 @@ def draw(size: int, rng: np.random.Generator) -> Field:
         (below, stretch, np.flatnonzero(seeds[:, 1] > horizon)),
     ):
         places = seeds[chosen] * factor
-        points = np.stack([x[region], y[region]], -1) * factor
-        distance, nearest = spatial.cKDTree(places).query(points, k=3)
-        gaps = np.linalg.norm(places[nearest[:, :1]] - places[nearest[:, 1:]], axis=-1)
-        bisector = (distance[:, 1:] ** 2 - distance[:, :1] ** 2) / (2 * gaps)
-        cell[region] = chosen[nearest[:, 0]]
-        edge[region] = bisector.min(1)
+        index, border = voronoi(places, x[region] * factor[0], y[region] * factor[1])
+        cell[region], edge[region] = chosen[index], border
     edge = np.minimum(edge, np.abs(y - horizon - 0.01 * np.sin(14 * x)))
 
     # Glass: a colour for each pane, a gradient over it, streaks, ripples and bubbles.
@@ -95,7 +92,7 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     value = 0.95 + 0.28 * across * (0.3 + depth[cell]) + 0.22 * texture + 0.25 * (hue[cell] - 0.5)
     glass = pane[cell] * np.maximum(value, 0.15)[..., None]
     opal_share = np.clip(0.5 * opal[cell] * smoothstep(0.1, 1.6, texture), 0, 1)
-    glass = mix(glass, np.float32([1, 0.97, 0.88]), opal_share)
+    glass = mix(glass, colours("fff7e0")[0], opal_share)
     ripple = noise(rng, size, 64, 3, 0.8)
     shade, gleam = light(ripple * size / 512, 0.5, 0.25)
     bubbles = smoothstep(2.3, 2.9, noise(rng, size, 110))

@@ -88,4 +88,5 @@ def draw(size: int, rng: np.random.Generator) -> Field:
             pigment = PIGMENTS[int(hue) % len(PIGMENTS)]
             absorbed[here] -= amount[..., None] * np.log(pigment * 0.97 + 0.02)
     shade, _ = light(grain * (size / 512), 0.14)
-    return PAPER * np.exp(-1.15 * absorbed) * shade[..., None]
+    picture: Field = PAPER * np.exp(-1.15 * absorbed) * shade[..., None]
+    return picture

@@ -37,12 +37,12 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     phase[sun], tone[sun] = 95 * away[sun], 0.16
     outline = np.abs(away - 0.08)
 
-    def lay(edge: Field, lines: Field, shade: Field, where: Field | bool = True) -> None:
+    def lay(edge: Field, lines: Field, shade: Field) -> None:
         """Lay a region with its outline over what is there; it lies where `edge` > 0."""
-        inside = (edge > 0) & where
+        inside = edge > 0
         phase[inside], tone[inside] = lines[inside], shade[inside]
         outline[inside] = edge[inside]
-        near = (edge <= 0) & (edge > -0.01) & where
+        near = (edge <= 0) & (edge > -0.01)
         outline[near] = np.minimum(outline[near], -edge[near])
 
     # Mountains: straight lines, bent by a relief that is lit from the left.
@@ -82,7 +82,8 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     def engrave(lines: Field, share: Field) -> Field:
         down, right = np.gradient(lines)
         centre = np.abs(lines - np.round(lines))
-        return np.clip((share / 2 - centre) / (np.hypot(down, right) + 1e-4) + 0.5, 0, 1)
+        covered: Field = (share / 2 - centre) / (np.hypot(down, right) + 1e-4) + 0.5
+        return np.clip(covered, 0, 1)
 
     ink = engrave(phase + 0.05 * hand, tone)
     across = smoothstep(0.72, 1.3, tone)

@@ -41,6 +41,14 @@ def _synthetic_cells() -> tuple[NDArray[np.uint16], dict[str, Any]]:
     return counts, {"scale": (PIXEL_SIZE,) * 2, "units": ("micrometer",) * 2}
 
 
+def _shipped(name: str) -> NDArray[Any]:
+    """Return an image of `skimage.data` that is part of the wheel."""
+    from skimage import data
+
+    image: NDArray[Any] = getattr(data, name)()
+    return image
+
+
 def cells() -> list[LayerData]:
     """Return synthetic three-colour fluorescence, merged to RGB, and the night impasto."""
     counts, calibration = _synthetic_cells()
@@ -66,30 +74,24 @@ def actin() -> list[LayerData]:
 
 def histology() -> list[LayerData]:
     """Return an immunohistochemical section of colon and the stained glass."""
-    from skimage.data import immunohistochemistry
-
-    return _with_style(immunohistochemistry(), {"name": "Colon (histology)"}, "stained_glass")
+    return _with_style(
+        _shipped("immunohistochemistry"), {"name": "Colon (histology)"}, "stained_glass"
+    )
 
 
 def retina() -> list[LayerData]:
     """Return a fundus photograph and the mosaic."""
-    from skimage.data import retina as photograph
-
-    return _with_style(photograph(), {"name": "Retina (fundus photograph)"}, "mosaic")
+    return _with_style(_shipped("retina"), {"name": "Retina (fundus photograph)"}, "mosaic")
 
 
 def cat() -> list[LayerData]:
     """Return a photograph of a cat and the pointillism."""
-    from skimage.data import cat as photograph
-
-    return _with_style(photograph(), {"name": "Cat (photograph)"}, "pointillism")
+    return _with_style(_shipped("cat"), {"name": "Cat (photograph)"}, "pointillism")
 
 
 def coffee() -> list[LayerData]:
     """Return a photograph of a cup of coffee and the watercolour."""
-    from skimage.data import coffee as photograph
-
-    return _with_style(photograph(), {"name": "Coffee (photograph)"}, "watercolour")
+    return _with_style(_shipped("coffee"), {"name": "Coffee (photograph)"}, "watercolour")
 
 
 def styles() -> list[LayerData]:
