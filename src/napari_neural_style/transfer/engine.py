@@ -214,6 +214,11 @@ class StyleTransfer:
         return tuple((scale.height, scale.width) for scale in self._plan)
 
     @property
+    def steps(self) -> tuple[int, ...]:
+        """Planned evaluations of each scale, coarse to fine."""
+        return tuple(scale.steps for scale in self._plan)
+
+    @property
     def total(self) -> int:
         """Planned evaluations over all scales."""
         return sum(scale.steps for scale in self._plan)
