@@ -3,7 +3,7 @@
 import functools
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import psutil
@@ -105,23 +105,31 @@ def _fastest_precision(device: torch.device) -> torch.dtype:
         return torch.bfloat16 if ampere else torch.float16
     if device.type == "mps":
         return torch.float16
-    # A CPU's bfloat16 is two to three times faster with AVX512-BF16 or AMX, slower
+    # A CPU's bfloat16 is two to nine times faster with AVX512-BF16 or AMX, slower
     # without: measure, since a list of processors would never be complete.
-    half, single = (_convolution_seconds(dtype) for dtype in (torch.bfloat16, torch.float32))
-    return torch.bfloat16 if half < 0.8 * single else torch.float32
+    half, single = (_convolution(dtype) for dtype in (torch.bfloat16, torch.float32))
+    # On one thread, in turns and the best of many, so that other programs do not decide.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = [(_seconds(half), _seconds(single)) for _ in range(8)]
+    finally:
+        torch.set_num_threads(threads)
+    fastest_half, fastest_single = (min(column) for column in zip(*times, strict=True))
+    return torch.bfloat16 if fastest_half < 0.8 * fastest_single else torch.float32
 
 
-def _convolution_seconds(dtype: torch.dtype) -> float:
-    """Best of three times of a typical convolution."""
+def _convolution(dtype: torch.dtype) -> Callable[[], torch.Tensor]:
+    """Return a typical convolution to time."""
     image = torch.rand(1, 128, 64, 64).to(dtype, memory_format=torch.channels_last)
     weight = torch.rand(128, 128, 3, 3).to(dtype, memory_format=torch.channels_last)
-    times = []
-    with torch.no_grad():
-        for _ in range(4):
-            start = time.perf_counter()
-            F.conv2d(image, weight, padding=1)
-            times.append(time.perf_counter() - start)
-    return min(times[1:])
+    return lambda: F.conv2d(image, weight, padding=1)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def free_memory(device: torch.device) -> int:
