@@ -192,7 +192,7 @@ def light(height: Field, depth: float, gloss: float = 0.0) -> tuple[Field, Field
         Factor around 1 for the colour, and white to add to it.
     """
     down, right = np.gradient(height)
-    slope = np.float32(-depth) * (right + down)
+    slope = np.float32(depth) * (right + down)
     shade = 1 + slope / np.sqrt(1 + slope * slope) * np.float32(0.45)
     highlight = np.float32(gloss) * smoothstep(0.35, 1.6, slope)
     return shade.astype(np.float32), highlight
