@@ -1,0 +1,107 @@
+"""One command-line option for every field of Settings, generated from its fields."""
+
+import argparse
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import numpy as np
+
+from napari_neural_style.images import read_image
+from napari_neural_style.settings import PRESETS, Settings, strength_to_weight
+
+PRESET_LIST = "presets:\n" + "\n".join(
+    f"  {name:<14} {preset.description}" for name, preset in PRESETS.items()
+)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every setting, and the style's strength in percent."""
+    group = parser.add_argument_group(
+        "settings",
+        "Sequences are separated by commas (--scales 256,512), and layers may have weights "
+        "(--style-layers relu1_1=0.2,relu3_1=0.8). What is not given is as the preset says.",
+    )
+    style = group.add_mutually_exclusive_group()
+    hints, documentation = typing.get_type_hints(Settings), _documentation()
+    for field in dataclasses.fields(Settings):
+        option = "--" + field.name.replace("_", "-")
+        text = documentation.get(field.name)
+        if hints[field.name] is bool:
+            group.add_argument(
+                option,
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=text,
+            )
+        else:  # converted later: Settings says best what is wrong with a value
+            target = style if field.name == "style_weight" else group
+            target.add_argument(option, metavar="VALUE", default=argparse.SUPPRESS, help=text)
+    style.add_argument(
+        "--style-strength",
+        metavar="PERCENT",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="Style weight on a scale for the eye, 0 to 100; 50 is the preset's own weight.",
+    )
+
+
+def given_settings(arguments: argparse.Namespace, preset: str = Settings.preset) -> dict[str, Any]:
+    """Values of the settings that were given, as :class:`Settings` takes them.
+
+    Parameters
+    ----------
+    arguments
+        With the options of :func:`add_settings`.
+    preset
+        The preset that a style strength refers to, if none is given.
+    """
+    hints = typing.get_type_hints(Settings)
+    given = {
+        name: _convert(value, hints[name])
+        for name, value in vars(arguments).items()
+        if name in hints
+    }
+    if "style_strength" in arguments:
+        given["style_weight"] = strength_to_weight(
+            arguments.style_strength, given.get("preset", preset)
+        )
+    return given
+
+
+def _convert(value: str | bool, hint: Any) -> Any:
+    """Turn text into the hinted type; what fits none is left for Settings to refuse."""
+    if isinstance(value, bool):
+        return value
+    kinds = get_args(hint) if get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    origins = {get_origin(kind) or kind: kind for kind in kinds}
+    if np.ndarray in origins and Path(value).suffix:
+        return read_image(value)
+    if type(None) in origins and value.lower() == "none":
+        return None
+    try:
+        if Mapping in origins and "=" in value:
+            pairs = (pair.split("=") for pair in value.split(","))
+            return {name.strip(): float(weight) for name, weight in pairs}
+        if tuple in origins and ("," in value or not {int, float} & origins.keys()):
+            (item, _) = get_args(origins[tuple])
+            return tuple(item(part.strip()) for part in value.split(","))
+        return next(kind for kind in (int, float, str) if kind in origins)(value)
+    except (ValueError, StopIteration):
+        return value
+
+
+def _documentation() -> dict[str, str]:
+    """Help of every setting, from the parameters in the docstring of Settings."""
+    text = inspect.getdoc(Settings) or ""
+    entries = re.findall(r"^(\w[\w, ]*) : (.+)\n((?: +.+\n)+)", text, re.MULTILINE)
+    return {
+        name: f"{' '.join(description.split())} [{kind}]".replace("``", "").replace("%", "%%")
+        for names, kind, description in entries
+        for name in names.split(", ")
+    }

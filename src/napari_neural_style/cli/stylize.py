@@ -1,0 +1,255 @@
+"""Paint an image in the style of others."""
+
+import argparse
+import csv
+import dataclasses
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from napari_neural_style.cli.options import PRESET_LIST, add_settings, given_settings
+from napari_neural_style.images import (
+    check_output,
+    check_writable,
+    read_image,
+    to_rgb,
+    write_image,
+)
+from napari_neural_style.settings import make_settings
+
+if TYPE_CHECKING:
+    from napari_neural_style.transfer.engine import StyleTransfer, Update
+
+LOG_COLUMNS = ("step", "scale", "content", "style", "tv", "total", "seconds")
+
+_SECONDS_BETWEEN_CHECKPOINTS = 30.0
+_SECONDS_BETWEEN_LOSSES = 0.5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the images, the files to write and an option for every setting."""
+    parser.usage = "%(prog)s CONTENT STYLE [STYLE ...] -o OUT [options]"
+    parser.epilog = PRESET_LIST
+    parser.add_argument("content", nargs="?", metavar="CONTENT", help="Image to paint.")
+    parser.add_argument(
+        "styles", nargs="*", metavar="STYLE", help="Image whose style is taken; several are mixed."
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help="Result: .png, .tif or .jpg, with the recipe inside. An existing file is replaced.",
+    )
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=(8, 16),
+        help="Bits per channel of the result; by default 16 for TIFF, otherwise 8.",
+    )
+    parser.add_argument(
+        "--log", metavar="FILE", type=Path, help="Write the losses of every step as CSV."
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        type=Path,
+        help="Save the state of the run every half minute and at its end.",
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="FILE",
+        type=Path,
+        help="Go on from a checkpoint, with its images and settings; CONTENT and STYLE may "
+        "be left out. Weights of the losses and the learning rate may change.",
+    )
+    parser.add_argument("--quiet", action="store_true", help="Print nothing but errors.")
+    add_settings(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Paint, and write what was painted even when interrupted."""
+    with _StopSignals() as signals:
+        _check_files(arguments)
+        transfer = _resume(arguments) if arguments.resume else _start(arguments)
+        signals.painting = True
+        try:
+            _paint(transfer, arguments, signals)
+        finally:  # whatever ended the run, what was painted is kept
+            _write_result(transfer, arguments)
+    return signals.status
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Find out before the run whether its files can be written at its end."""
+    check_output(arguments.output, arguments.bits)
+    outputs = [arguments.output]
+    for path in (arguments.log, arguments.checkpoint):
+        if path is not None:
+            check_writable(path)
+            outputs.append(path)
+    inputs = [Path(path) for path in (arguments.content, *arguments.styles) if path is not None]
+    taken = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in taken:
+            raise ValueError(f"{path} is used twice: give every file to write its own name.")
+        taken.add(path.resolve())
+
+
+def _start(arguments: argparse.Namespace) -> "StyleTransfer":
+    if not arguments.styles:
+        raise ValueError("CONTENT and at least one STYLE are required (see stylize --help).")
+    settings = make_settings(**given_settings(arguments))
+    content, *styles = (_read(path) for path in (arguments.content, *arguments.styles))
+
+    from napari_neural_style.transfer.engine import StyleTransfer
+
+    return StyleTransfer(content, styles, settings=settings)
+
+
+def _resume(arguments: argparse.Namespace) -> "StyleTransfer":
+    from napari_neural_style.transfer.engine import StyleTransfer
+
+    transfer = StyleTransfer.load(arguments.resume)
+    given = given_settings(arguments, transfer.settings.preset)
+    wanted = dataclasses.replace(transfer.settings, **given).to_dict()
+    present = transfer.settings.to_dict()
+    transfer.update(**{name: given[name] for name in given if wanted[name] != present[name]})
+    return transfer
+
+
+def _read(path: str) -> NDArray[Any]:
+    image = read_image(path)
+    limits = None
+    if image.ndim == 2 and image.dtype == np.uint16:
+        # Cameras seldom fill 16 bits: like napari, span what is there.
+        limits = float(image.min()), float(image.max())
+    return to_rgb(image, f"image {path}", limits)
+
+
+def _paint(
+    transfer: "StyleTransfer", arguments: argparse.Namespace, signals: "_StopSignals"
+) -> None:
+    start = saved = time.monotonic()
+    with _Progress(transfer, arguments.quiet) as progress, _loss_log(arguments) as log:
+        for update in transfer:
+            now = time.monotonic()
+            if log is not None:
+                log(update, now - start)
+            progress.show(update)
+            if signals.status:
+                break
+            if arguments.checkpoint and now - saved > _SECONDS_BETWEEN_CHECKPOINTS:
+                transfer.save(arguments.checkpoint)
+                saved = now
+    if arguments.checkpoint:
+        transfer.save(arguments.checkpoint)
+
+
+def _write_result(transfer: "StyleTransfer", arguments: argparse.Namespace) -> None:
+    image = transfer.result
+    if image is None:
+        return
+    names = {"content": arguments.content, "styles": arguments.styles}
+    write_image(arguments.output, image, arguments.bits, {**names, **transfer.provenance()})
+    if not arguments.quiet:
+        height, width, _ = image.shape
+        print(f"Wrote {arguments.output}, {width} x {height} pixels.", file=sys.stderr)
+
+
+class _Progress:
+    """A bar on stderr with the losses and the time that is left."""
+
+    def __init__(self, transfer: "StyleTransfer", quiet: bool) -> None:
+        self._description = f"Painting on {transfer.device}"
+        self._quiet = quiet
+        self._bar: tqdm[NoReturn] | None = None
+        self._losses_due = 0.0
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, update: "Update") -> None:
+        if self._quiet:
+            return
+        if self._bar is None:  # not before it is known where a resumed run goes on
+            self._bar = tqdm(
+                desc=self._description,
+                total=update.total,
+                initial=update.step - 1,
+                unit="step",
+                dynamic_ncols=True,
+            )
+        if update.note:
+            self._bar.write(update.note, file=sys.stderr)
+        now = time.monotonic()
+        if now >= self._losses_due or update.step == update.total:
+            # Seldom: on a GPU, reading the losses waits for the device.
+            losses = update.losses
+            shown = {name: f"{losses[name]:.3g}" for name in ("content", "style", "total")}
+            self._bar.set_postfix(shown, refresh=False)
+            self._losses_due = now + _SECONDS_BETWEEN_LOSSES
+        self._bar.update()
+
+
+@contextmanager
+def _loss_log(
+    arguments: argparse.Namespace,
+) -> Iterator[Callable[["Update", float], None] | None]:
+    """Open the CSV file; yield what writes a row, at once, so that it can be watched."""
+    if arguments.log is None:
+        yield None
+        return
+    append = arguments.resume is not None and arguments.log.is_file()
+    with arguments.log.open("a" if append else "w", newline="") as file:
+        writer = csv.writer(file)
+        if not append:
+            writer.writerow(LOG_COLUMNS)
+
+        def log(update: "Update", seconds: float) -> None:
+            losses = (update.losses[name] for name in ("content", "style", "tv", "total"))
+            writer.writerow([update.step, update.scale, *losses, f"{seconds:.3f}"])
+            file.flush()
+
+        yield log
+
+
+class _StopSignals:
+    """Let the first Ctrl-C or SIGTERM end the painting in good order, a second one at once."""
+
+    def __init__(self) -> None:
+        self.painting = False
+        self.status = 0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "_StopSignals":
+        # Python lets only the main thread handle signals.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        at_once = self.status or not self.painting
+        self.status = 128 + number
+        if at_once:
+            sys.exit(self.status)
