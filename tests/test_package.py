@@ -17,6 +17,8 @@ import pytest
 from napari._app_model.constants import MenuId
 from npe2 import PluginManifest
 
+from napari_neural_style import PRESETS, __version__
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "napari_neural_style"
 MANIFEST = PACKAGE / "napari.yaml"
@@ -90,7 +92,7 @@ def test_wheel_ships_what_it_must(wheel):
 
 def test_napari_finds_the_plugin(installed, tmp_path):
     listed = run(installed / "python", "-m", "npe2", "list", "-f", "compact", cwd=tmp_path)
-    assert f"napari-neural-style: {PROJECT['version']} " in listed
+    assert f"napari-neural-style: {__version__} " in listed
 
 
 def test_manifest_is_valid_and_its_names_import(installed, tmp_path):
@@ -102,7 +104,7 @@ def test_manifest_is_valid_and_its_names_import(installed, tmp_path):
 
 
 def test_console_script(installed, tmp_path):
-    assert PROJECT["version"] in run(installed / "napari-neural-style", "info", cwd=tmp_path)
+    assert __version__ in run(installed / "napari-neural-style", "info", cwd=tmp_path)
 
 
 def test_menus_exist_in_napari():
@@ -196,8 +198,7 @@ def test_dependencies_are_those_imported():
 
 def test_version_is_in_the_changelog():
     released = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
-    assert released[0] == PROJECT["version"]
-    assert PROJECT["version"] == importlib.metadata.version("napari-neural-style")
+    assert released[0] == __version__
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
@@ -218,7 +219,5 @@ def test_links_lead_somewhere(page):
 
 
 def test_readme_lists_the_presets():
-    from napari_neural_style import PRESETS
-
     rows = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text("utf-8"), re.M)
     assert sorted(rows) == sorted(PRESETS)
