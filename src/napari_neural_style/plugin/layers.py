@@ -1,13 +1,13 @@
 """What an image layer shows, as RGB, and where on the canvas that plane lies."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import to_rgb
+from ..images import to_rgb, to_uint8
 
 METADATA_KEY = "napari_neural_style"
 """Marks a layer as a result, and holds its recipe."""
@@ -154,6 +154,17 @@ class Plane:
             rgb **= self.gamma
         return rgb if self.colormap is None else _colour(rgb[..., 0], self.colormap)
 
+    def thinned(self, side: int) -> "Plane | None":
+        """Return every n-th pixel of the plane, about `side` long; None if it is lazy."""
+        level = self._level(side)
+        data = self.levels[level]
+        if not isinstance(data, np.ndarray):
+            return None
+        taken = list(self.slices[level])
+        for axis in self.geometry.displayed:
+            taken[axis] = slice(None, None, max(1, data.shape[axis] // side))
+        return replace(self, levels=(data,), slices=(tuple(taken),))
+
     def _level(self, size: int | None) -> int:
         axes = list(self.geometry.displayed)
         longest = [max(np.array(data.shape)[axes]) for data in self.levels]
@@ -287,3 +298,29 @@ def _colour(values: NDArray[np.float32], colormap: Any) -> NDArray[np.float32]:
         colours = colormap.map(values[band].ravel()).reshape(*values[band].shape, 4)
         rgb[band] = colours[..., :3] * colours[..., 3:]
     return rgb
+
+
+def thumbnail(layer: Any, dims: Any, side: int) -> NDArray[np.uint8]:
+    """Return a small picture of what a layer shows, without computing anything lazy.
+
+    Parameters
+    ----------
+    layer
+        A ``napari.layers.Image``.
+    dims
+        The viewer's ``dims``.
+    side
+        About the longest side of the picture, in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(h, w, 3)``; napari's own 32-pixel thumbnail where there is no better one.
+    """
+    try:
+        plane = displayed_plane(layer, dims).thinned(side)
+        if plane is not None:
+            return to_uint8(plane.rgb(side))
+    except ValueError:  # whatever is wrong with the layer is said when it is used
+        pass
+    return np.asarray(layer.thumbnail)[..., :3]

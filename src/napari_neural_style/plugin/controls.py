@@ -1,0 +1,116 @@
+"""The controls that magicgui does not have."""
+
+from typing import Any
+
+import numpy as np
+from magicgui.backends._qtpy.widgets import QBaseRangedWidget
+from magicgui.backends._qtpy.widgets import Slider as NativeSlider
+from magicgui.widgets import ComboBox
+from magicgui.widgets.bases import RangedWidget
+from numpy.typing import NDArray
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QImage, QPixmap, QResizeEvent
+from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QSpinBox, QWidget
+
+
+class LayerBox(ComboBox):
+    """A choice of layers that stays with its layer when that is renamed or moved."""
+
+    def reset_choices(self, *_: Any) -> None:
+        """Offer the layers there are now."""
+        before = self.value
+        # Within, another layer may be chosen for a moment, by its name or its place.
+        with self.changed.blocked():
+            super().reset_choices()
+            if before in self.choices:
+                self.value = before
+        if self.value is not before:
+            self.changed.emit(self.value)
+
+
+class _NativeCountBox(QBaseRangedWidget):
+    _qwidget: Any
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(QSpinBox, **kwargs)
+        # A number being typed is not yet a value.
+        self._qwidget.setKeyboardTracking(False)
+
+
+class CountBox(RangedWidget[int]):
+    """A whole number with a unit, and with words instead of its smallest value."""
+
+    def __init__(self, unit: str, **kwargs: Any) -> None:
+        super().__init__(widget_type=_NativeCountBox, **kwargs)
+        self.native.setSuffix(unit)
+
+    def set_words_for_smallest(self, words: str) -> None:
+        """Show these words instead of the smallest value."""
+        self.native.setSpecialValueText(words)
+
+
+class _PercentBox(QSpinBox):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSuffix(" %")
+        self.setKeyboardTracking(False)
+
+
+class _NativePercentSlider(NativeSlider):
+    _readout: Any = _PercentBox
+
+
+class PercentSlider(RangedWidget[int]):
+    """A slider from 0 to 100 % beside a box to type in."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min=0, max=100, widget_type=_NativePercentSlider, **kwargs)
+
+
+class Picture(QLabel):
+    """A picture that keeps its proportions in the space it is given."""
+
+    def __init__(self, height: int) -> None:
+        super().__init__()
+        self._pixmap = QPixmap()
+        self.setFixedHeight(height)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def show_pixels(self, pixels: NDArray[np.uint8] | None) -> None:
+        """Show an ``(h, w, 3)`` image, or nothing."""
+        self._pixmap = QPixmap()
+        if pixels is not None:
+            height, width = pixels.shape[:2]
+            data = np.ascontiguousarray(pixels).tobytes()
+            image = QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888)
+            self._pixmap = QPixmap.fromImage(image.copy())
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Fit the picture into the new size."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self._pixmap.isNull():
+            self.clear()
+            return
+        ratio = self.devicePixelRatioF()
+        space = QSize(round(self.width() * ratio), round(self.height() * ratio))
+        fitted = self._pixmap.scaled(
+            space,
+            Qt.AspectRatioMode.KeepAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
+        )
+        fitted.setDevicePixelRatio(ratio)
+        self.setPixmap(fitted)
+
+
+def may_be_narrow(native: QWidget) -> None:
+    """Let a control shrink below what its longest text asks for."""
+    if isinstance(native, QComboBox):
+        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        native.setMinimumContentsLength(8)
+    native.setMinimumWidth(60)
+    native.setSizePolicy(QSizePolicy.Policy.Expanding, native.sizePolicy().verticalPolicy())

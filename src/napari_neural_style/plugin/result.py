@@ -1,0 +1,72 @@
+"""The layer that a run paints into."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layers import METADATA_KEY, Geometry
+
+
+class ResultLayer:
+    """An image layer over the content, made when there is something to show.
+
+    Parameters
+    ----------
+    viewer
+        The viewer to add it to.
+    geometry
+        Where the content lies.
+    content, style
+        The names of the two layers.
+    """
+
+    def __init__(self, viewer: Any, geometry: Geometry, content: str, style: str) -> None:
+        self._viewer = viewer
+        self._geometry = geometry
+        self._names = {"content": content, "style": style}
+        self._layer: Any = None
+        self.recipe: dict[str, Any] = {}
+        """The engine's provenance."""
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the layer was made and is no longer in the viewer."""
+        return self._layer is not None and self._layer not in self._viewer.layers
+
+    def show(self, image: NDArray[np.uint8]) -> None:
+        """Show an image of any resolution; nothing happens once the layer was deleted.
+
+        Parameters
+        ----------
+        image
+            ``(h, w, 3)``; the layer keeps it.
+        """
+        if self.deleted:
+            return
+        data, placement = self._geometry.place(image)
+        if self._layer is None:
+            # A name in use gets a number from napari: no earlier result is overwritten.
+            self._layer = self._viewer.add_image(
+                data,
+                rgb=True,
+                name=f"{self._names['content']} in the style of {self._names['style']}",
+                metadata={METADATA_KEY: self._entry()},
+                # The previews are small, and blocks would hide what is in them.
+                interpolation2d="linear",
+                **placement,
+                **self._geometry.orientation,
+            )
+            return
+        if data.shape != self._layer.data.shape:
+            self._layer.scale = placement["scale"]
+            self._layer.translate = placement["translate"]
+        self._layer.data = data
+
+    def sign(self) -> None:
+        """Store the recipe as it is now in the layer's metadata."""
+        if self._layer is not None:
+            self._layer.metadata[METADATA_KEY] = self._entry()
+
+    def _entry(self) -> dict[str, Any]:
+        return {**self.recipe, **self._names}
