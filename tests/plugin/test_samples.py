@@ -87,7 +87,7 @@ def test_all_style_pictures_lie_side_by_side():
 
 def test_the_demo_shows_the_sample_pair_called_demo():
     content, content_attributes, style, style_attributes = samples.demo_pair()
-    (data, attributes, _), (picture, picture_attributes, _) = samples.cells()
+    (data, attributes, _), (picture, picture_attributes, _) = samples.histology()
     np.testing.assert_array_equal(content, data)
     np.testing.assert_array_equal(style, picture)
     assert (content_attributes, style_attributes) == (attributes, picture_attributes)
@@ -101,4 +101,4 @@ def test_the_manifest_offers_every_sample():
         module, function = commands[sample.command].split(":")
         offered[sample.key] = getattr(import_module(module), function)
     assert set(offered.values()) == {*PAIRS, samples.styles}
-    assert offered["demo"] is samples.cells
+    assert offered["demo"] is samples.histology

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 LayerData: TypeAlias = tuple[NDArray[Any], dict[str, Any], str]
 """What napari adds as a layer: data, attributes, type."""
 
-CHANNEL_COLOURS = ((0.25, 0.4, 1.0), (1.0, 0.5, 0.12), (0.1, 0.9, 0.6))
+CHANNEL_COLOURS = ((1.0, 0.78, 0.25), (0.15, 0.45, 1.0), (0.9, 0.25, 0.75))
 """Of nuclei, actin and mitochondria in the merged image."""
 
 
@@ -120,5 +120,5 @@ def demo_pair() -> tuple[NDArray[Any], dict[str, Any], NDArray[Any], dict[str, A
     content, content_attributes, style, style_attributes
         The images, and the keyword arguments of the layers that show them.
     """
-    (content, content_attributes, _), (style, style_attributes, _) = cells()
+    (content, content_attributes, _), (style, style_attributes, _) = histology()
     return content, content_attributes, style, style_attributes
