@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -39,7 +40,7 @@ class Method:
     gram_divisor: Literal["chw", "hw", "one"] = "hw"
     """What F Fᵀ is divided by: channels x positions, positions, or nothing."""
     content_loss: Literal["mean", "half-mean", "relative"] = "relative"
-    """Mean squared difference, half of it, or relative to the target's square."""
+    """Mean squared difference, half of it, or relative to the features' size."""
     style_loss: Literal["mean", "size", "relative"] = "relative"
     """Mean squared difference of the Gram matrices, that divided by C²·H·W, or
     relative to the target's square."""
@@ -101,10 +102,10 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             {
                 "content_layers": ("relu4_2",),
                 "style_layers": _GATYS_STYLE,
-                "style_weight": 10.0,
-                "tv_weight": 0.1,
+                "style_weight": 20.0,
+                "tv_weight": 5.0,
                 "optimizer": "adam",
-                "learning_rate": 0.05,
+                "learning_rate": 0.03,
                 "steps": 300,
                 "precision": "auto",
             },
@@ -114,8 +115,8 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             {
                 "content_layers": ("relu4_2",),
                 "style_layers": _GATYS_STYLE,
-                "style_weight": 10.0,
-                "tv_weight": 0.1,
+                "style_weight": 20.0,
+                "tv_weight": 5.0,
                 "optimizer": "adam",
                 "learning_rate": 0.07,
                 "steps": 60,
@@ -511,7 +512,7 @@ def _scales(name: str, value: Any) -> str | tuple[int, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise _fail(name, value, allowed)
     sides = tuple(_whole(name, side, 16, MAX_SIZE) for side in value)
-    if any(a >= b for a, b in zip(sides, sides[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(sides)):
         raise _fail(name, value, allowed)
     return sides
 

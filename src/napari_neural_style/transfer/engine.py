@@ -20,10 +20,10 @@ from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.guard import Guard
 from napari_neural_style.transfer.objective import (
     Evaluation,
-    Grams,
     Objective,
+    StyleTargets,
     layers_of,
-    style_grams,
+    style_targets,
 )
 from napari_neural_style.transfer.optimizers import (
     Optimizer,
@@ -141,7 +141,7 @@ class StyleTransfer:
         if settings is not None and (overrides or preset != "default"):
             raise ValueError("Give either settings, or a preset and overrides, not both.")
         self.settings = settings or make_settings(preset, **overrides)
-        styles = list(style) if isinstance(style, list | tuple) else [style]
+        styles: list[npt.ArrayLike] = list(style) if isinstance(style, list | tuple) else [style]  # type: ignore[arg-type]
         if not styles:
             raise ValueError("style is empty: give one style image or more.")
         if self.settings.style_weights and len(self.settings.style_weights) != len(styles):
@@ -428,25 +428,26 @@ class StyleTransfer:
             self._space,
             self.settings,
             content,
-            [self._grams(style, height, width) for style in self._styles],
+            [self._style_targets(style, height, width) for style in self._styles],
             self._tile,
         )
         self._variable = self._space.from_rgb(rgb).contiguous().clone()
         self._optimizer = make_optimizer(self._variable, self.settings)
         self._guard = Guard(self._variable)
 
-    def _grams(self, style: torch.Tensor, height: int, width: int) -> Grams:
+    def _style_targets(self, style: torch.Tensor, height: int, width: int) -> StyleTargets:
         assert self._encoder is not None
         if self.settings.method.style_fit == "content":
             shape = height, width
         else:
             side = round(max(height, width) * self.settings.style_scale)
             # Enlarging adds no detail to a style: at most its own size.
-            shape = fit(*style.shape[2:], min(side, max(style.shape[2:])))
+            own_height, own_width = style.shape[2:]
+            shape = fit(own_height, own_width, min(side, max(own_height, own_width)))
         least = self._encoder.stride
         shape = max(shape[0], least), max(shape[1], least)
         style = self._space.from_rgb(resize(style, *shape))
-        return style_grams(self._encoder, self._space, self.settings, style, self._tile)
+        return style_targets(self._encoder, self._space, self.settings, style, self._tile)
 
     def _take_over(self, settings: Settings) -> None:
         """Put pending settings in force."""

@@ -41,7 +41,7 @@ def gram_sum(features: torch.Tensor) -> torch.Tensor:
         wide = matrix.float()
         return wide.T @ wide
     gram = torch.zeros(matrix.shape[1], matrix.shape[1], device=matrix.device)
-    for chunk in matrix.split(_CHUNK):
+    for chunk in torch.split(matrix, _CHUNK):
         wide = chunk.float()
         gram.addmm_(wide.T, wide)
     return gram

@@ -15,6 +15,15 @@ from napari_neural_style.transfer.tiles import Tile, cut_tiles
 Grams = dict[Layer, torch.Tensor]
 
 
+class StyleTargets(NamedTuple):
+    """What the objective needs to know of a style image."""
+
+    grams: Grams
+    """(C, C) Gram matrix of each style layer, as the method normalises them."""
+    energies: dict[Layer, torch.Tensor]
+    """Squared length of a position's features, on average, of each content layer."""
+
+
 class Evaluation(NamedTuple):
     """Loss and gradient at an image."""
 
@@ -35,14 +44,14 @@ def layers_of(settings: Settings) -> set[Layer]:
     return {*layer_weights(settings.content_layers), *layer_weights(settings.style_layers)}
 
 
-def style_grams(
+def style_targets(
     encoder: Encoder,
     space: ImageSpace,
     settings: Settings,
     style: torch.Tensor,
     tile: int | None = None,
-) -> Grams:
-    """Gram matrices of a style image, as the method normalises them.
+) -> StyleTargets:
+    """Compute the targets of a style image.
 
     Parameters
     ----------
@@ -53,20 +62,31 @@ def style_grams(
     tile : int, optional
         Edge of the tiles to compute in, in pixels.
     """
-    sums: Grams = {}
-    positions: dict[Layer, int] = {}
+    grams: Grams = {}
+    squares: dict[Layer, torch.Tensor] = {}
+    height, width = style.shape[2:]
     with torch.no_grad():
-        for part in cut_tiles(style.shape[2], style.shape[3], tile):
+        for part in cut_tiles(height, width, tile):
             features = encoder(space.encoder_input(part.cut(style)))
             for layer in layer_weights(settings.style_layers):
-                core = part.core(layer, features[layer])
-                gram = gram_sum(core)
-                sums[layer] = sums[layer] + gram if layer in sums else gram
-                positions[layer] = positions.get(layer, 0) + core.shape[2] * core.shape[3]
-    return {
-        layer: gram / _gram_divisor(settings.method, layer, positions[layer])
-        for layer, gram in sums.items()
-    }
+                _add(grams, layer, gram_sum(part.core(layer, features[layer])))
+            for layer in layer_weights(settings.content_layers):
+                _add(squares, layer, _square(part.core(layer, features[layer])))
+    return StyleTargets(
+        {
+            layer: gram / _gram_divisor(settings.method, layer, _positions(layer, height, width))
+            for layer, gram in grams.items()
+        },
+        {layer: sum_ / _positions(layer, height, width) for layer, sum_ in squares.items()},
+    )
+
+
+def _add(sums: dict[Layer, torch.Tensor], layer: Layer, part: torch.Tensor) -> None:
+    sums[layer] = sums[layer] + part if layer in sums else part
+
+
+def _positions(layer: Layer, height: int, width: int) -> int:
+    return (height // layer.stride) * (width // layer.stride)
 
 
 def _gram_divisor(method: Method, layer: Layer, positions: int) -> float:
@@ -86,8 +106,8 @@ class Objective:
         Layers, weights and method.
     content : torch.Tensor
         (1, 3, H, W), the content as an optimised variable.
-    styles : sequence of Grams
-        :func:`style_grams` of each style image.
+    styles : sequence of StyleTargets
+        :func:`style_targets` of each style image.
     tile : int, optional
         Edge of the tiles that the gradient is computed in; None for one piece.
         The gradient is exact either way: the Gram matrix is a sum over positions,
@@ -105,7 +125,7 @@ class Objective:
         space: ImageSpace,
         settings: Settings,
         content: torch.Tensor,
-        styles: Sequence[Grams],
+        styles: Sequence[StyleTargets],
         tile: int | None = None,
     ) -> None:
         self._encoder = encoder
@@ -113,9 +133,7 @@ class Objective:
         self._styles = styles
         height, width = content.shape[2:]
         self._tiles = cut_tiles(height, width, tile)
-        self._positions = {
-            layer: (height // layer.stride) * (width // layer.stride) for layer in encoder.layers
-        }
+        self._positions = {layer: _positions(layer, height, width) for layer in encoder.layers}
         self._content_layers = set(layer_weights(settings.content_layers))
         # Half the range of float16 lies below 1; gradients there are a share of 1 / positions.
         self._gradient_scale = float(height * width) if encoder.dtype == torch.float16 else 1.0
@@ -125,8 +143,8 @@ class Objective:
                 for part in self._tiles
                 for features in [encoder(space.encoder_input(part.cut(content)))]
             ]
-        self._target_squares = {
-            layer: sum(_square(target[layer]) for target in self._targets)
+        self._energies = {
+            layer: sum(_square(target[layer]) for target in self._targets) / self._positions[layer]
             for layer in self._content_layers
         }
         self.settings = settings  # also weighs the layers and mixes the styles
@@ -151,13 +169,17 @@ class Objective:
             layer: (settings.style_weight * w) ** power / (share or 1.0)
             for layer, w in style.items()
         }
-        mix = settings.style_weights or (1.0,) * len(self._styles)
+        shares = settings.style_weights or (1.0,) * len(self._styles)
+        mix = [share / sum(shares) for share in shares]
         self._grams = {
-            layer: sum(
-                (w / sum(mix) * grams[layer] for w, grams in zip(mix, self._styles, strict=True)),
-                start=torch.zeros((), device=self._styles[0][layer].device),
-            )
+            layer: _mixed([targets.grams[layer] for targets in self._styles], mix)
             for layer in style
+        }
+        self._content_factors = {
+            layer: self._content_factor(
+                layer, _mixed([targets.energies[layer] for targets in self._styles], mix)
+            )
+            for layer in content
         }
 
     def __call__(self, variable: torch.Tensor) -> Evaluation:
@@ -202,8 +224,7 @@ class Objective:
             for tile in self._tiles:
                 features = self._encoder(self._space.encoder_input(tile.cut(variable)))
                 for layer in self._style_weights:
-                    gram = gram_sum(tile.core(layer, features[layer]))
-                    sums[layer] = sums[layer].add_(gram) if layer in sums else gram
+                    _add(sums, layer, gram_sum(tile.core(layer, features[layer])))
         return sums
 
     def _style(self, sums: Grams) -> tuple[torch.Tensor, Grams]:
@@ -241,7 +262,7 @@ class Objective:
                 inner = torch.zeros_like(core)
             if layer in targets:
                 difference = core - targets[layer]
-                factor = self._content_factor(layer)
+                factor = self._content_factors[layer]
                 loss = loss + factor * _square(difference)
                 inner = torch.addcmul(inner, difference, (2 * scale * factor).to(core.dtype))
             if core.shape == features[layer].shape:
@@ -251,13 +272,16 @@ class Objective:
                 tile.core(layer, gradients[layer]).copy_(inner)
         return loss, gradients
 
-    def _content_factor(self, layer: Layer) -> torch.Tensor:
-        weight = self._content_weights[layer]
-        squares = self._target_squares[layer]
+    def _content_factor(self, layer: Layer, style_energy: torch.Tensor) -> torch.Tensor:
+        """Weight of a squared difference between a feature and its target."""
+        weight, positions = self._content_weights[layer], self._positions[layer]
         if self.settings.method.content_loss == "relative":
-            return weight / squares.clamp_min(1e-12)
+            # Relative to content and style: a flat content painted in a rich style must
+            # change by more than its own size.
+            energy = (self._energies[layer] + style_energy) / 2
+            return weight / (positions * energy).clamp_min(1e-12)
         half = 0.5 if self.settings.method.content_loss == "half-mean" else 1.0
-        return squares.new_tensor(half * weight / (layer.channels * self._positions[layer]))
+        return style_energy.new_tensor(half * weight / (layer.channels * positions))
 
     def _add_total_variation(self, variable: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         weight = self.settings.tv_weight
@@ -269,6 +293,10 @@ class Objective:
         (part,) = torch.autograd.grad(loss, leaf)
         gradient.add_(part)
         return loss.detach()
+
+
+def _mixed(tensors: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Tensor:
+    return torch.stack([t * share for t, share in zip(tensors, shares, strict=True)]).sum(0)
 
 
 def _square(tensor: torch.Tensor) -> torch.Tensor:

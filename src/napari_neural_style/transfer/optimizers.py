@@ -99,7 +99,7 @@ class LBFGS:
             found.append(losses)
             return losses[-1]
 
-        self._optimizer.step(closure)  # type: ignore[no-untyped-call,arg-type]
+        self._optimizer.step(closure)  # type: ignore[no-untyped-call]
         self.variable.grad = None
         return found[0]
 

@@ -6,6 +6,7 @@ those of the whole image, zero padding at the image's border included.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -59,7 +60,7 @@ def _spans(length: int, edge: int | None, halo: int) -> list[Span]:
     edges = [_GRID * (cells * i // count) for i in range(count)] + [length]
     return [
         Span(a, b, max(0, a - halo), min(length, b + halo), last=b == length)
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
         if a < b
     ]
 

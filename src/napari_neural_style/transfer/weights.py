@@ -208,6 +208,7 @@ def _read_file(path: Path) -> Mapping[str, torch.Tensor]:
             "path of a VGG19 weights file (.pth, .pt or .safetensors)."
         )
     try:
+        state: object
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
