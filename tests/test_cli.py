@@ -64,7 +64,7 @@ def test_stylize_writes_every_format(folder, capsys, content, out, options, dtyp
     output = capsys.readouterr()
     assert output.out == ""
     assert "4/4" in output.err
-    assert "total=" in output.err
+    assert "0 s left, content " in output.err
     assert output.err.endswith(f"Wrote {out}, 64 x 48 pixels.\n")
 
 

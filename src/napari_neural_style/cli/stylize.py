@@ -25,6 +25,7 @@ from napari_neural_style.images import (
     to_rgb,
     write_image,
 )
+from napari_neural_style.plugin.pace import Pace, duration
 from napari_neural_style.settings import make_settings
 
 if TYPE_CHECKING:
@@ -173,6 +174,8 @@ class _Progress:
 
     def __init__(self, transfer: "StyleTransfer", quiet: bool) -> None:
         self._description = f"Painting on {transfer.device}"
+        # A bar's own estimate takes all steps for equal; large scales are slower.
+        self._pace = Pace([height * width for height, width in transfer.scales], transfer.steps)
         self._quiet = quiet
         self._bar: tqdm[NoReturn] | None = None
         self._losses_due = 0.0
@@ -194,15 +197,18 @@ class _Progress:
                 initial=update.step - 1,
                 unit="step",
                 dynamic_ncols=True,
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
             )
         if update.note:
             self._bar.write(update.note, file=sys.stderr)
+        self._pace.step(update.scale)
         now = time.monotonic()
         if now >= self._losses_due or update.step == update.total:
             # Seldom: on a GPU, reading the losses waits for the device.
             losses = update.losses
-            shown = {name: f"{losses[name]:.3g}" for name in ("content", "style", "total")}
-            self._bar.set_postfix(shown, refresh=False)
+            shown = [f"{name} {losses[name]:.3g}" for name in ("content", "style", "total")]
+            left = f"{duration(self._pace.seconds_left)} left"
+            self._bar.set_postfix_str(", ".join([left, *shown]), refresh=False)
             self._losses_due = now + _SECONDS_BETWEEN_LOSSES
         self._bar.update()
 

@@ -141,7 +141,7 @@ class StyleTransfer:
         if settings is not None and (overrides or preset != "default"):
             raise ValueError("Give either settings, or a preset and overrides, not both.")
         self.settings = settings or make_settings(preset, **overrides)
-        styles: list[npt.ArrayLike] = list(style) if isinstance(style, list | tuple) else [style]  # type: ignore[arg-type]
+        styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         if not styles:
             raise ValueError("style is empty: give one style image or more.")
         if self.settings.style_weights and len(self.settings.style_weights) != len(styles):
