@@ -87,6 +87,6 @@ def draw(name: str, size: int = 512, seed: int = 0) -> NDArray[np.uint8]:
     if size not in SIZES:
         raise ValueError(f"size is {size!r}, but must be a whole number from 64 to 2048.")
     module = import_module(f"{__name__}.{name}")
-    picture = module.draw(size, np.random.default_rng(seed))
+    picture = module.draw(int(size), np.random.default_rng(seed))
     pixels: NDArray[np.uint8] = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     return pixels

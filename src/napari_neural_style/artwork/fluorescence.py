@@ -19,12 +19,14 @@ PIXEL_SIZE = 0.16
 """Micrometres, at 512 pixels a side; the frame is 82 µm wide."""
 
 
-def _deposit(size: int, x: Field, y: Field, weight: Field) -> Field:
-    """Add up point emitters on a grid."""
+def _deposit(x: Field, y: Field, density: Field, length: Field, size: int) -> Field:
+    """Lay fluorophores along paths (n, points), with a density for every point."""
+    fine = 2 * size
+    weight = density * (length * fine / x.shape[1])[:, None]
     inside = (x >= 0) & (x < 1) & (y >= 0) & (y < 1)
-    flat = (y[inside] * size).astype(np.int64) * size + (x[inside] * size).astype(np.int64)
-    total = np.bincount(flat, weight[inside], size * size)
-    return total.reshape(size, size).astype(np.float32)
+    flat = (y[inside] * fine).astype(np.int64) * fine + (x[inside] * fine).astype(np.int64)
+    total = np.bincount(flat, weight[inside], fine * fine)
+    return halve(total.reshape(fine, fine).astype(np.float32))
 
 
 def expose(size: int, rng: np.random.Generator) -> NDArray[np.uint16]:
@@ -55,7 +57,6 @@ def expose(size: int, rng: np.random.Generator) -> NDArray[np.uint16]:
     axis = (0.6 + rng.normal(0, 0.55, len(cx))).astype(np.float32)
     brightness = rng.lognormal(0, 0.25, (3, len(cx))).astype(np.float32)
 
-    fine = 2 * size
     x, y = grid(size)
     x = x + 0.022 * noise(rng, size, 7, 4)
     y = y + 0.022 * noise(rng, size, 7, 4)
@@ -87,26 +88,23 @@ def expose(size: int, rng: np.random.Generator) -> NDArray[np.uint16]:
         angle = 2.4 * sample(tumble, px, py)
         return np.cos(angle), np.sin(angle)
 
-    fibres = 2600
-    start = rng.random((2, fibres), np.float32)
-    length = rng.uniform(0.06, 0.3, fibres).astype(np.float32)
-    power = rng.lognormal(-0.6, 0.9, fibres).astype(np.float32)
-    px, py = trace(start[0], start[1], along_cell, length, 2 * max(32, fine // 4))
+    start = rng.random((2, 2600), np.float32)
+    length = rng.uniform(0.06, 0.3, 2600).astype(np.float32)
+    power = rng.lognormal(-0.6, 0.9, 2600).astype(np.float32)
+    px, py = trace(start[0], start[1], along_cell, length, 2 * max(32, size // 2))
     own = sample(label, px, py) == sample(label, start[0], start[1])[:, None]
-    weight = own * power[:, None] * sample(body, px, py) * length[:, None]
-    actin = halve(_deposit(fine, px, py, weight / px.shape[1] * fine))
-    actin = actin * (1 - 0.45 * inside) * 1.3
+    fibres = _deposit(px, py, own * power[:, None] * sample(body, px, py), length, size)
+    fibres = 1.3 * fibres * (1 - 0.45 * inside)
     rim = np.exp(-((edge - 0.012) ** 2) / 0.000035) * (0.6 + 0.35 * noise(rng, size, 24, 3))
-    actin = (actin + 0.5 * np.maximum(rim, 0) + 0.13 * body) * brightness[1][label]
+    actin = (fibres + 0.5 * np.maximum(rim, 0) + 0.13 * body) * brightness[1][label]
 
-    worms = 9000
-    start = rng.random((2, worms), np.float32)
-    length = rng.uniform(0.008, 0.034, worms).astype(np.float32)
-    px, py = trace(start[0], start[1], tangled, length, 2 * max(8, fine // 32))
-    near = np.exp(-((sample(radius, px, py) - 1.2) ** 2) / 0.5) * (sample(radius, px, py) > 1)
-    weight = near * sample(body, px, py) * length[:, None] / px.shape[1] * fine
-    mitochondria = halve(_deposit(fine, px, py, weight.astype(np.float32)))
-    mitochondria = (mitochondria + 0.05 * body) * brightness[2][label]
+    start = rng.random((2, 9000), np.float32)
+    length = rng.uniform(0.008, 0.034, 9000).astype(np.float32)
+    px, py = trace(start[0], start[1], tangled, length, 2 * max(8, size // 16))
+    outside = sample(radius, px, py)
+    near = np.exp(-((outside - 1.2) ** 2) / 0.5) * (outside > 1)
+    worms = _deposit(px, py, near * sample(body, px, py), length, size)
+    mitochondria = (worms + 0.05 * body) * brightness[2][label]
 
     counts = []
     for emitters, photons in ((nuclei, 900), (actin, 900), (mitochondria, 1000)):

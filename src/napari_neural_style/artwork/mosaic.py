@@ -1,6 +1,9 @@
 """A mosaic: overlapping fans of glass and gold tesserae, set in rings, like peacock feathers."""
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_neural_style.artwork.canvas import (
     Field,
@@ -23,6 +26,69 @@ RINGS = (
 )
 """From the eye of a fan outwards; gold comes in between."""
 
+TILE = 0.0165
+"""Width of a ring of tesserae."""
+
+
+@dataclass(frozen=True)
+class _Tesserae:
+    """Which tessera each pixel belongs to, and where on it the pixel is.
+
+    Attributes
+    ----------
+    fan, key : ndarray of int, (size, size)
+        Its fan, and a number from 0 to 8191 that stands for the tessera.
+    share : ndarray of float32, (size, size)
+        Its ring, from 0 at the eye of the fan to 1 at the rim.
+    along, across : ndarray of float32, (size, size)
+        From 0 to 1 along the ring and across it.
+    stretch : ndarray of float32, (size, size)
+        Its length along the ring relative to its width.
+    """
+
+    fan: NDArray[np.int32]
+    key: NDArray[np.int32]
+    share: Field
+    along: Field
+    across: Field
+    stretch: Field
+
+
+def _lay(x: Field, y: Field, fans: list[tuple[float, float, float]], turn: Field) -> _Tesserae:
+    """Lay fans (x, y, radius) over each other, the first at the bottom."""
+    size = len(x)
+    fan, key = np.zeros((2, size, size), np.int32)
+    share, along, across, stretch = np.zeros((4, size, size), np.float32)
+    margin = size // 50
+    for k, (cx, cy, radius) in enumerate(fans):
+        rings = round(radius / TILE)
+        top, bottom, left, right = (
+            int(np.clip(edge, 0, size))
+            for edge in (
+                (cy - radius) * size - margin,
+                (cy + radius) * size + margin,
+                (cx - radius) * size - margin,
+                (cx + radius) * size + margin,
+            )
+        )
+        here = (slice(top, bottom), slice(left, right))
+        dx, dy = x[here] - cx, y[here] - cy
+        away = np.hypot(dx, dy) / radius * rings
+        inside = away < rings
+        dx, dy, away = dx[inside], dy[inside], away[inside]
+        ring = away.astype(np.int32)
+        length = 2 * np.pi * (ring + 0.5)
+        pieces = np.where(ring == 0, 1, np.round(0.86 * length))
+        angle = (np.arctan2(dy, dx) / (2 * np.pi) + 0.5 + turn[k] * (ring % 7) * 0.37) * pieces
+        piece = np.floor(angle)
+        fan[here][inside] = k
+        key[here][inside] = (k * 7919 + ring * 257 + (piece % pieces) * 31) % 8192
+        share[here][inside] = ring / rings
+        along[here][inside] = np.where(ring == 0, away * 0.5, angle - piece)
+        across[here][inside] = np.where(ring == 0, 0.5, away - ring)
+        stretch[here][inside] = length / pieces
+    return _Tesserae(fan, key, share, along, across, stretch)
+
 
 def draw(size: int, rng: np.random.Generator) -> Field:
     """Draw the picture.
@@ -42,77 +108,40 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     x, y = grid(fine)
     x = x + 0.007 * noise(rng, fine, 6, 3)
     y = y + 0.007 * noise(rng, fine, 6, 3)
-
-    # Fans in rows, each row over the one above; small fans between the large.
-    fans = []
-    for row in range(-1, 7):
-        for column in range(-1, 5):
-            fans.append(
-                (
-                    (column + 0.5 * (row % 2) + rng.uniform(-0.08, 0.08)) / 3.4 + 0.05,
-                    (row + rng.uniform(-0.1, 0.1)) / 5.2 + 0.12,
-                    rng.uniform(0.155, 0.215),
-                )
-            )
-    tile = 0.0165
+    fans = [
+        (
+            (column + 0.5 * (row % 2) + rng.uniform(-0.08, 0.08)) / 3.4 + 0.05,
+            (row + rng.uniform(-0.1, 0.1)) / 5.2 + 0.12,
+            rng.uniform(0.155, 0.215),
+        )
+        for row in range(-1, 7)
+        for column in range(-1, 5)
+    ]
     table = rng.random((4, 8192), np.float32)
     choice = rng.integers(len(RINGS), size=len(fans))
     gilded = rng.integers(0, 3, size=len(fans))
-    turn = rng.random(len(fans)).astype(np.float32)
+    laid = _lay(x, y, fans, rng.random(len(fans)).astype(np.float32))
+    first, second, third, fourth = table[:, laid.key]
 
-    ring = np.zeros((fine, fine), np.int32)
-    key = np.zeros((fine, fine), np.int32)
-    along = np.zeros((fine, fine), np.float32)
-    across = np.zeros((fine, fine), np.float32)
-    stretch = np.ones((fine, fine), np.float32)
-    fan = np.full((fine, fine), -1, np.int32)
-    for k, (cx, cy, radius) in enumerate(fans):
-        rings = round(radius / tile)
-        rows = slice(
-            *np.clip([int((cy - radius) * fine) - 20, int((cy + radius) * fine) + 20], 0, fine)
-        )
-        columns = slice(
-            *np.clip([int((cx - radius) * fine) - 20, int((cx + radius) * fine) + 20], 0, fine)
-        )
-        dx, dy = x[rows, columns] - cx, y[rows, columns] - cy
-        away = np.hypot(dx, dy) / radius * rings
-        inside = away < rings
-        dx, dy, away = dx[inside], dy[inside], away[inside]
-        index = away.astype(np.int32)
-        pieces = np.maximum(np.round(2 * np.pi * (index + 0.5) * 0.86), 1).astype(np.float32)
-        pieces[index == 0] = 1
-        angle = (np.arctan2(dy, dx) / (2 * np.pi) + 0.5 + turn[k] * (index % 7) * 0.37) * pieces
-        piece = np.floor(angle)
-        for array, values in (
-            (ring, index * 100 // rings),
-            (key, (k * 7919 + index * 257 + (piece % pieces).astype(np.int32) * 31) % 8192),
-            (along, np.where(index == 0, away * 0.5, angle - piece)),
-            (across, np.where(index == 0, 0.5, away - index)),
-            (stretch, 2 * np.pi * (index + 0.5) / pieces),
-            (fan, k),
-        ):
-            array[rows, columns][inside] = values
-
-    share = ring / np.float32(100)
-    first, second, third, fourth = table[:, key]
-    colour = np.empty((fine, fine, 3), np.float32)
-    band = np.minimum((share * 7 + 0.9 * (first - 0.5)).clip(0, 6.9).astype(np.int32), 6)
-    colour = np.array(RINGS)[choice[fan], band]
-    leaf = GOLD[np.minimum((second * 4).astype(np.int32), 3)]
-    is_gold = ((band == 5) & (gilded[fan] == 0)) | ((band == 3) & (gilded[fan] == 1))
-    is_gold |= (share > 0.86) | (third > 0.965)
-    colour = np.where(is_gold[..., None], leaf, colour)
+    band = np.clip(7 * laid.share + 0.9 * (first - 0.5), 0, 6.9).astype(np.int32)
+    is_gold = ((band == 5) & (gilded[laid.fan] == 0)) | ((band == 3) & (gilded[laid.fan] == 1))
+    is_gold |= (laid.share > 0.86) | (third > 0.965)
+    leaf = GOLD[(second * 4).astype(np.int32)]
+    colour = np.where(is_gold[..., None], leaf, np.array(RINGS)[choice[laid.fan], band])
     colour = colour * (0.66 + 0.5 * second)[..., None]
-    colour = colour + ((third - 0.5) * 0.12)[..., None] * np.array([1, 0.2, -1])
+    colour = colour + (0.12 * (third - 0.5))[..., None] * np.array([1, 0.2, -1])
 
     # Each tessera is tilted a little, bevelled, and of cloudy glass.
-    edge = np.minimum(np.minimum(along, 1 - along) * stretch, np.minimum(across, 1 - across))
+    edge = np.minimum(
+        np.minimum(laid.along, 1 - laid.along) * laid.stretch,
+        np.minimum(laid.across, 1 - laid.across),
+    )
     edge = edge + 0.035 * noise(rng, fine, 70, 2) - 0.05 * fourth
-    pixels = tile * fine
     face = smoothstep(0.03, 0.24, edge)
-    tilt = (along - 0.5) * (third - 0.5) + (across - 0.5) * (fourth - 0.5)
+    tilt = (laid.along - 0.5) * (third - 0.5) + (laid.across - 0.5) * (fourth - 0.5)
     cloud = noise(rng, fine, 90, 3, 0.7)
-    shade, highlight = light(pixels * (0.5 * face + 0.7 * tilt + 0.016 * cloud), 0.8, 0.35)
+    relief = TILE * fine * (0.5 * face + 0.7 * tilt + 0.016 * cloud)
+    shade, highlight = light(relief, 0.8, 0.35)
     glint = smoothstep(0.93, 1.0, first) * smoothstep(0.2, 0.35, edge)
     stone = colour * (shade * (1 + 0.07 * cloud))[..., None]
     stone = stone + (highlight * np.where(is_gold, 1.0, 0.5) + 0.3 * glint)[..., None]

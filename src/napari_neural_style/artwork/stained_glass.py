@@ -22,6 +22,26 @@ WATER = colours("003f5c", "00695c", "00a896", "1b998b", "0d47a1", "7cb518", "f9c
 LEAD = colours("17161a")[0]
 
 
+def _plan(rng: np.random.Generator, sun: Field, horizon: float) -> Field:
+    """Return the seeds (n, 2) of the panes.
+
+    Rings of wedges lie around the sun, loose panes beyond them, flat panes on the water.
+    """
+    rings = []
+    for ring, count in enumerate((1, 7, 12, 18, 24)):
+        angle = (np.arange(count) + rng.random()) / count * 2 * np.pi
+        reach = (0.075 * ring**1.12) * rng.uniform(0.96, 1.04, count)
+        rings.append(np.stack([np.cos(angle), np.sin(angle)]) * reach + sun[:, None])
+    rays = np.concatenate(rings, 1)
+    loose = np.array(scatter(rng, 210))
+    away = np.hypot(*(loose - sun[:, None]))
+    loose = loose[:, (away > 0.41) & (loose[1] < horizon - 0.02)]
+    flat = np.array(scatter(rng, 230))
+    flat = flat[:, flat[1] > horizon]
+    rays = rays[:, rays[1] < horizon - 0.02]
+    return np.concatenate([rays, loose, flat], 1).T.astype(np.float32)
+
+
 def draw(size: int, rng: np.random.Generator) -> Field:
     """Draw the picture.
 
@@ -39,20 +59,7 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     sun = np.array([rng.uniform(0.3, 0.7), rng.uniform(0.28, 0.4)])
     horizon = rng.uniform(0.6, 0.68)
 
-    # Rings of wedges around the sun, flat panes on the water, loose panes between.
-    rings = []
-    for ring, count in enumerate((1, 7, 12, 18, 24)):
-        angle = (np.arange(count) + rng.random()) / count * 2 * np.pi
-        reach = (0.075 * ring**1.12) * rng.uniform(0.96, 1.04, count)
-        rings.append(np.stack([np.cos(angle), np.sin(angle)]) * reach + sun[:, None])
-    rays = np.concatenate(rings, 1)
-    loose = np.array(scatter(rng, 210))
-    away = np.hypot(*(loose - sun[:, None]))
-    loose = loose[:, (away > 0.41) & (loose[1] < horizon - 0.02)]
-    flat = np.array(scatter(rng, 230))
-    flat = flat[:, flat[1] > horizon]
-    seeds = np.concatenate([rays[:, rays[1] < horizon - 0.02], loose, flat], 1).T
-    seeds = seeds.astype(np.float32)
+    seeds = _plan(rng, sun, horizon)
     n = len(seeds)
     hue, depth, slant = rng.random((3, n), np.float32)
     tilt = rng.uniform(0, 2 * np.pi, n).astype(np.float32)
@@ -61,26 +68,22 @@ def draw(size: int, rng: np.random.Generator) -> Field:
     x, y = grid(size)
     x = x + 0.010 * noise(rng, size, 5, 2)
     y = y + 0.010 * noise(rng, size, 5, 2)
-    # Below the horizon distances count more up and down, so that the panes lie flat.
-    stretch = np.array([1, 1.9], np.float32)
     below = y > horizon + 0.01 * np.sin(14 * x)
     cell = np.empty((size, size), np.int32)
     edge = np.empty((size, size), np.float32)
-    for region, factor, chosen in (
-        (~below, np.ones(2, np.float32), np.flatnonzero(seeds[:, 1] <= horizon)),
-        (below, stretch, np.flatnonzero(seeds[:, 1] > horizon)),
-    ):
-        places = seeds[chosen] * factor
-        index, border = voronoi(places, x[region] * factor[0], y[region] * factor[1])
-        cell[region], edge[region] = chosen[index], border
+    wet = seeds[:, 1] > horizon
+    # On the water distances count more up and down, so that the panes lie flat.
+    for region, chosen, steep in ((~below, ~wet, 1.0), (below, wet, 1.9)):
+        places = seeds[chosen] * np.array([1, steep], np.float32)
+        index, edge[region] = voronoi(places, x[region], y[region] * np.float32(steep))
+        cell[region] = np.flatnonzero(chosen)[index]
     edge = np.minimum(edge, np.abs(y - horizon - 0.01 * np.sin(14 * x)))
 
     # Glass: a colour for each pane, a gradient over it, streaks, ripples and bubbles.
     centre = seeds[cell]
     from_sun = np.hypot(*(seeds.T - sun[:, None]))
-    pane = np.where((from_sun < 0.4)[:, None], ramp(from_sun / 0.36 + 0.3 * (hue - 0.5), SUN), 0)
-    pane = np.where((from_sun >= 0.4)[:, None], ramp(0.8 * hue + 0.3 * depth, SKY), pane)
-    wet = seeds[:, 1] > horizon
+    sunny = ramp(from_sun / 0.36 + 0.3 * (hue - 0.5), SUN)
+    pane = np.where((from_sun < 0.4)[:, None], sunny, ramp(0.8 * hue + 0.3 * depth, SKY))
     glitter = np.exp(-(((seeds[:, 0] - sun[0]) / 0.1) ** 2))
     water = mix(ramp(hue, WATER), ramp(0.15 + 0.5 * depth, SUN), glitter * 0.85)
     pane = np.where(wet[:, None], water, pane)
