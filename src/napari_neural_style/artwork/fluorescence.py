@@ -111,4 +111,5 @@ def expose(size: int, rng: np.random.Generator) -> NDArray[np.uint16]:
         focused = ndimage.gaussian_filter(emitters, 0.9 * size / 512)
         haze = ndimage.gaussian_filter(emitters, 9 * size / 512)
         counts.append(rng.poisson(np.maximum(photons * (0.85 * focused + 0.15 * haze) + 12, 0)))
-    return np.minimum(np.array(counts) + 100, 65535).astype(np.uint16)
+    exposed: NDArray[np.uint16] = np.minimum(np.array(counts) + 100, 65535).astype(np.uint16)
+    return exposed
