@@ -65,7 +65,7 @@ def test_stylize_writes_every_format(folder, capsys, content, out, options, dtyp
     assert output.out == ""
     assert "4/4" in output.err
     assert "0 s left, content " in output.err
-    assert output.err.endswith(f"Wrote {out}, 64 x 48 pixels.\n")
+    assert output.err.endswith(f"Wrote {out}, 64 x 48 pixels, after 4 of 4 steps.\n")
 
 
 @pytest.mark.parametrize("channels", [(), (3,), (4,)])
@@ -83,9 +83,9 @@ def test_twelve_bit_grayscale_is_seen_as_napari_shows_it(folder):
     image = np.random.default_rng(3).integers(100, 4096, (48, 48)).astype(np.uint16)
     tifffile.imwrite("camera.tif", image)
     arguments = ["stylize", "camera.tif", "style.jpg", "-o", "out.png", "--quiet", *QUICK]
-    assert main([*arguments, "--style-weight", "0"]) == DONE
+    assert main([*arguments, "--style-weight", "0", "--tv-weight", "0"]) == DONE
     expected = to_rgb(image, contrast_limits=(image.min(), image.max()))
-    assert np.abs(to_rgb(read_image("out.png")) - expected).mean() < 0.05
+    assert np.abs(to_rgb(read_image("out.png")) - expected).max() < 0.003
 
 
 def test_quiet_prints_nothing(folder, capfd):

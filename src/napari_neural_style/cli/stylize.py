@@ -163,10 +163,15 @@ def _write_result(transfer: "StyleTransfer", arguments: argparse.Namespace) -> N
     if image is None:
         return
     names = {"content": arguments.content, "styles": arguments.styles}
-    write_image(arguments.output, image, arguments.bits, {**names, **transfer.provenance()})
+    recipe = names | transfer.provenance()
+    write_image(arguments.output, image, arguments.bits, recipe)
     if not arguments.quiet:
         height, width, _ = image.shape
-        print(f"Wrote {arguments.output}, {width} x {height} pixels.", file=sys.stderr)
+        print(
+            f"Wrote {arguments.output}, {width} x {height} pixels, "
+            f"after {recipe['step']} of {recipe['total']} steps.",
+            file=sys.stderr,
+        )
 
 
 class _Progress:
@@ -207,8 +212,10 @@ class _Progress:
             # Seldom: on a GPU, reading the losses waits for the device.
             losses = update.losses
             shown = [f"{name} {losses[name]:.3g}" for name in ("content", "style", "total")]
-            left = f"{duration(self._pace.seconds_left)} left"
-            self._bar.set_postfix_str(", ".join([left, *shown]), refresh=False)
+            seconds = self._pace.seconds_left
+            if seconds is not None:
+                shown.insert(0, f"{duration(seconds)} left")
+            self._bar.set_postfix_str(", ".join(shown), refresh=False)
             self._losses_due = now + _SECONDS_BETWEEN_LOSSES
         self._bar.update()
 
