@@ -1,6 +1,7 @@
 import itertools
 import os
 import stat
+import subprocess
 import sys
 
 import imagecodecs
@@ -299,6 +300,15 @@ def test_jpeg_is_turned_as_its_orientation_asks(tmp_path):
     assert np.abs(image.astype(int) - upright).max() < 10
 
 
+def test_a_large_photograph_is_read_and_a_huge_one_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.jpg")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)  # Pillow warns above it
+    assert read_image(tmp_path / "a.jpg").shape == (16, 16, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # and refuses above its double
+    with pytest.raises(ValueError, match="too many pixels"):
+        read_image(tmp_path / "a.jpg")
+
+
 def test_cmyk_jpeg(tmp_path):
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
     assert np.allclose(read_image(tmp_path / "a.jpg")[0, 0], (255, 0, 0), atol=5)
@@ -410,6 +420,9 @@ def test_missing_files_and_folders(tmp_path, colours):
             write(tmp_path / "a")
     with pytest.raises(ValueError, match="with 16 bits"):
         check_output(tmp_path / "a.jpg", 16)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Cannot write"):
+        write_image(tmp_path / "file" / "a.png", colours)
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(IsADirectoryError, match="folder"):
         check_output(tmp_path / "folder.png")
@@ -446,6 +459,25 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, colours):
         write_image(tmp_path / "b.png", colours)
     assert path.read_bytes() == before
     assert {child.name for child in tmp_path.iterdir()} == {"a.png", "b.png"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are POSIX")
+def test_a_full_disk_leaves_the_old_file(tmp_path, colours):
+    path = tmp_path / "a.png"
+    write_image(path, colours)
+    before = path.read_bytes()
+    code = (
+        "import resource, sys\n"
+        "import numpy as np\n"
+        "from napari_neural_style.images import write_image\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "write_image(sys.argv[1], np.random.default_rng(0).random((50, 50, 3)))\n"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"OSError: Cannot write {path}: File too large." in process.stderr
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")

@@ -6,6 +6,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -402,11 +403,10 @@ def _replace_file(path: Path, data: bytes) -> None:
         part.write_bytes(data)
         part.replace(path.resolve())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise _write_error(path, error) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):  # gone, if all went well
+            part.unlink()
 
 
 def _beside(path: Path) -> Path:
