@@ -9,9 +9,6 @@ def pair(height: int = 36, width: int = 52) -> tuple[np.ndarray, np.ndarray]:
     Smooth shapes for the network to see, and a little noise: in a flat area, the ties of max
     pooling would be broken by rounding. The values are no multiples of 1/255 and no float32
     numbers, so that a conversion on the way shows.
-
-    The other way round, as style and content, they are a hard pair: an L-BFGS without a line
-    search makes one step too far on it, by many orders of magnitude, and comes back.
     """
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width] / max(height, width)
