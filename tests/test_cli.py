@@ -202,6 +202,7 @@ BAD = [
     (f"{RUN} --unknown", "--unknown"),
     ("demo --steps few", "'few'"),
     ("demo --screenshot no/window.png", "no/window.png"),
+    ("demo --size 3", "size=3"),
     ("info more", "more"),
 ]
 
@@ -348,6 +349,16 @@ def test_a_resumed_run_may_change_weights_but_not_sizes(folder, capsys):
     capsys.readouterr()
     assert main([*resume, "--steps", "5"]) == BAD_INPUT
     assert "steps=5 cannot change" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a display")
+def test_demo_without_a_display_is_refused_in_one_line(monkeypatch, capfd):
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(variable, raising=False)
+    assert main(["demo"]) == BAD_INPUT
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert "display" in error
 
 
 def test_version(capsys):

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from napari_neural_style.images import check_output
+from napari_neural_style.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,16 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
     for path in (arguments.screenshot, arguments.result):
         if path is not None:
             check_output(path)
+    given = {"steps": arguments.steps, "size": arguments.size}
+    Settings(**{name: value for name, value in given.items() if value is not None})
     try:
         from napari_neural_style.plugin.demo import run_demo
     except ImportError as error:
         raise ImportError(
             f"The demo needs napari with Qt ({error}): pip install 'napari-neural-style[all]'."
         ) from error
-    run_demo(
-        screenshot=arguments.screenshot,
-        result=arguments.result,
-        steps=arguments.steps,
-        size=arguments.size,
-    )
-    return 0
+    return run_demo(screenshot=arguments.screenshot, result=arguments.result, **given)
