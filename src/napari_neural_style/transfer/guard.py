@@ -5,9 +5,8 @@ from typing import Any, Final
 
 import torch
 
-# A loss this many times the lowest is an explosion at once, …
-_EXPLODED: Final = 1e4
-# … and one this many times the lowest is, if it stays there for so many evaluations.
+# L-BFGS without line search makes finite excursions of many decades and comes back by
+# itself; a loss this many times the lowest is an explosion only if it stays there.
 _HIGH: Final = 10.0
 _PATIENCE: Final = 25
 # On a GPU, looking at the loss waits for the device: not at every evaluation.
@@ -53,7 +52,7 @@ class Guard:
         if self._seen % self._look_every:
             return False
         value, lowest = float(total), float(self.lowest)
-        if not math.isfinite(value) or value > _EXPLODED * lowest:
+        if not math.isfinite(value):
             return True
         if value <= _HIGH * lowest:
             self._high_since = None
