@@ -1,6 +1,7 @@
 """The dock widget: choose two layers, press Run, watch the result paint itself."""
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from magicgui.widgets import ComboBox, Container, PushButton
 from napari.layers import Image
 from napari.utils.notifications import notification_manager, show_error, show_info
 from napari.utils.theme import get_theme
+from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
@@ -55,12 +57,14 @@ class StyleTransferWidget(Container[Any]):
         Start with the settings of the last use, and keep those of this one.
     """
 
+    run_ended = Signal(Outcome, description="Emitted when a run has ended, however it did.")
+
     def __init__(self, napari_viewer: "napari.viewer.Viewer", remember: bool = True) -> None:
         self._viewer = napari_viewer
         self._painter: Painter | None = None
         self._result: ResultLayer | None = None
         self._activity: ActivityBar | None = None
-        self._docked = False
+        self._docked = self._gone = False
         self._shown_layers: dict[str, Any] = {}
         self._wanted_device = "auto"
 
@@ -238,7 +242,7 @@ class StyleTransferWidget(Container[Any]):
         self["pause"].changed.connect(self._toggle_pause)
         self["stop"].changed.connect(self._stop)
         self.native_parent_changed.connect(self._follow_dock)
-        self.native.destroyed.connect(self._abandon)
+        self.native.destroyed.connect(self._let_go)
         application = QApplication.instance()
         assert application is not None
         application.aboutToQuit.connect(self._abandon)
@@ -300,6 +304,8 @@ class StyleTransferWidget(Container[Any]):
 
     def reset_choices(self, *_: Any) -> None:
         """Offer the layers there are now; napari calls this when they change."""
+        if self._gone:
+            return
         for name in ("content", "style"):
             self[name].reset_choices()
         content, style = self["content"], self["style"]
@@ -338,6 +344,7 @@ class StyleTransferWidget(Container[Any]):
             settings = self._settings()
         except Exception as error:
             self._report(error)
+            self.run_ended.emit(Outcome(error=error))
             return
         self._result = ResultLayer(
             self._viewer,
@@ -420,17 +427,16 @@ class StyleTransferWidget(Container[Any]):
         if painter is not self._painter:
             return
         result = self._result
+        assert result is not None
         self._clear_run()
         self._show_running(False)
-        assert result is not None
         try:
             if outcome.image is not None and outcome.recipe is not None:
                 result.recipe = outcome.recipe
                 result.show(outcome.image)
                 result.sign()
         except Exception as error:
-            self._report(error)
-            return
+            outcome = replace(outcome, error=outcome.error or error)
         if outcome.error is not None:
             self._report(outcome.error)
         elif result.deleted:
@@ -440,7 +446,9 @@ class StyleTransferWidget(Container[Any]):
         elif outcome.recipe is not None:
             self._progress.setValue(_PROGRESS_TICKS)
             took = duration(time.perf_counter() - self._began)
-            self._say(f"Done: {outcome.recipe['step']} steps in {took}.")
+            loss = outcome.recipe["losses"]["total"]
+            self._say(f"Done: {outcome.recipe['step']} steps in {took}, loss {loss:.3g}.")
+        self.run_ended.emit(outcome)
 
     def _clear_run(self) -> None:
         self._painter = self._result = None
@@ -463,6 +471,17 @@ class StyleTransferWidget(Container[Any]):
             if self._result is not None:
                 self._result.sign()
             self._clear_run()
+
+    def _let_go(self) -> None:
+        """Forget the viewer, for the Qt side of the widget is gone."""
+        self._gone = True
+        self._abandon()
+        self._machine.found.disconnect(self._offer_devices)
+        self._machine.failed.disconnect(self._fail)
+        self._viewer.events.theme.disconnect(self._follow_theme)
+        for layer in self._shown_layers.values():
+            if layer is not None:
+                layer.events.thumbnail.disconnect(self._update_pictures)
 
     # ------------------------------------------------------------------ status
 

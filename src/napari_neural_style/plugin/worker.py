@@ -59,10 +59,10 @@ class Outcome:
         What ended the run, if it was not its end or a stop.
     """
 
-    image: NDArray[np.uint8] | None
-    recipe: dict[str, Any] | None
-    stopped: bool
-    error: Exception | None
+    image: NDArray[np.uint8] | None = None
+    recipe: dict[str, Any] | None = None
+    stopped: bool = False
+    error: Exception | None = None
 
 
 def explain(error: Exception) -> str | None:

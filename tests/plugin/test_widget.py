@@ -1,0 +1,586 @@
+import json
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from napari.utils.progress import progress
+from qtpy.QtWidgets import QDockWidget
+
+from napari_neural_style.images import to_rgb
+from napari_neural_style.plugin.layers import METADATA_KEY, is_result
+from napari_neural_style.settings import PRESETS, strength_to_weight
+from napari_neural_style.transfer.engine import StyleTransfer
+
+from .conftest import SMALL, picture
+
+TIMEOUT = 60_000
+ENDLESS = 100_000
+
+
+@pytest.fixture
+def open_widget(make_napari_viewer_proxy, qtbot):
+    """Open a viewer with a content and a style layer, and the widget docked."""
+    opened = []
+
+    def factory(content=None, **layer):
+        viewer = make_napari_viewer_proxy()
+        viewer.add_image(picture(32, 40) if content is None else content, name="content", **layer)
+        viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
+        _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+        for name, value in SMALL.items():
+            widget[name].value = value
+        opened.append(widget)
+        return viewer, widget
+
+    notification_manager.records.clear()
+    yield factory
+    for widget in opened:
+        if widget._painter is not None:
+            widget._painter.stop()
+            qtbot.waitUntil(lambda w=widget: w._painter is None, timeout=TIMEOUT)
+
+
+@pytest.fixture
+def finish(qtbot):
+    def finish(widget):
+        qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
+
+    return finish
+
+
+@pytest.fixture
+def start(qtbot):
+    """Press Run and wait until something is painted."""
+
+    def start(viewer, widget, steps=ENDLESS):
+        widget.steps.value = steps
+        before = len(viewer.layers)
+        widget.run.native.click()
+        qtbot.waitUntil(lambda: len(viewer.layers) > before, timeout=TIMEOUT)
+        return viewer.layers[-1]
+
+    return start
+
+
+def errors():
+    return [record for record in notification_manager.records if record.severity == "error"]
+
+
+def results(viewer):
+    return [layer for layer in viewer.layers if is_result(layer)]
+
+
+# ------------------------------------------------------------------- the widget
+
+
+def test_children_have_their_names(open_widget):
+    _, widget = open_widget()
+    names = [child.name for child in widget]
+    assert names == [
+        *("content", "style", "preset", "style_strength", "size", "steps", "device"),
+        *("run", "pause", "stop"),
+    ]
+    assert all(child.tooltip for child in widget)
+
+
+def test_fits_beside_the_canvas_of_a_small_screen(open_widget):
+    _, widget = open_widget()
+    assert widget.native.minimumSizeHint().width() <= 350
+    widget.native.resize(350, widget.native.sizeHint().height())
+    assert widget.run.native.geometry().bottom() < 600
+
+
+def test_opens_without_layers_and_takes_those_that_come(make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+    assert widget.content.value is None
+    viewer.add_image(picture(32, 32), name="first")
+    viewer.add_points([[1, 1]], name="points")
+    viewer.add_image(picture(32, 32), name="second")
+    assert (widget.content.value.name, widget.style.value.name) == ("first", "second")
+    assert len(widget.content.choices) == 2
+
+
+def test_run_without_layers_says_what_to_do(make_napari_viewer_proxy):
+    viewer = make_napari_viewer_proxy()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+    widget.run.native.click()
+    assert "Open Sample" in widget._status.text()
+    assert widget.run.enabled
+
+
+def test_choices_follow_their_layers(open_widget):
+    viewer, widget = open_widget()
+    third = viewer.add_image(picture(32, 32), name="third")
+    widget.content.value, widget.style.value = third, viewer.layers["content"]
+
+    third.name = "a new name"
+    viewer.layers.move(2, 0)
+    viewer.layers["style"].name = "another"
+
+    assert widget.content.value == third
+    assert widget.content.current_choice == "a new name"
+    assert widget.style.value == viewer.layers["content"]
+
+
+def test_a_chosen_layer_that_goes_is_replaced_by_another_than_the_content(open_widget):
+    viewer, widget = open_widget()
+    viewer.add_image(picture(32, 32), name="third")
+    viewer.layers.remove("style")
+    assert widget.content.value.name == "content"
+    assert widget.style.value.name == "third"
+
+
+def test_settings_are_remembered(open_widget, make_napari_viewer_proxy, preferences):
+    _, widget = open_widget()
+    wanted = {"preset": "gatys", "style_strength": 70, "size": 96, "steps": 7, "device": "cpu"}
+    for name, value in wanted.items():
+        widget[name].value = value
+
+    viewer = make_napari_viewer_proxy()
+    _, another = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+
+    assert {name: another[name].value for name in wanted} == wanted
+    assert "gatys" in (preferences / "napari-neural-style.yaml").read_text()
+
+
+def test_devices_are_found_behind_the_open_widget(open_widget, qtbot):
+    _, widget = open_widget()
+    qtbot.waitUntil(lambda: widget.device.current_choice.startswith("CPU, "), timeout=TIMEOUT)
+    assert {"auto", "cpu"} <= set(widget.device.choices)
+    assert widget.device.value == "cpu"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_chosen(open_widget, preset):
+    _, widget = open_widget()
+    widget.preset.value = preset
+    widget.size.value = widget.steps.value = 0
+    settings = widget._settings()
+    assert settings.preset == preset
+    assert settings.style_weight == PRESETS[preset].settings["style_weight"]
+    assert str(np.sum(settings.steps)) in widget.steps.native.text()
+
+
+def test_theme_changes_with_the_viewer(open_widget):
+    viewer, widget = open_widget()
+    dark = widget.run.native.styleSheet()
+    viewer.theme = "light"
+    assert widget.run.native.styleSheet() != dark
+
+
+# ------------------------------------------------------------------------- runs
+
+
+def test_the_result_is_a_layer_over_the_content(open_widget, finish):
+    geometry = {
+        "scale": (0.5, 2.0),
+        "translate": (3.0, -1.0),
+        "rotate": 20,
+        "shear": [0.2],
+        "affine": [[1.0, 0.1, 5], [0, 1.5, 2], [0, 0, 1]],
+        "units": ("um", "um"),
+        "axis_labels": ("row", "column"),
+    }
+    viewer, widget = open_widget(picture(32, 40, dtype=np.uint16), **geometry)
+    widget.size.value = 40
+    content, style = viewer.layers
+    before = content.data.copy()
+
+    widget.style_strength.value = 80
+    widget.run.native.click()
+    finish(widget)
+
+    assert errors() == []
+    result = viewer.layers[-1]
+    assert result.name == "content in the style of style"
+    assert result.rgb
+    assert result.data.dtype == np.uint8
+    assert result.data.shape == (32, 40, 3)
+    for attribute in ("scale", "translate", "rotate", "shear"):
+        np.testing.assert_array_equal(getattr(result, attribute), getattr(content, attribute))
+    np.testing.assert_array_equal(result.affine.affine_matrix, content.affine.affine_matrix)
+    assert result.units == content.units
+    assert result.axis_labels == content.axis_labels
+    np.testing.assert_array_equal(content.data, before)
+
+    recipe = json.loads(json.dumps(result.metadata[METADATA_KEY]))
+    assert (recipe["content"], recipe["style"]) == ("content", "style")
+    assert recipe["settings"]["style_weight"] == strength_to_weight(80, "fast")
+    assert recipe["step"] == recipe["total"] == 3
+    assert recipe["losses"]["total"] > 0
+    assert "Done: 3 steps" in widget._status.text()
+
+
+def test_the_result_is_what_the_engine_paints_of_what_is_seen(open_widget, finish):
+    data = picture(32, 40, dtype=float)
+    viewer, widget = open_widget(data, contrast_limits=(20, 120))
+
+    widget.run.native.click()
+    finish(widget)
+
+    seen = to_rgb(data, contrast_limits=(20, 120))
+    transfer = StyleTransfer(
+        seen, viewer.layers["style"].data, preset="fast", size=32, steps=3, device="cpu"
+    )
+    difference = results(viewer)[0].data - transfer.run() * 255
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "layer"),
+    [
+        (picture(32, 40) > 90, {}),
+        (picture(32, 40, dtype=np.int32) - 100, {"colormap": "magma", "gamma": 0.7}),
+        (picture(32, 40, dtype=">f4"), {}),
+        (picture(32, 40, 3, dtype=float) / 255, {"rgb": True}),
+        (picture(32, 40, 4), {"rgb": True}),
+        ([picture(64, 80), picture(32, 40)], {"multiscale": True}),
+    ],
+    ids=["bool", "colormap", "big-endian", "float-rgb", "rgba", "multiscale"],
+)
+def test_content_of_any_kind(open_widget, finish, content, layer):
+    viewer, widget = open_widget(content, **layer)
+    widget.run.native.click()
+    finish(widget)
+    assert errors() == []
+    assert results(viewer)[0].data.shape == (26, 32, 3)
+
+
+def test_previews_cover_the_content_like_the_final_image(open_widget, finish):
+    viewer, widget = open_widget(picture(200, 256), scale=(2.0, 2.0))
+    extents, shapes = [], []
+
+    def record(layer):
+        extents.append(layer.extent.world)
+        shapes.append(layer.data.shape)
+
+    def watch(event):
+        record(event.value)
+        event.value.events.data.connect(lambda e: record(e.source))
+
+    viewer.layers.events.inserted.connect(watch)
+    widget.size.value, widget.steps.value = 256, 2
+    widget.run.native.click()
+    finish(widget)
+
+    assert shapes[0] == (100, 128, 3)
+    assert shapes[-1] == (200, 256, 3)
+    # An extent runs from the first pixel's centre to the last one's.
+    half_pixel = np.array([[-1.0], [1.0]]) * [2.0, 2.0]
+    np.testing.assert_allclose(
+        extents[0] + half_pixel, viewer.layers["content"].extent.world + half_pixel / 2
+    )
+    np.testing.assert_allclose(extents[-1], viewer.layers["content"].extent.world)
+
+
+def test_the_plane_shown_of_a_stack_is_painted(open_widget, finish):
+    stack = np.stack([picture(32, 40, seed=seed) for seed in range(4)])
+    viewer, widget = open_widget(stack, scale=(5.0, 1.0, 1.0))
+    viewer.dims.set_point(0, 10.0)
+
+    widget.run.native.click()
+    finish(widget)
+
+    result = results(viewer)[0]
+    assert result.data.shape == (1, 26, 32, 3)
+    assert result.data_to_world((0, 0, 0))[0] == 10.0
+    assert viewer.dims.point[0] == 10.0
+    viewer.dims.set_point(0, 5.0)
+    viewer.dims.ndisplay = 3
+
+
+def test_run_again_makes_another_layer(open_widget, finish):
+    viewer, widget = open_widget()
+    widget.run.native.click()
+    finish(widget)
+    first = results(viewer)[0]
+    data = first.data.copy()
+
+    widget.style_strength.value = 0
+    widget.run.native.click()
+    finish(widget)
+
+    assert len(results(viewer)) == 2
+    assert results(viewer)[1].name != first.name
+    np.testing.assert_array_equal(first.data, data)
+
+
+def test_results_are_not_offered(open_widget, finish):
+    viewer, widget = open_widget()
+    widget.run.native.click()
+    finish(widget)
+    assert len(viewer.layers) == 3
+    assert len(widget.content.choices) == len(widget.style.choices) == 2
+
+
+def test_stop_keeps_what_was_painted(open_widget, start, finish):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    widget.stop.native.click()
+    finish(widget)
+
+    assert result in viewer.layers
+    assert result.metadata[METADATA_KEY]["step"] < ENDLESS
+    assert "Stopped" in widget._status.text()
+    assert not widget.pause.enabled
+    assert not widget.stop.enabled
+
+
+def test_stop_before_anything_was_painted(open_widget, finish):
+    viewer, widget = open_widget()
+    widget.run.native.click()
+    widget.stop.native.click()
+    finish(widget)
+    assert len(viewer.layers) == 2
+    assert errors() == []
+
+
+def test_pause_waits_and_resume_goes_on(open_widget, start, qtbot):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+
+    widget.pause.native.click()
+    assert widget.pause.text == "Resume"
+    qtbot.wait(500)
+    data = result.data
+    qtbot.wait(700)
+    assert result.data is data
+    assert "Paused" in widget._status.text()
+
+    widget.pause.native.click()
+    assert widget.pause.text == "Pause"
+    qtbot.waitUntil(lambda: result.data is not data, timeout=TIMEOUT)
+
+
+def test_stop_while_paused(open_widget, start, finish):
+    viewer, widget = open_widget()
+    start(viewer, widget)
+    widget.pause.native.click()
+    widget.stop.native.click()
+    finish(widget)
+    assert widget.pause.text == "Pause"
+
+
+def test_controls_that_make_no_sense_are_off(open_widget, start):
+    viewer, widget = open_widget()
+    assert not widget.pause.enabled
+    assert not widget.stop.enabled
+    start(viewer, widget)
+    assert not widget.run.enabled
+    assert widget.pause.enabled
+    assert widget.stop.enabled
+
+
+def test_a_second_run_waits_for_the_first(open_widget, start):
+    viewer, widget = open_widget()
+    start(viewer, widget)
+    painter = widget._painter
+    widget.run.changed.emit(True)
+    assert widget._painter is painter
+    assert "stop it" in widget._status.text()
+
+
+def test_two_viewers_paint_side_by_side(open_widget, finish):
+    first = open_widget()
+    second = open_widget(picture(40, 32, seed=3))
+    for _, widget in (first, second):
+        widget.run.native.click()
+    for viewer, widget in (first, second):
+        finish(widget)
+        assert len(results(viewer)) == 1
+    assert results(first[0])[0].data.shape != results(second[0])[0].data.shape
+
+
+# --------------------------------------------------------------- activity dock
+
+
+def activity():
+    return [bar for bar in progress._all_instances if bar.desc.startswith("Style transfer")]
+
+
+def test_the_activity_dock_shows_progress_and_time_left(open_widget, start, finish, qtbot):
+    viewer, widget = open_widget()
+    start(viewer, widget, steps=400)
+    (bar,) = activity()
+    told = []
+    bar.events.eta.connect(lambda event: told.append(event.value))
+    qtbot.waitUntil(lambda: any(text.endswith(" left") for text in told), timeout=TIMEOUT)
+    assert bar.total == 400
+    assert 0 < bar.n <= 400
+    widget.stop.native.click()
+    finish(widget)
+    assert activity() == []
+
+
+def test_cancel_in_the_activity_dock_stops_the_run(open_widget, start, finish):
+    viewer, widget = open_widget()
+    start(viewer, widget)
+    dialog = widget.native.window()._activity_dialog
+    pbar = dialog.get_pbar_from_prog(activity()[0])
+    assert pbar.cancel_button.isVisibleTo(dialog)
+    pbar.cancel_button.click()
+    finish(widget)
+    assert len(results(viewer)) == 1
+    assert activity() == []
+
+
+# ---------------------------------------------------------------------- faults
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (np.full((32, 32), 7), "“content” is constant"),
+        (np.array([[0.0, np.nan], [1, 2]]), "“content” holds NaN"),
+        (np.ones((1, 1)), "“content” has 1 x 1 pixels"),
+        (picture(8, 9), "8 x 9|9 x 8"),
+    ],
+)
+def test_bad_images_are_refused(open_widget, finish, content, sentence):
+    viewer, widget = open_widget(content)
+    widget.size.value = 0
+    widget.run.native.click()
+    finish(widget)
+    assert len(viewer.layers) == 2
+    (error,) = errors()
+    assert error.message in widget._status.text()
+    with pytest.raises(ValueError, match=sentence):
+        raise ValueError(error.message)
+
+
+def test_content_as_style_is_refused(open_widget):
+    viewer, widget = open_widget()
+    widget.style.value = widget.content.value
+    widget.run.native.click()
+    assert "both “content”: choose two different layers" in widget._status.text()
+    assert len(errors()) == 1
+    assert widget.run.enabled
+    assert len(viewer.layers) == 2
+
+
+def test_a_volume_display_is_refused(open_widget):
+    viewer, widget = open_widget(picture(32, 40)[None].repeat(3, axis=0))
+    viewer.dims.ndisplay = 3
+    widget.run.native.click()
+    assert "switch the viewer to 2-D" in widget._status.text()
+    assert widget.run.enabled
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "not enough memory"),
+        (RuntimeError("an internal assertion"), "RuntimeError: an internal assertion"),
+        (ValueError("The weights file is none."), "The weights file is none."),
+    ],
+)
+def test_an_error_in_the_middle_is_shown_and_run_works_again(
+    open_widget, finish, monkeypatch, error, sentence
+):
+    viewer, widget = open_widget()
+    evaluate = StyleTransfer._evaluate_once
+
+    def fail_at_third(transfer):
+        if transfer._step == 2:
+            raise error
+        return evaluate(transfer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StyleTransfer, "_evaluate_once", fail_at_third)
+        widget.run.native.click()
+        finish(widget)
+
+    assert sentence in widget._status.text()
+    assert len(errors()) == 1
+    assert results(viewer)[0].metadata[METADATA_KEY]["step"] == 2
+    assert activity() == []
+
+    widget.run.native.click()
+    finish(widget)
+    assert "Done" in widget._status.text()
+    assert len(results(viewer)) == 2
+
+
+def test_deleting_the_result_ends_the_run(open_widget, start, finish):
+    viewer, widget = open_widget()
+    viewer.layers.remove(start(viewer, widget))
+    finish(widget)
+    assert len(viewer.layers) == 2
+    assert "was deleted" in widget._status.text()
+    assert errors() == []
+
+
+@pytest.mark.parametrize("name", ["content", "style"])
+def test_the_run_outlives_content_and_style(open_widget, start, finish, name):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    viewer.layers.remove(name)
+    assert widget._painter is not None
+    widget.stop.native.click()
+    finish(widget)
+    assert result in viewer.layers
+    assert errors() == []
+
+
+def test_renaming_while_it_runs_changes_nothing(open_widget, start, finish):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    viewer.layers["content"].name = "renamed"
+    result.name = "mine"
+    widget.stop.native.click()
+    finish(widget)
+    assert result.name == "mine"
+    assert result.metadata[METADATA_KEY]["content"] == "content"
+
+
+def test_closing_the_dock_ends_the_run(open_widget, start):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    painter = widget._painter
+    dock = widget.native.parent()
+    assert isinstance(dock, QDockWidget)
+    dock.title.close_button.click()
+    assert widget._painter is None
+    assert painter.wait(60)
+    assert activity() == []
+    assert result in viewer.layers
+    assert METADATA_KEY in result.metadata
+
+
+def test_hiding_the_dock_does_not(open_widget, start, qtbot):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    widget.native.parent().title.hide_button.click()
+    data = result.data
+    qtbot.waitUntil(lambda: result.data is not data, timeout=TIMEOUT)
+
+
+def test_floating_the_dock_does_not(open_widget, start, qtbot):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    widget.native.parent().setFloating(True)
+    data = result.data
+    qtbot.waitUntil(lambda: result.data is not data, timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("painted", [True, False])
+def test_closing_the_viewer_ends_the_run(make_napari_viewer, start, qtbot, painted):
+    viewer = make_napari_viewer()
+    for seed, name in enumerate(("content", "style")):
+        viewer.add_image(picture(32, 40, seed=seed), name=name)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+    for name, value in SMALL.items():
+        widget[name].value = value
+    if painted:
+        start(viewer, widget)
+    else:
+        widget.run.native.click()
+    painter = widget._painter
+
+    viewer.close()
+
+    assert painter.wait(60)
+    qtbot.wait(50)
+    assert activity() == []
+    widget.reset_choices()
