@@ -5,6 +5,7 @@ No torch here: settings are made, checked and stored without the engine.
 
 import base64
 import dataclasses
+import json
 import math
 import os
 import re
@@ -385,7 +386,7 @@ class Settings:
         return isinstance(other, Settings) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
-        return hash(repr(sorted(self.to_dict().items(), key=lambda item: item[0])))
+        return hash(json.dumps(self.to_dict(), sort_keys=True))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data for JSON."""
@@ -394,7 +395,9 @@ class Settings:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Settings":
         """Build settings from :meth:`to_dict`'s data, validated like any input."""
-        return make_settings(**{name: _unplain(value) for name, value in data.items()})
+        if not isinstance(data, Mapping):
+            raise ValueError(f"{data!r} are no settings: a mapping of names to values is needed.")
+        return make_settings(**{name: _unplain(name, value) for name, value in data.items()})
 
 
 def make_settings(preset: str = "default", **overrides: Any) -> Settings:
@@ -444,7 +447,7 @@ _STRENGTH_DECADES: Final = 1.7
 
 
 def _fail(name: str, value: object, allowed: str) -> ValueError:
-    text = repr(value)
+    text = repr(value).replace("\n", "")
     return ValueError(f"{name}={text if len(text) < 80 else text[:77] + '…'}: it must be {allowed}")
 
 
@@ -461,7 +464,10 @@ def _number(name: str, value: object, low: float, high: float, above: bool = Fal
     allowed += f" to {high:g}." if math.isfinite(high) else "." if above else " up."
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise _fail(name, value, allowed)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond all floats
+        number = math.inf
     if not math.isfinite(number) or not low <= number <= high or (above and number == low):
         raise _fail(name, value, allowed)
     return number
@@ -493,7 +499,7 @@ def _layers(name: str, value: Any) -> LayerWeights:
             find_layer(layer)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    if len({find_layer(layer) for layer in pairs}) < len(pairs):
+    if len({find_layer(layer) for layer in pairs}) < len(value):
         raise _fail(name, value, "layers that are named once each.")
     return pairs if isinstance(value, Mapping) else tuple(pairs)
 
@@ -505,8 +511,8 @@ def _steps(name: str, value: Any) -> int | tuple[int, ...]:
 
 
 def _scales(name: str, value: Any) -> str | tuple[int, ...]:
-    if value == "auto":
-        return "auto"
+    if isinstance(value, str) and value == "auto":
+        return value
     allowed = f"'auto' or growing longest sides in pixels, from 16 to {MAX_SIZE}."
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise _fail(name, value, allowed)
@@ -517,11 +523,11 @@ def _scales(name: str, value: Any) -> str | tuple[int, ...]:
 
 
 def _init(name: str, value: Any) -> str | npt.NDArray[Any]:
-    return (
-        value
-        if isinstance(value, np.ndarray)
-        else _choice(name, value, ("content", "noise", "style"))
-    )
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return value
+    if isinstance(value, str) and value in ("content", "noise", "style"):
+        return value
+    raise _fail(name, value, "'content', 'noise', 'style' or an array of real numbers.")
 
 
 def _style_weights(name: str, value: Any) -> tuple[float, ...]:
@@ -546,8 +552,8 @@ def _device(name: str, value: Any) -> str:
 
 
 def _tile(name: str, value: Any) -> str | int:
-    if value in ("auto", "off"):
-        return str(value)
+    if isinstance(value, str) and value in ("auto", "off"):
+        return value
     return _whole(name, value, 64, MAX_SIZE, "'auto', 'off' or ")
 
 
@@ -594,8 +600,11 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _unplain(value: Any) -> Any:
-    if isinstance(value, Mapping) and set(value) == {"dtype", "shape", "base64"}:
-        data = base64.b64decode(value["base64"])
+def _unplain(name: str, value: Any) -> Any:
+    if not isinstance(value, Mapping) or set(value) != {"dtype", "shape", "base64"}:
+        return value
+    try:
+        data = base64.b64decode(value["base64"], validate=True)
         return np.frombuffer(data, np.dtype(value["dtype"])).reshape(value["shape"]).copy()
-    return value
+    except (TypeError, ValueError) as error:
+        raise _fail(name, value, f"an undamaged array ({error}).") from error
