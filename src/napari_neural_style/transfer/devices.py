@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_neural_style.layers import LAYERS, Layer
-from napari_neural_style.transfer.tiles import HALO
+from napari_neural_style.transfer.tiles import halo_width
 
 PRECISIONS = {
     "float16": torch.float16,
@@ -194,7 +194,7 @@ def plan_tile(
     free = free_memory(device) * _SHARE
     held = image_bytes(layers, *shape, dtype)
     edge = _TILE if isinstance(tile, str) else tile
-    padded = edge + 2 * HALO
+    padded = edge + 2 * halo_width(max(layers, key=lambda layer: layer.index))
     smallest = held + step_bytes(layers, min(shape[0], padded), min(shape[1], padded), dtype)
     if smallest > free:
         fits = int(max(shape) * (free / smallest) ** 0.5) // 16 * 16

@@ -39,7 +39,7 @@ class Encoder:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.layers = frozenset(layers)
-        self.depth = max(layer.index for layer in self.layers)
+        self.deepest = max(self.layers, key=lambda layer: layer.index)
         self.dtype = dtype
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self._convolutions = {
@@ -49,14 +49,14 @@ class Encoder:
                 ),
                 weights[f"features.{layer.index}.bias"].to(device, dtype),
             )
-            for layer in LAYERS[: self.depth + 1]
+            for layer in LAYERS[: self.deepest.index + 1]
             if layer.kind == "conv"
         }
 
     @property
     def stride(self) -> int:
         """Pixels to one position of the deepest layer: the least side of an image."""
-        return LAYERS[self.depth].stride
+        return self.deepest.stride
 
     def __call__(self, image: torch.Tensor) -> dict[Layer, torch.Tensor]:
         """Compute the wanted features of an image.
@@ -73,7 +73,7 @@ class Encoder:
         """
         x = image.to(self.dtype, memory_format=torch.channels_last)
         features = {}
-        for layer in LAYERS[: self.depth + 1]:
+        for layer in LAYERS[: self.deepest.index + 1]:
             if layer.kind == "conv":
                 x = F.conv2d(x, *self._convolutions[layer.index], padding=1)
             elif layer.kind == "pool":

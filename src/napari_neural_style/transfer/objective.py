@@ -66,7 +66,7 @@ def style_targets(
     squares: dict[Layer, torch.Tensor] = {}
     height, width = style.shape[2:]
     with torch.no_grad():
-        for part in cut_tiles(height, width, tile):
+        for part in cut_tiles(height, width, tile, encoder.deepest):
             features = encoder(space.encoder_input(part.cut(style)))
             for layer in layer_weights(settings.style_layers):
                 _add(grams, layer, gram_sum(part.core(layer, features[layer])))
@@ -132,7 +132,7 @@ class Objective:
         self._space = space
         self._styles = styles
         height, width = content.shape[2:]
-        self._tiles = cut_tiles(height, width, tile)
+        self._tiles = cut_tiles(height, width, tile, encoder.deepest)
         self._positions = {layer: _positions(layer, height, width) for layer in encoder.layers}
         self._content_layers = set(layer_weights(settings.content_layers))
         # Half the range of float16 lies below 1; gradients there are a share of 1 / positions.

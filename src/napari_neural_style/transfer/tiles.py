@@ -1,20 +1,17 @@
 """Tiles: an image cut so that features over the tiles' cores are exact.
 
-A position of relu5_1 sees 78 pixels around it. With a halo of 80 pixels and edges
-on multiples of 16, the strides of all layers, the features over a tile's core are
-those of the whole image, zero padding at the image's border included.
+With edges on the positions of the deepest layer and a halo of all that these see,
+the features over a tile's core are those of the whole image, zero padding at the
+image's border included.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
 
 import torch
 
-from napari_neural_style.layers import Layer
-
-HALO: Final = 80
-_GRID: Final = 16
+from napari_neural_style.layers import LAYERS, Layer
 
 
 @dataclass(frozen=True)
@@ -54,10 +51,17 @@ class Tile:
         return features[..., self.rows.core_of(layer.stride), self.columns.core_of(layer.stride)]
 
 
-def _spans(length: int, edge: int | None, halo: int) -> list[Span]:
+def halo_width(deepest: Layer) -> int:
+    """Pixels around a tile that the features over it depend on, as whole positions."""
+    # A convolution sees one position further; pooling stays within the position it makes.
+    seen = sum(layer.stride for layer in LAYERS[: deepest.index + 1] if layer.kind == "conv")
+    return math.ceil(seen / deepest.stride) * deepest.stride
+
+
+def _spans(length: int, edge: int | None, stride: int, halo: int) -> list[Span]:
     count = 1 if edge is None else max(1, round(length / edge))
-    cells = length // _GRID
-    edges = [_GRID * (cells * i // count) for i in range(count)] + [length]
+    cells = length // stride
+    edges = [stride * (cells * i // count) for i in range(count)] + [length]
     return [
         Span(a, b, max(0, a - halo), min(length, b + halo), last=b == length)
         for a, b in pairwise(edges)
@@ -65,10 +69,21 @@ def _spans(length: int, edge: int | None, halo: int) -> list[Span]:
     ]
 
 
-def cut_tiles(height: int, width: int, edge: int | None) -> list[Tile]:
-    """Cut an image into tiles of about ``edge`` pixels; None for a single one."""
+def cut_tiles(height: int, width: int, edge: int | None, deepest: Layer) -> list[Tile]:
+    """Cut an image into tiles of about ``edge`` pixels, exact as deep as a layer.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the image, in pixels.
+    edge : int or None
+        Edge of the tiles' cores, in pixels; None for a single tile.
+    deepest : Layer
+        The deepest layer whose features are wanted.
+    """
+    halo = halo_width(deepest)
     return [
         Tile(rows, columns)
-        for rows in _spans(height, edge, HALO)
-        for columns in _spans(width, edge, HALO)
+        for rows in _spans(height, edge, deepest.stride, halo)
+        for columns in _spans(width, edge, deepest.stride, halo)
     ]
