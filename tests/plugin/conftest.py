@@ -1,9 +1,19 @@
 import numpy as np
 import pytest
+import torch
 from napari import settings
 
 SMALL = {"preset": "fast", "size": 32, "steps": 3, "device": "cpu"}
 """Settings of a run that takes about a second."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Images this small are slower with more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

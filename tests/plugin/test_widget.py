@@ -184,7 +184,7 @@ def test_the_result_is_a_layer_over_the_content(open_widget, finish):
     }
     viewer, widget = open_widget(picture(32, 40, dtype=np.uint16), **geometry)
     widget.size.value = 40
-    content, style = viewer.layers
+    content = viewer.layers["content"]
     before = content.data.copy()
 
     widget.style_strength.value = 80

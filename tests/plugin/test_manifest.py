@@ -1,0 +1,81 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from napari._app_model.constants import MenuId
+from npe2 import PluginManager, PluginManifest
+
+import napari_neural_style
+from napari_neural_style.settings import PRESETS
+
+FILE = Path(napari_neural_style.__file__).with_name("napari.yaml")
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return PluginManifest.from_file(FILE)
+
+
+def test_is_valid_with_all_that_it_names_importable():
+    run = subprocess.run(
+        [sys.executable, "-m", "npe2", "validate", "--imports", str(FILE)],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_is_what_napari_finds(manifest):
+    manager = PluginManager()
+    manager.discover()
+    assert manager.get_manifest("napari-neural-style") == manifest
+
+
+def test_the_link_at_the_root_leads_to_it():
+    link = Path(__file__).parents[2] / "napari.yaml"
+    assert link.read_text() == FILE.read_text()
+
+
+def test_menus_exist_in_napari(manifest):
+    menus = {menu.value for menu in MenuId}
+    assert "napari/layers/filter" in manifest.contributions.menus
+    assert set(manifest.contributions.menus) <= menus
+
+
+def test_commands_have_the_names_of_the_distribution(manifest):
+    commands = {command.id for command in manifest.contributions.commands}
+    assert all(command.startswith("napari-neural-style.") for command in commands)
+    used = {widget.command for widget in manifest.contributions.widgets}
+    used |= {sample.command for sample in manifest.contributions.sample_data}
+    used |= {item.command for menu in manifest.contributions.menus.values() for item in menu}
+    assert used == commands
+
+
+def test_preferences_offer_the_presets_there_are(manifest):
+    properties = manifest.contributions.configurations["style_transfer"].properties
+    assert properties["preset"].enum == list(PRESETS)
+
+
+def test_is_in_the_menus_of_a_viewer(make_napari_viewer):
+    viewer = make_napari_viewer()
+    menu = viewer.window.layers_menu
+    menu.aboutToShow.emit()
+    titles = []
+
+    def collect(menu):
+        for action in menu.actions():
+            titles.append(action.text())
+            if action.menu() is not None:
+                collect(action.menu())
+
+    collect(menu)
+    assert any("Style Transfer" in title for title in titles)
+
+
+def test_the_widget_needs_no_torch_to_open():
+    code = (
+        "import sys, napari_neural_style.plugin.widget, napari_neural_style.plugin.demo;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

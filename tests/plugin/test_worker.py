@@ -1,0 +1,202 @@
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+from napari_neural_style.plugin.worker import Painter, explain
+from napari_neural_style.transfer.engine import StyleTransfer, Update
+
+from .conftest import picture
+
+TIMEOUT = 60_000
+
+
+@pytest.fixture
+def paint(qtbot):
+    """Start a small run; what it tells is collected on the painter."""
+    painters = []
+
+    def paint(steps=100_000, prepare=None, **settings):
+        def default():
+            return StyleTransfer(
+                picture(32, 40),
+                picture(32, 32, 3, seed=1),
+                preset="fast",
+                **{"size": 32, "device": "cpu", "steps": steps, **settings},
+            )
+
+        painter = Painter(prepare or default)
+        painter.frames, painter.outcomes, painter.notes = [], [], []
+        painter.framed.connect(painter.frames.append)
+        painter.ended.connect(painter.outcomes.append)
+        painter.noted.connect(painter.notes.append)
+        painters.append(painter)
+        painter.start()
+        return painter
+
+    yield paint
+    for painter in painters:
+        painter.stop()
+        assert painter.wait(60)
+
+
+@pytest.fixture
+def wait_for(qtbot):
+    return lambda condition: qtbot.waitUntil(lambda: bool(condition()), timeout=TIMEOUT)
+
+
+def test_a_run_ends_with_the_image_and_its_recipe(paint, wait_for):
+    painter = paint(steps=4)
+    wait_for(lambda: painter.outcomes)
+    (outcome,) = painter.outcomes
+    assert outcome.image.shape == (26, 32, 3)
+    assert outcome.image.dtype == np.uint8
+    assert outcome.recipe["step"] == 4
+    assert not outcome.stopped
+    assert outcome.error is None
+    assert painter.wait(60)
+
+
+def test_signals_arrive_in_the_thread_of_the_gui(paint, wait_for):
+    painter = paint(steps=2)
+    threads = []
+    painter.framed.connect(lambda _: threads.append(threading.current_thread()))
+    painter.ended.connect(lambda _: threads.append(threading.current_thread()))
+    wait_for(lambda: painter.outcomes)
+    assert set(threads) == {threading.main_thread()}
+
+
+def test_no_frame_comes_before_the_last_was_shown(paint, wait_for):
+    painter = paint()
+    wait_for(lambda: painter.frames)
+    # The run goes on: it does not wait for the GUI.
+    wait_for(lambda: painter._transfer._step >= painter.frames[0].step + 5)
+    assert len(painter.frames) == 1
+    painter.shown(0.0)
+    wait_for(lambda: len(painter.frames) == 2)
+    assert painter.frames[1].step > painter.frames[0].step + 4
+    assert painter.frames[1].image is not painter.frames[0].image
+
+
+@pytest.mark.parametrize(("cost", "interval"), [(0.0, 0.25), (0.02, 0.25), (0.5, 5.0)])
+def test_frames_take_a_tenth_of_the_gui_at_most(cost, interval):
+    painter = Painter(lambda: None)
+    painter.shown(cost)
+    assert painter._interval == interval
+
+
+def test_losses_and_image_are_read_only_for_a_frame(paint, wait_for, monkeypatch):
+    read = {"losses": 0, "image": 0}
+    for name in read:
+        original = getattr(Update, name).fget
+
+        def counted(update, name=name, original=original):
+            read[name] += 1
+            return original(update)
+
+        monkeypatch.setattr(Update, name, property(counted))
+    painter = paint(steps=40)
+    wait_for(lambda: painter.outcomes)
+    assert len(painter.frames) == 1
+    assert read == {"losses": 1, "image": 1}
+
+
+def test_stop_ends_the_run_and_keeps_the_image(paint, wait_for):
+    painter = paint()
+    wait_for(lambda: painter.frames)
+    painter.stop()
+    wait_for(lambda: painter.outcomes)
+    assert painter.outcomes[0].stopped
+    assert painter.outcomes[0].image is not None
+
+
+def test_stop_before_the_engine_is_made(paint, wait_for):
+    released = threading.Event()
+
+    def prepare():
+        released.wait(60)
+        return StyleTransfer(picture(32, 32), picture(32, 32, 3), preset="fast", size=32)
+
+    painter = paint(prepare=prepare)
+    painter.stop()
+    released.set()
+    wait_for(lambda: painter.outcomes)
+    assert painter.outcomes[0].image is None
+    assert painter.frames == []
+
+
+def test_pause_before_the_engine_is_made(paint, wait_for, qtbot):
+    released = threading.Event()
+
+    def prepare():
+        released.wait(60)
+        return StyleTransfer(
+            picture(32, 32), picture(32, 32, 3), preset="fast", size=32, steps=2, device="cpu"
+        )
+
+    painter = paint(prepare=prepare)
+    painter.pause()
+    released.set()
+    qtbot.wait(300)
+    assert painter.frames == []
+    painter.resume()
+    wait_for(lambda: painter.outcomes)
+    assert painter.outcomes[0].recipe["step"] == 2
+
+
+def test_notes_are_passed_on(paint, wait_for, monkeypatch):
+    evaluate = StyleTransfer._evaluate_once
+
+    def note_the_second(transfer):
+        update = evaluate(transfer)
+        update.note = "went back" if update.step == 2 else None
+        return update
+
+    monkeypatch.setattr(StyleTransfer, "_evaluate_once", note_the_second)
+    painter = paint(steps=3)
+    wait_for(lambda: painter.outcomes)
+    assert painter.notes == ["went back"]
+
+
+def test_a_failing_run_is_told_and_leaves_no_engine(paint, wait_for, monkeypatch):
+    engines = []
+    evaluate = StyleTransfer._evaluate_once
+
+    def fail(transfer):
+        engines.append(weakref.ref(transfer))
+        if transfer._step == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return evaluate(transfer)
+
+    monkeypatch.setattr(StyleTransfer, "_evaluate_once", fail)
+    painter = paint()
+    wait_for(lambda: painter.outcomes)
+    (outcome,) = painter.outcomes
+    assert isinstance(outcome.error, torch.OutOfMemoryError)
+    assert outcome.image is not None
+    assert painter.wait(60)
+    gc.collect()
+    assert engines[0]() is None
+
+
+def test_an_engine_that_cannot_be_made_is_told(paint, wait_for):
+    painter = paint(size=1)
+    wait_for(lambda: painter.outcomes)
+    (outcome,) = painter.outcomes
+    assert isinstance(outcome.error, ValueError)
+    assert outcome.image is outcome.recipe is None
+
+
+def test_bad_input_is_told_in_its_own_words_and_bugs_are_not():
+    assert explain(ValueError("The content is empty.")) == "The content is empty."
+    assert explain(FileNotFoundError("no weights")) == "no weights"
+    assert "not enough memory" in explain(MemoryError())
+    assert "not enough memory" in explain(torch.OutOfMemoryError("CUDA out of memory. Tried"))
+    assert "not enough memory" in explain(
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+    )
+    assert explain(RuntimeError("index out of range")) is None
+    assert explain(ZeroDivisionError("x")) is None
