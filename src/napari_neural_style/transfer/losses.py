@@ -80,6 +80,8 @@ def total_variation(image: torch.Tensor) -> torch.Tensor:
     ----------
     Mahendran & Vedaldi, CVPR 2015; in this form "Dive into Deep Learning", 14.12.
     """
-    down = (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
-    across = (image[..., :, 1:] - image[..., :, :-1]).abs().mean()
-    return (down + across) / 2
+    down = image[..., 1:, :] - image[..., :-1, :]
+    across = image[..., :, 1:] - image[..., :, :-1]
+    # A single row has no neighbours below, a mean over none is NaN.
+    means = [difference.abs().mean() for difference in (down, across) if difference.numel()]
+    return torch.stack(means).sum() / 2
