@@ -87,7 +87,8 @@ def _steps(settings: Settings, count: int) -> Sequence[int]:
         shares = [1.0] * count
     else:  # twice the size costs four times as much and has less left to do
         shares = [1.6 ** (count - i) for i in range(count)]
-    steps = [max(1, int(settings.steps * share / sum(shares))) for share in shares]
+    spare = settings.steps - count  # beyond one for each scale
+    steps = [1 + int(spare * share / sum(shares)) for share in shares]
     steps[0] += settings.steps - sum(steps)
     return steps
 
