@@ -10,8 +10,8 @@ import psutil
 import torch
 from torch.nn import functional as F
 
-from napari_neural_style.layers import LAYERS, Layer
-from napari_neural_style.transfer.tiles import halo_width
+from napari_neural_style.layers import Layer
+from napari_neural_style.transfer.encoder import Segment, StripPlan, segments_of
 
 PRECISIONS = {
     "float16": torch.float16,
@@ -141,70 +141,88 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-# ------------------------------------------------------------------------ memory
+# ----------------------------------------------------------------- strips and memory
 
-# The image, its gradient, Adam's two moments, the best image, the content and what
-# passing operations need beside them: so many copies of three float32 channels.
-_IMAGE_COPIES = 14
-# Share of the free memory that a plan may take.
-_SHARE = 0.7
-_TILE = 512
+# Bytes of one layer of a strip: of the two widest segments it stays in a core's cache, …
+_CACHED = 2 << 20
+# … the others are small enough for one piece up to here; a GPU wants large ones.
+_PIECE = 48 << 20
+_ON_A_GPU = 1 << 30
+_LEAST_ROWS = 8
+# Activations of a segment that are kept: computing them again costs a fifth of the time.
+_KEPT = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 
-
-def step_bytes(layers: Collection[Layer], height: int, width: int, dtype: torch.dtype) -> int:
-    """Estimate the memory that one evaluation of an image or a tile takes, in bytes."""
-    depth = max(layer.index for layer in layers)
-    wanted = {layer.index for layer in layers}
-    per_pixel = 0.0
-    for layer in LAYERS[: depth + 1]:
-        area = layer.channels / layer.stride**2
-        if layer.kind == "conv" or (layer.kind == "relu" and layer.index - 1 in wanted):
-            per_pixel += area * dtype.itemsize  # kept for the backward pass
-        elif layer.kind == "pool":
-            per_pixel += area * (dtype.itemsize + 8)  # and where the maxima were
-    # Gradients of the widest layer, its input's, and the convolution's working copy.
-    per_pixel += 3 * 64 * dtype.itemsize
-    return int(per_pixel * height * width)
+# What a run holds of its image size: the image, its gradient, Adam's two moments, the
+# best image, the content and what passing operations need, three float32 channels each.
+_IMAGE_COPIES = 12
+# A strip is computed and gone back through with about so many layers at once.
+_LAYERS_AT_ONCE = 8
+# Share of the free memory that a run may take.
+_SHARE = 0.8
 
 
-def image_bytes(layers: Collection[Layer], height: int, width: int, dtype: torch.dtype) -> int:
-    """Estimate the memory that a run holds between evaluations, in bytes."""
-    targets = (
-        max(layer.channels / layer.stride**2 for layer in layers if layer.block > 1)
-        if any(layer.block > 1 for layer in layers)
-        else 64.0
-    )
-    return int((_IMAGE_COPIES * 3 * 4 + targets * dtype.itemsize) * height * width)
+def plan_strips(tile: str | int, dtype: torch.dtype, device: torch.device) -> StripPlan:
+    """Plan the strips of the encoder.
+
+    Parameters
+    ----------
+    tile : "auto", "off" or int
+        The setting: by cache and memory, in one piece, or so many rows of the image.
+    dtype, device
+        Of the encoder.
+    """
+    if tile == "off":
+        return StripPlan()
+    if isinstance(tile, int):
+        return StripPlan(lambda segment, width: max(2, tile // segment.stride), 0)
+
+    def rows(segment: Segment, width: int) -> int:
+        row = segment.channels * width * dtype.itemsize
+        size = _CACHED if segment.stride <= 2 else _PIECE
+        return max(_LEAST_ROWS, (size if device.type == "cpu" else _ON_A_GPU) // row)
+
+    return StripPlan(rows, _KEPT[device.type])
 
 
-def plan_tile(
-    tile: str | int,
+def memory_needed(
     layers: Collection[Layer],
     shape: tuple[int, int],
+    tile: str | int,
     dtype: torch.dtype,
     device: torch.device,
-) -> int | None:
-    """Edge of the tiles for a run, in pixels; None for one piece.
+) -> int:
+    """Estimate the memory that a run takes at a size, in bytes."""
+    height, width = shape
+    plan = plan_strips(tile, dtype, device)
+    held = _IMAGE_COPIES * 3 * 4.0 * height * width
+    working = 0.0
+    for segment in segments_of(layers):
+        h, w = height // segment.stride, width // segment.stride
+        in_strip = min(plan.rows(segment, w) or h, h)
+        layer = segment.channels * w * dtype.itemsize
+        kept = len(segment.layers) / 2 * layer * h
+        # The input of a segment is kept, and its gradient as long.
+        held += 2 * (segment.layers[0].channels / 2) * w * h * dtype.itemsize
+        if kept <= plan.kept_bytes:
+            held += kept
+        working = max(working, _LAYERS_AT_ONCE * layer * in_strip)
+    return int(held + working)
 
-    Raises
-    ------
-    ValueError
-        If the run cannot fit into the memory at all; the message says what size would.
-    """
+
+def check_memory(
+    layers: Collection[Layer],
+    shape: tuple[int, int],
+    tile: str | int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> None:
+    """Raise a ValueError that says what size would fit, if a run cannot."""
     free = free_memory(device) * _SHARE
-    held = image_bytes(layers, *shape, dtype)
-    edge = _TILE if isinstance(tile, str) else tile
-    padded = edge + 2 * halo_width(max(layers, key=lambda layer: layer.index))
-    smallest = held + step_bytes(layers, min(shape[0], padded), min(shape[1], padded), dtype)
-    if smallest > free:
-        fits = int(max(shape) * (free / smallest) ** 0.5) // 16 * 16
+    needed = memory_needed(layers, shape, tile, dtype, device)
+    if needed > free:
+        fits = int(max(shape) * (free / needed) ** 0.5) // 16 * 16
         raise ValueError(
-            f"An image of {shape[1]} x {shape[0]} pixels needs about {smallest / 2**30:.1f} GB of "
+            f"An image of {shape[1]} x {shape[0]} pixels needs about {needed / 2**30:.1f} GB of "
             f"memory, and {free / 2**30:.1f} GB of {device} can be used: choose a size of at most "
             f"{fits} pixels."
         )
-    if tile == "off":
-        return None
-    if tile == "auto":
-        return None if held + step_bytes(layers, *shape, dtype) <= free else _TILE
-    return edge

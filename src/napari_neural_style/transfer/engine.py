@@ -171,8 +171,8 @@ class StyleTransfer:
             normalize=self.settings.weights == "original"
             and self.settings.method.normalize_original,
         )
-        self._tile = devices.plan_tile(
-            self.settings.tile, self._layers, self._plan[-1][:2], self._encoder_dtype, device
+        devices.check_memory(
+            self._layers, self._plan[-1][:2], self.settings.tile, self._encoder_dtype, device
         )
         self._encoder: Encoder | None = None
         self._generator = torch.Generator().manual_seed(self.settings.seed)
@@ -419,6 +419,7 @@ class StyleTransfer:
                 self.settings.pooling,
                 self._torch_device,
                 self._encoder_dtype,
+                devices.plan_strips(self.settings.tile, self._encoder_dtype, self._torch_device),
             )
         height, width = self.scales[self._scale]
         self._objective = None  # free its targets before the next are made
@@ -429,7 +430,6 @@ class StyleTransfer:
             self.settings,
             content,
             [self._style_targets(style, height, width) for style in self._styles],
-            self._tile,
         )
         self._variable = self._space.from_rgb(rgb).contiguous().clone()
         self._optimizer = make_optimizer(self._variable, self.settings)
@@ -447,7 +447,7 @@ class StyleTransfer:
         least = self._encoder.stride
         shape = max(shape[0], least), max(shape[1], least)
         style = self._space.from_rgb(resize(style, *shape))
-        return style_targets(self._encoder, self._space, self.settings, style, self._tile)
+        return style_targets(self._encoder, self._space, self.settings, style)
 
     def _take_over(self, settings: Settings) -> None:
         """Put pending settings in force."""

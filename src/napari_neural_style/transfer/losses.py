@@ -1,20 +1,17 @@
-"""Content loss, Gram-matrix style loss and total variation, each with its gradient.
+"""Gram-matrix style loss and total variation: the sums and the gradients they need."""
 
-The content and style losses are functions of features, so their gradients with
-respect to the features are written out: the backward pass through the encoder
-then starts from them, and the same code serves an image in one piece or in tiles.
-"""
+from typing import Final
 
 import torch
 
-# Positions whose products are summed at once: small enough to stay in the cache
-# while half-precision features are widened to float32.
-_CHUNK = 8192
+# Positions whose products are summed at once: widened to float32, they stay in the cache.
+_CHUNK: Final = 4096
 
 
 def rows(features: torch.Tensor) -> torch.Tensor:
-    """(1, C, H, W) features as (H·W, C), without a copy when channels come last."""
-    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+    """View (1, C, H, W) features, channels last, as (H·W, C)."""
+    _, channels, height, width = features.shape
+    return features.permute(0, 2, 3, 1).view(height * width, channels)
 
 
 def gram_sum(features: torch.Tensor) -> torch.Tensor:
@@ -23,7 +20,7 @@ def gram_sum(features: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     features : torch.Tensor
-        (1, C, H, W).
+        (1, C, H, W), channels last.
 
     Returns
     -------
@@ -37,35 +34,38 @@ def gram_sum(features: torch.Tensor) -> torch.Tensor:
     matrix = rows(features)
     if matrix.dtype in (torch.float32, torch.float64):
         return matrix.T @ matrix
-    if matrix.is_cuda:
+    if matrix.is_cuda:  # one call: launching many costs more than the memory
         wide = matrix.float()
         return wide.T @ wide
     gram = torch.zeros(matrix.shape[1], matrix.shape[1], device=matrix.device)
+    # bfloat16 products are summed in float32 and rounded once a chunk: over many chunks
+    # that is less than the rounding of the features. (In float16 they would overflow.)
+    rounded = matrix.dtype == torch.bfloat16 and matrix.shape[0] >= 2 * _CHUNK
     for chunk in torch.split(matrix, _CHUNK):
-        wide = chunk.float()
-        gram.addmm_(wide.T, wide)
+        if rounded:
+            gram.add_(chunk.T @ chunk)
+        else:
+            wide = chunk.float()
+            gram.addmm_(wide.T, wide)
     return gram
 
 
-def gram_sum_gradient(features: torch.Tensor, gram_gradient: torch.Tensor) -> torch.Tensor:
-    """Gradient of a function of F Fᵀ with respect to F.
+def add_gram_sum_gradient(
+    gradient: torch.Tensor, features: torch.Tensor, gram_gradient: torch.Tensor
+) -> None:
+    """Add the gradient, with respect to F, of a function of F Fᵀ.
 
     Parameters
     ----------
+    gradient : torch.Tensor
+        (1, C, H, W), channels last; changed in place.
     features : torch.Tensor
-        (1, C, H, W).
-    gram_gradient : torch.Tensor
-        (C, C), symmetric.
-
-    Returns
-    -------
-    torch.Tensor
         (1, C, H, W), channels last.
+    gram_gradient : torch.Tensor
+        (C, C), symmetric, with respect to F Fᵀ.
     """
-    _, channels, height, width = features.shape
     # d<S, F Fᵀ>/dF = (S + Sᵀ) F, and S is symmetric.
-    gradient = rows(features) @ (2 * gram_gradient).to(features.dtype)
-    return gradient.view(1, height, width, channels).permute(0, 3, 1, 2)
+    rows(gradient).addmm_(rows(features), (2 * gram_gradient).to(features.dtype))
 
 
 def total_variation(image: torch.Tensor) -> torch.Tensor:

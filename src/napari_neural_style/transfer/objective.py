@@ -8,9 +8,8 @@ import torch
 from napari_neural_style.layers import Layer, find_layer
 from napari_neural_style.settings import LayerWeights, Method, Settings
 from napari_neural_style.transfer.encoder import Encoder
-from napari_neural_style.transfer.losses import gram_sum, gram_sum_gradient, total_variation
+from napari_neural_style.transfer.losses import add_gram_sum_gradient, gram_sum, total_variation
 from napari_neural_style.transfer.spaces import ImageSpace
-from napari_neural_style.transfer.tiles import Tile, cut_tiles
 
 Grams = dict[Layer, torch.Tensor]
 
@@ -45,11 +44,7 @@ def layers_of(settings: Settings) -> set[Layer]:
 
 
 def style_targets(
-    encoder: Encoder,
-    space: ImageSpace,
-    settings: Settings,
-    style: torch.Tensor,
-    tile: int | None = None,
+    encoder: Encoder, space: ImageSpace, settings: Settings, style: torch.Tensor
 ) -> StyleTargets:
     """Compute the targets of a style image.
 
@@ -59,19 +54,20 @@ def style_targets(
         Of the run.
     style : torch.Tensor
         (1, 3, H, W), the optimised variable's kind.
-    tile : int, optional
-        Edge of the tiles to compute in, in pixels.
     """
     grams: Grams = {}
     squares: dict[Layer, torch.Tensor] = {}
+    style_layers = layer_weights(settings.style_layers)
+    content_layers = layer_weights(settings.content_layers)
+
+    def look(layer: Layer, features: torch.Tensor, _: slice) -> None:
+        if layer in style_layers:
+            _add(grams, layer, gram_sum(features))
+        if layer in content_layers:
+            _add(squares, layer, _square(features))
+
+    encoder.forward(space.encoder_input(style), look, keep=False)
     height, width = style.shape[2:]
-    with torch.no_grad():
-        for part in cut_tiles(height, width, tile, encoder.deepest):
-            features = encoder(space.encoder_input(part.cut(style)))
-            for layer in layer_weights(settings.style_layers):
-                _add(grams, layer, gram_sum(part.core(layer, features[layer])))
-            for layer in layer_weights(settings.content_layers):
-                _add(squares, layer, _square(part.core(layer, features[layer])))
     return StyleTargets(
         {
             layer: gram / _gram_divisor(settings.method, layer, _positions(layer, height, width))
@@ -108,10 +104,6 @@ class Objective:
         (1, 3, H, W), the content as an optimised variable.
     styles : sequence of StyleTargets
         :func:`style_targets` of each style image.
-    tile : int, optional
-        Edge of the tiles that the gradient is computed in; None for one piece.
-        The gradient is exact either way: the Gram matrix is a sum over positions,
-        so its gradient is, too, once the sum over all tiles is known.
 
     References
     ----------
@@ -126,26 +118,18 @@ class Objective:
         settings: Settings,
         content: torch.Tensor,
         styles: Sequence[StyleTargets],
-        tile: int | None = None,
     ) -> None:
         self._encoder = encoder
         self._space = space
         self._styles = styles
         height, width = content.shape[2:]
-        self._tiles = cut_tiles(height, width, tile, encoder.deepest)
         self._positions = {layer: _positions(layer, height, width) for layer in encoder.layers}
-        self._content_layers = set(layer_weights(settings.content_layers))
         # Half the range of float16 lies below 1; gradients there are a share of 1 / positions.
         self._gradient_scale = float(height * width) if encoder.dtype == torch.float16 else 1.0
-        with torch.no_grad():
-            self._targets = [
-                {layer: part.core(layer, features[layer]).clone() for layer in self._content_layers}
-                for part in self._tiles
-                for features in [encoder(space.encoder_input(part.cut(content)))]
-            ]
+        self._targets = self._content_targets(content, set(layer_weights(settings.content_layers)))
         self._energies = {
-            layer: sum(_square(target[layer]) for target in self._targets) / self._positions[layer]
-            for layer in self._content_layers
+            layer: _square(target) / self._positions[layer]
+            for layer, target in self._targets.items()
         }
         self.settings = settings  # also weighs the layers and mixes the styles
 
@@ -190,42 +174,45 @@ class Objective:
         variable : torch.Tensor
             (1, 3, H, W), in the objective's space.
         """
-        whole = len(self._tiles) == 1
-        if whole:
-            leaf, features = self._features(variable, self._tiles[0])
-            sums = {layer: gram_sum(features[layer].detach()) for layer in self._style_weights}
-        else:
-            sums = self._gram_sums(variable)
+        sums: Grams = {}
+
+        def look(layer: Layer, features: torch.Tensor, _: slice) -> None:
+            if layer in self._style_weights:
+                _add(sums, layer, gram_sum(features))
+
+        trace = self._encoder.forward(self._space.encoder_input(variable), look)
         style, gram_gradients = self._style(sums)
-        content = variable.new_zeros(())
-        gradient = torch.zeros_like(variable)
-        for index, tile in enumerate(self._tiles):
-            if not whole:
-                leaf, features = self._features(variable, tile)
-            loss, gradients = self._feature_gradients(index, features, gram_gradients)
-            content = content + loss
-            (part,) = torch.autograd.grad(
-                [features[layer] for layer in gradients], leaf, list(gradients.values())
-            )
-            tile.cut(gradient).add_(part, alpha=1 / self._gradient_scale)
+        content: list[torch.Tensor] = []
+
+        def add_gradient(
+            layer: Layer, features: torch.Tensor, rows: slice, gradient: torch.Tensor
+        ) -> None:
+            if layer in gram_gradients:
+                add_gram_sum_gradient(gradient, features, gram_gradients[layer])
+            if layer in self._targets:
+                difference = features - self._targets[layer][:, :, rows]
+                factor = self._content_factors[layer]
+                content.append(factor * _square(difference))
+                step = (2 * self._gradient_scale * factor).to(features.dtype)
+                gradient.addcmul_(difference, step)
+
+        gradient = self._encoder.backward(trace, add_gradient)
+        gradient = gradient.to(variable.dtype, memory_format=torch.contiguous_format)
+        gradient = gradient * (self._space.input_scale / self._gradient_scale)
         tv = self._add_total_variation(variable, gradient)
-        losses = torch.stack([content, style, tv, content + style + tv])
+        content_loss = torch.stack(content).sum()
+        losses = torch.stack([content_loss, style, tv, content_loss + style + tv])
         return Evaluation(losses, gradient)
 
-    def _features(
-        self, variable: torch.Tensor, tile: Tile
-    ) -> tuple[torch.Tensor, dict[Layer, torch.Tensor]]:
-        leaf = tile.cut(variable).detach().requires_grad_()
-        return leaf, self._encoder(self._space.encoder_input(leaf))
+    def _content_targets(self, content: torch.Tensor, layers: set[Layer]) -> Grams:
+        parts: dict[Layer, list[torch.Tensor]] = {layer: [] for layer in layers}
 
-    def _gram_sums(self, variable: torch.Tensor) -> Grams:
-        sums: Grams = {}
-        with torch.no_grad():
-            for tile in self._tiles:
-                features = self._encoder(self._space.encoder_input(tile.cut(variable)))
-                for layer in self._style_weights:
-                    _add(sums, layer, gram_sum(tile.core(layer, features[layer])))
-        return sums
+        def look(layer: Layer, features: torch.Tensor, _: slice) -> None:
+            if layer in layers:
+                parts[layer].append(features.clone())  # the features are views
+
+        self._encoder.forward(self._space.encoder_input(content), look, keep=False)
+        return {layer: torch.cat(part, 2) for layer, part in parts.items()}
 
     def _style(self, sums: Grams) -> tuple[torch.Tensor, Grams]:
         """Style loss, and its gradient with respect to each sum F Fᵀ."""
@@ -243,34 +230,8 @@ class Objective:
                 if method.style_loss == "size":
                     factor = factor / (layer.channels**2 * positions)
             losses.append(factor * _square(difference))
-            gradients[layer] = difference * (2 * factor / divisor)
+            gradients[layer] = difference * (2 * self._gradient_scale * factor / divisor)
         return torch.stack(losses).sum(), gradients
-
-    def _feature_gradients(
-        self, index: int, features: Mapping[Layer, torch.Tensor], gram_gradients: Grams
-    ) -> tuple[torch.Tensor, Grams]:
-        """Content loss over a tile, and the gradient with respect to its features."""
-        tile, targets = self._tiles[index], self._targets[index]
-        scale = self._gradient_scale
-        loss = torch.zeros((), device=features[next(iter(features))].device)
-        gradients: Grams = {}
-        for layer in features:
-            core = tile.core(layer, features[layer].detach())
-            if layer in gram_gradients:
-                inner = gram_sum_gradient(core, gram_gradients[layer] * scale)
-            else:
-                inner = torch.zeros_like(core)
-            if layer in targets:
-                difference = core - targets[layer]
-                factor = self._content_factors[layer]
-                loss = loss + factor * _square(difference)
-                inner = torch.addcmul(inner, difference, (2 * scale * factor).to(core.dtype))
-            if core.shape == features[layer].shape:
-                gradients[layer] = inner
-            else:  # the halo has no loss of its own
-                gradients[layer] = torch.zeros_like(features[layer])
-                tile.core(layer, gradients[layer]).copy_(inner)
-        return loss, gradients
 
     def _content_factor(self, layer: Layer, style_energy: torch.Tensor) -> torch.Tensor:
         """Weight of a squared difference between a feature and its target."""
@@ -302,4 +263,5 @@ def _mixed(tensors: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Te
 def _square(tensor: torch.Tensor) -> torch.Tensor:
     """Sum of the squares, in float32 at least."""
     wide = tensor if tensor.dtype == torch.float64 else tensor.float()
-    return wide.square().sum()
+    norm: torch.Tensor = torch.linalg.vector_norm(wide)  # one pass, no copy
+    return norm.square()
