@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -25,7 +27,7 @@ def test_auto_doubles_up_to_the_contents_own_size(height, width, least_side):
     # The first scale is no larger than it needs to be.
     coarser = fit(*found[0], max(found[0]) // 2)
     assert max(coarser) < 128 or min(coarser) <= least_side
-    for coarse, fine in zip(found, found[1:], strict=False):
+    for coarse, fine in pairwise(found):
         assert max(coarse) == round(max(fine) / 2)
         assert min(coarse) >= least_side
 

@@ -1,0 +1,195 @@
+import math
+
+import pytest
+import torch
+
+from napari_neural_style import Settings
+from napari_neural_style.transfer.objective import Evaluation
+from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
+
+CURVATURES = torch.logspace(-2, 1, 4 * 4 * 3, dtype=torch.float64).view(1, 3, 4, 4)
+
+
+def valley(variable):
+    """A narrow, curved valley: a loss that optimizers need their memory for."""
+    bent = variable + 0.1 * variable.square().roll(1, -1)
+    return (CURVATURES.to(variable.dtype) * (bent - 1).square()).sum()
+
+
+def evaluate(variable):
+    leaf = variable.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        loss = valley(leaf)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    losses = torch.stack([loss.detach() * 0, loss.detach(), loss.detach() * 0, loss.detach()])
+    return Evaluation(losses, gradient)
+
+
+def start(dtype=torch.float64):
+    return torch.randn(1, 3, 4, 4, generator=torch.manual_seed(0), dtype=dtype)
+
+
+def run(settings, steps, rate, variable=None):
+    """Losses and images of some steps."""
+    variable = start() if variable is None else variable
+    optimizer = make_optimizer(variable, settings)
+    losses, images = [], []
+    for step in range(steps):
+        losses.append(optimizer.step(evaluate, rate(step) if callable(rate) else rate)[-1].item())
+        images.append(variable.clone())
+    return losses, images
+
+
+def test_adam_is_torchs():
+    settings = Settings(optimizer="adam")
+    losses, images = run(settings, 30, lambda step: 0.1 / (1 + step))
+    parameter = torch.nn.Parameter(start())
+    method = settings.method
+    reference = torch.optim.Adam([parameter], betas=method.betas, eps=method.epsilon)
+    for step in range(30):
+        reference.param_groups[0]["lr"] = 0.1 / (1 + step)
+        reference.zero_grad()
+        loss = valley(parameter)
+        loss.backward()
+        reference.step()
+        assert losses[step] == pytest.approx(loss.item(), rel=1e-12)
+        torch.testing.assert_close(images[step], parameter.detach(), rtol=1e-12, atol=1e-14)
+
+
+def test_tensorflow_adam_is_its_formula():
+    """Kingma & Ba 2015, the end of section 2: the efficient form, with its own epsilon."""
+    settings = Settings(preset="series-adam")
+    _, images = run(settings, 20, 9.0)
+    variable, mean, square = start(), 0, 0
+    for t in range(1, 21):
+        gradient = evaluate(variable).gradient
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        rate = 9 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+        variable = variable - rate * mean / (square.sqrt() + 0.1)
+        torch.testing.assert_close(images[t - 1], variable, rtol=1e-11, atol=1e-12)
+
+
+def test_lbfgs_visits_the_points_of_the_published_programs():
+    """Which call torch's with its default of up to twenty evaluations a time."""
+    losses, _ = run(Settings(optimizer="lbfgs"), 60, 1.0)
+    variable = start().requires_grad_()
+    reference = torch.optim.LBFGS([variable])
+    visited = []
+
+    def closure():
+        reference.zero_grad()
+        loss = valley(variable)
+        loss.backward()
+        visited.append(loss.item())
+        return loss
+
+    while len(visited) < 60:
+        reference.step(closure)
+    assert losses == pytest.approx(visited[:60], rel=1e-6)
+    assert losses[-1] < 1e-3 * losses[0]
+
+
+def test_lbfgs_takes_a_gradient_in_any_layout():
+    def evaluate_channels_last(variable):
+        losses, gradient = evaluate(variable)
+        return Evaluation(losses, gradient.contiguous(memory_format=torch.channels_last))
+
+    one, other = start(), start()
+    settings = Settings(optimizer="lbfgs")
+    optimizers = make_optimizer(one, settings), make_optimizer(other, settings)
+    for _ in range(5):
+        optimizers[0].step(evaluate, 1.0)
+        optimizers[1].step(evaluate_channels_last, 1.0)
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_losses_are_those_before_the_step(optimizer):
+    variable = start()
+    before = evaluate(variable).losses
+    losses = make_optimizer(variable, Settings(optimizer=optimizer)).step(evaluate, 0.1)
+    assert torch.equal(losses, before)
+    assert not torch.equal(variable, start())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_every_step_is_one_evaluation(optimizer):
+    calls = []
+
+    def counted(variable):
+        calls.append(variable.clone())
+        return evaluate(variable)
+
+    variable = start()
+    made = make_optimizer(variable, Settings(optimizer=optimizer))
+    for step in range(1, 8):
+        made.step(counted, 0.5)
+        assert len(calls) == step
+    assert variable.grad is None
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_at_the_bottom_it_stays(optimizer):
+    """Where the gradient is nothing, as in a run from the content with no style weight."""
+
+    def flat(variable):
+        return Evaluation(torch.zeros(4, dtype=torch.float64), torch.zeros_like(variable))
+
+    variable = start()
+    made = make_optimizer(variable, Settings(optimizer=optimizer))
+    for _ in range(3):
+        made.step(flat, 1.0)
+    assert torch.equal(variable, start())
+    again = make_optimizer(start(), Settings(optimizer=optimizer))
+    again.load(made.state())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(optimizer="adam"), Settings(preset="series-adam"), Settings(optimizer="lbfgs")],
+    ids=["adam", "tensorflow", "lbfgs"],
+)
+@pytest.mark.parametrize("steps", [1, 2, 130])  # L-BFGS forgets after a hundred
+def test_state_resumes_to_the_last_bit(settings, dtype, steps):
+    variable = start(dtype)
+    optimizer = make_optimizer(variable, settings)
+    for _ in range(steps):
+        optimizer.step(evaluate, 0.7)
+    saved = {key: copied(value) for key, value in optimizer.state().items()}
+    other = variable.clone()
+    resumed = make_optimizer(other, settings)
+    resumed.load(saved)
+    for _ in range(10):
+        assert torch.equal(optimizer.step(evaluate, 0.7), resumed.step(evaluate, 0.7))
+        assert torch.equal(variable, other)
+
+
+def copied(value):
+    if isinstance(value, list):
+        return [copied(part) for part in value]
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", {0: 1, 50: 1, 999: 1}),
+        ("step", {0: 1, 199: 1, 200: 0.1, 399: 0.1, 400: 0.01, 999: 1e-4}),
+        ("cosine", {0: 1, 500: 0.51, 1000: 0.02}),
+    ],
+)
+def test_learning_rate_schedules(schedule, expected):
+    for step, factor in expected.items():
+        assert learning_rate_factor(schedule, step, 1000) == pytest.approx(factor)
+
+
+def test_step_schedule_is_torchs():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([parameter], lr=1.0)
+    reference = torch.optim.lr_scheduler.StepLR(optimizer, 200, 0.1)
+    for step in range(500):
+        assert learning_rate_factor("step", step, 500) == pytest.approx(reference.get_last_lr()[0])
+        optimizer.step()
+        reference.step()
