@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 
-from napari_neural_style.plugin.layers import METADATA_KEY, displayed_plane, is_result
+from napari_neural_style.plugin.layers import (
+    METADATA_KEY,
+    displayed_plane,
+    is_result,
+    thumbnail,
+)
 
 
 def picture(shape=(12, 16), dtype=np.uint8, seed=0):
@@ -273,6 +278,24 @@ def test_what_cannot_be_stylized_is_named(data, kwargs, message):
     layer = viewer.add_image(data, name="bad", **kwargs)
     with pytest.raises(ValueError, match=message):
         displayed_plane(layer, viewer.dims).rgb()
+
+
+def test_thumbnails_are_thinned_planes():
+    data = picture((4, 60, 90))
+    viewer = ViewerModel()
+    layer = viewer.add_image(data, contrast_limits=(0, 100))
+    viewer.dims.set_point(0, 2)
+    expected = np.rint(np.clip(data[2, ::3, ::3] / 100, 0, 1) * 255)
+    np.testing.assert_array_equal(thumbnail(layer, viewer.dims, 30)[..., 0], expected)
+
+
+@pytest.mark.parametrize("data", [da.zeros((40, 40)), np.zeros((40, 40))], ids=["lazy", "constant"])
+def test_where_there_is_no_better_thumbnail_it_is_napari_s_own(data):
+    viewer = ViewerModel()
+    layer = viewer.add_image(data)
+    np.testing.assert_array_equal(
+        thumbnail(layer, viewer.dims, 30), np.asarray(layer.thumbnail)[..., :3]
+    )
 
 
 def test_results_are_told_by_their_recipe():

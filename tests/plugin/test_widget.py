@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from qtpy.QtWidgets import QDockWidget
 from napari_neural_style.images import to_rgb
 from napari_neural_style.plugin.layers import METADATA_KEY, is_result
 from napari_neural_style.settings import PRESETS, strength_to_weight
+from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
 
 from .conftest import SMALL, picture
@@ -149,6 +151,39 @@ def test_devices_are_found_behind_the_open_widget(open_widget, qtbot):
     qtbot.waitUntil(lambda: widget.device.current_choice.startswith("CPU, "), timeout=TIMEOUT)
     assert {"auto", "cpu"} <= set(widget.device.choices)
     assert widget.device.value == "cpu"
+
+
+def test_advice_about_the_device_is_shown(open_widget, monkeypatch, qtbot):
+    monkeypatch.setattr(devices, "advice", lambda: "Reinstall torch for CUDA.")
+    _, widget = open_widget()
+    qtbot.waitUntil(lambda: "Reinstall" in widget._status.text(), timeout=TIMEOUT)
+    assert "Reinstall torch for CUDA." in widget.device.tooltip
+
+
+def test_without_torch_it_says_so_and_run_does_too(open_widget, finish, monkeypatch, qtbot):
+    monkeypatch.setitem(sys.modules, "napari_neural_style.transfer.engine", None)
+    viewer, widget = open_widget()
+    qtbot.waitUntil(lambda: "PyTorch could not" in widget._status.text(), timeout=TIMEOUT)
+    widget.run.native.click()
+    finish(widget)
+    assert "PyTorch could not be loaded" in widget._status.text()
+    assert len(viewer.layers) == 2
+
+
+def test_pictures_follow_the_layers(open_widget):
+    viewer, widget = open_widget()
+
+    def shown():
+        return widget._pictures["content"]._pixmap.toImage()
+
+    before = shown()
+    assert before.width() == 40
+    viewer.layers["content"].contrast_limits = (0, 50)
+    assert shown() != before
+    widget.content.value = viewer.layers["style"]
+    assert shown().width() == 32
+    viewer.layers.clear()
+    assert widget._pictures["content"]._pixmap.isNull()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -546,6 +581,19 @@ def test_closing_the_dock_ends_the_run(open_widget, start):
     assert activity() == []
     assert result in viewer.layers
     assert METADATA_KEY in result.metadata
+
+
+def test_the_dock_can_be_opened_again(open_widget, start, finish):
+    viewer, widget = open_widget()
+    start(viewer, widget)
+    widget.native.parent().title.close_button.click()
+    _, another = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+    assert another is not widget
+    another.steps.value = SMALL["steps"]
+    another.run.native.click()
+    finish(another)
+    assert "Done" in another._status.text()
+    assert len(results(viewer)) == 2
 
 
 def test_hiding_the_dock_does_not(open_widget, start, qtbot):

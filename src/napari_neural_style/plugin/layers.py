@@ -160,9 +160,11 @@ class Plane:
         data = self.levels[level]
         if not isinstance(data, np.ndarray):
             return None
+        axes = self.geometry.displayed
+        step = max(1, max(data.shape[axis] for axis in axes) // side)
         taken = list(self.slices[level])
-        for axis in self.geometry.displayed:
-            taken[axis] = slice(None, None, max(1, data.shape[axis] // side))
+        for axis in axes:
+            taken[axis] = slice(None, None, step)
         return replace(self, levels=(data,), slices=(tuple(taken),))
 
     def _level(self, size: int | None) -> int:
@@ -321,6 +323,6 @@ def thumbnail(layer: Any, dims: Any, side: int) -> NDArray[np.uint8]:
         plane = displayed_plane(layer, dims).thinned(side)
         if plane is not None:
             return to_uint8(plane.rgb(side))
-    except ValueError:  # whatever is wrong with the layer is said when it is used
+    except Exception:  # whatever is wrong with the layer is said when it is used
         pass
     return np.asarray(layer.thumbnail)[..., :3]

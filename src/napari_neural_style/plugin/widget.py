@@ -87,7 +87,7 @@ class StyleTransferWidget(Container[Any]):
         self.reset_choices()
         self._machine = Machine()
         self._machine.found.connect(self._offer_devices)
-        self._machine.failed.connect(self._fail)
+        self._machine.failed.connect(self._miss_torch)
         self._machine.look()
 
     # ------------------------------------------------------------------ layout
@@ -277,7 +277,13 @@ class StyleTransferWidget(Container[Any]):
         steps = settings.steps if isinstance(settings.steps, tuple) else (settings.steps,)
         self["steps"].set_words_for_smallest(f"as the preset says ({sum(steps)})")
 
+    def _miss_torch(self, sentence: str) -> None:
+        if not self._gone:
+            self._fail(sentence)
+
     def _offer_devices(self, devices: Any, advice: str | None) -> None:
+        if self._gone:
+            return
         wanted = self._wanted_device
         names = [device.name for device in devices]
         box = self["device"]
@@ -361,8 +367,13 @@ class StyleTransferWidget(Container[Any]):
         self._progress.setRange(0, 0)
         self._say("Getting ready …")
         self._began = time.perf_counter()
-        painter.start()
-        self._activity = ActivityBar("Style transfer", self._stop)
+        activity = ActivityBar("Style transfer", self._stop)
+        # The bar lets napari process events: the dock may have been closed meanwhile.
+        if painter is self._painter:
+            self._activity = activity
+            painter.start()
+        else:
+            activity.close()
 
     def _chosen_planes(self) -> tuple[Plane, Plane]:
         content, style = self["content"].value, self["style"].value
@@ -384,6 +395,7 @@ class StyleTransferWidget(Container[Any]):
         if self._painter.paused:
             self._painter.resume()
             self["pause"].text = "Pause"
+            self._say("Going on …")
         else:
             self._painter.pause()
             self["pause"].text = "Resume"
@@ -476,8 +488,6 @@ class StyleTransferWidget(Container[Any]):
         """Forget the viewer, for the Qt side of the widget is gone."""
         self._gone = True
         self._abandon()
-        self._machine.found.disconnect(self._offer_devices)
-        self._machine.failed.disconnect(self._fail)
         self._viewer.events.theme.disconnect(self._follow_theme)
         for layer in self._shown_layers.values():
             if layer is not None:
