@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from napari_neural_style.layers import Layer
 from napari_neural_style.transfer.encoder import Segment, StripPlan, segments_of
+from napari_neural_style.transfer.scales import fit
 
 PRECISIONS = {
     "float16": torch.float16,
@@ -218,9 +219,14 @@ def check_memory(
 ) -> None:
     """Raise a ValueError that says what size would fit, if a run cannot."""
     free = free_memory(device) * _SHARE
-    needed = memory_needed(layers, shape, tile, dtype, device)
+
+    def needed_at(side: int) -> int:
+        return memory_needed(layers, fit(*shape, side), tile, dtype, device)
+
+    needed = needed_at(max(shape))
     if needed > free:
-        fits = int(max(shape) * (free / needed) ** 0.5) // 16 * 16
+        smaller = range(max(shape) // 16 * 16, 16, -16)
+        fits = next((side for side in smaller if needed_at(side) <= free), 16)
         raise ValueError(
             f"An image of {shape[1]} x {shape[0]} pixels needs about {needed / 2**30:.1f} GB of "
             f"memory, and {free / 2**30:.1f} GB of {device} can be used: choose a size of at most "
