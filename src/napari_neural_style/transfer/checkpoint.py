@@ -2,7 +2,7 @@
 
 import json
 import os
-import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,34 @@ import safetensors
 import torch
 from safetensors.torch import save_file
 
+from napari_neural_style.images import check_writable
+
 _FORMAT = "napari-neural-style checkpoint 1"
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors and plain data, whole or not at all."""
+    """Write nested dicts and lists of tensors and plain data, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     path = Path(path)
+    check_writable(path)
     tensors: dict[str, torch.Tensor] = {}
-    plain = _split(state, "", tensors)
-    handle, partial = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
-    os.close(handle)
+    plain = json.dumps(_split(state, "", tensors))
+    header = {"format": _FORMAT, "state": plain, "checksum": _checksum(plain, tensors)}
+    target = path.resolve()  # of a link: only beside the file is the replacement atomic
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, partial, {"format": _FORMAT, "state": json.dumps(plain)})
-        os.replace(partial, path)
+        save_file(tensors, partial, header)
+        partial.replace(target)
+    except safetensors.SafetensorError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"Cannot write {path}: {error}.") from error
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -46,16 +59,24 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise ValueError("it has another format")
-            state = json.loads(metadata["state"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        joined = _join(state, tensors)
+        plain = metadata["state"]
+        if metadata["checksum"] != _checksum(plain, tensors):
+            raise ValueError("its checksum is wrong")
+        state: dict[str, Any] = _join(json.loads(plain), tensors)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise ValueError(
             f"{str(path)!r} is damaged or no checkpoint of napari-neural-style ({error}): "
             "start the run anew without it."
         ) from error
-    assert isinstance(joined, dict)
-    return joined
+    return state
+
+
+def _checksum(plain: str, tensors: dict[str, torch.Tensor]) -> str:
+    checksum = zlib.crc32(plain.encode())
+    for key in sorted(tensors):
+        checksum = zlib.crc32(tensors[key].reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"
 
 
 def _split(value: Any, key: str, tensors: dict[str, torch.Tensor]) -> Any:

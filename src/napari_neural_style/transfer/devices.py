@@ -3,16 +3,12 @@
 import functools
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import NamedTuple
 
 import psutil
 import torch
 from torch.nn import functional as F
-
-from napari_neural_style.layers import Layer
-from napari_neural_style.transfer.encoder import Segment, StripPlan, segments_of
-from napari_neural_style.transfer.scales import fit
 
 PRECISIONS = {
     "float16": torch.float16,
@@ -140,95 +136,3 @@ def free_memory(device: torch.device) -> int:
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return int(psutil.virtual_memory().available)
-
-
-# ----------------------------------------------------------------- strips and memory
-
-# Bytes of one layer of a strip: of the two widest segments it stays in a core's cache, …
-_CACHED = 2 << 20
-# … the others are small enough for one piece up to here; a GPU wants large ones.
-_PIECE = 48 << 20
-_ON_A_GPU = 1 << 30
-_LEAST_ROWS = 8
-# Activations of a segment that are kept: computing them again costs a fifth of the time.
-_KEPT = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
-
-# What a run holds of its image size: the image, its gradient, Adam's two moments, the
-# best image, the content and what passing operations need, three float32 channels each.
-_IMAGE_COPIES = 12
-# A strip is computed and gone back through with about so many layers at once.
-_LAYERS_AT_ONCE = 8
-# Share of the free memory that a run may take.
-_SHARE = 0.8
-
-
-def plan_strips(tile: str | int, dtype: torch.dtype, device: torch.device) -> StripPlan:
-    """Plan the strips of the encoder.
-
-    Parameters
-    ----------
-    tile : "auto", "off" or int
-        The setting: by cache and memory, in one piece, or so many rows of the image.
-    dtype, device
-        Of the encoder.
-    """
-    if tile == "off":
-        return StripPlan()
-    if isinstance(tile, int):
-        return StripPlan(lambda segment, width: max(2, tile // segment.stride), 0)
-
-    def rows(segment: Segment, width: int) -> int:
-        row = segment.channels * width * dtype.itemsize
-        size = _CACHED if segment.stride <= 2 else _PIECE
-        return max(_LEAST_ROWS, (size if device.type == "cpu" else _ON_A_GPU) // row)
-
-    return StripPlan(rows, _KEPT[device.type])
-
-
-def memory_needed(
-    layers: Collection[Layer],
-    shape: tuple[int, int],
-    tile: str | int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> int:
-    """Estimate the memory that a run takes at a size, in bytes."""
-    height, width = shape
-    plan = plan_strips(tile, dtype, device)
-    held = _IMAGE_COPIES * 3 * 4.0 * height * width
-    working = 0.0
-    for segment in segments_of(layers):
-        h, w = height // segment.stride, width // segment.stride
-        in_strip = min(plan.rows(segment, w) or h, h)
-        layer = segment.channels * w * dtype.itemsize
-        kept = len(segment.layers) / 2 * layer * h
-        # The input of a segment is kept, and its gradient as long.
-        held += 2 * (segment.layers[0].channels / 2) * w * h * dtype.itemsize
-        if kept <= plan.kept_bytes:
-            held += kept
-        working = max(working, _LAYERS_AT_ONCE * layer * in_strip)
-    return int(held + working)
-
-
-def check_memory(
-    layers: Collection[Layer],
-    shape: tuple[int, int],
-    tile: str | int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> None:
-    """Raise a ValueError that says what size would fit, if a run cannot."""
-    free = free_memory(device) * _SHARE
-
-    def needed_at(side: int) -> int:
-        return memory_needed(layers, fit(*shape, side), tile, dtype, device)
-
-    needed = needed_at(max(shape))
-    if needed > free:
-        smaller = range(max(shape) // 16 * 16, 16, -16)
-        fits = next((side for side in smaller if needed_at(side) <= free), 16)
-        raise ValueError(
-            f"An image of {shape[1]} x {shape[0]} pixels needs about {needed / 2**30:.1f} GB of "
-            f"memory, and {free / 2**30:.1f} GB of {device} can be used: choose a size of at most "
-            f"{fits} pixels."
-        )

@@ -59,10 +59,10 @@ class Segment:
         """Feature maps of its widest layer."""
         return self.layers[-1].channels
 
-    def numbers(self, x: torch.Tensor) -> int:
-        """Activations of the segment for its input."""
+    def numbers(self, height: int, width: int) -> int:
+        """Activations of the segment for an input of so many rows and columns."""
         convolutions = sum(layer.kind == "conv" for layer in self.layers)
-        return convolutions * self.channels * x.shape[2] * x.shape[3]
+        return convolutions * self.channels * height * width
 
     def strips(self, height: int, rows: int | None) -> list[Strip]:
         """Cut so many rows of the segment's input into strips of about ``rows``."""
@@ -189,7 +189,7 @@ class Encoder:
             outputs = []
             for strip in strips:
                 activations = self._run(segment, x, strip)
-                if keep and segment.numbers(x) * x.itemsize <= self._plan.kept_bytes:
+                if keep and segment.numbers(*x.shape[2:]) * x.itemsize <= self._plan.kept_bytes:
                     kept.append(activations)
                 for layer in segment.layers:
                     if layer in self.layers:

@@ -1,11 +1,13 @@
 """StyleTransfer: a run as an iterator of updates."""
 
 import dataclasses
+import math
 import os
 import platform
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from napari_neural_style.transfer.checkpoint import read_checkpoint, write_check
 from napari_neural_style.transfer.color import keep_color, match_color
 from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.guard import Guard
+from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_strips
 from napari_neural_style.transfer.objective import (
     Evaluation,
     Objective,
@@ -48,8 +51,21 @@ LIVE: Final = frozenset(
     }
 )
 
+# Longest sides of the two images that `estimate` times a step on.
+_TRIAL_SIDES: Final = (96, 192)
+# The targets of a scale take about so many steps.
+_STEPS_TO_PREPARE: Final = 1.5
 # After so many returns to the best image a run ends there.
 _MOST_RETURNS: Final = 6
+
+
+class Estimate(NamedTuple):
+    """What a run will take."""
+
+    memory: int
+    """Peak memory of the run, in bytes, beside what the program holds already."""
+    seconds: float
+    """Time of the whole run."""
 
 
 class Update:
@@ -171,9 +187,8 @@ class StyleTransfer:
             normalize=self.settings.weights == "original"
             and self.settings.method.normalize_original,
         )
-        devices.check_memory(
-            self._layers, self._plan[-1][:2], self.settings.tile, self._encoder_dtype, device
-        )
+        self._strips = plan_strips(self.settings.tile, self._encoder_dtype, device)
+        check_memory(self._layers, self._largest, self._strips, self._encoder_dtype, device)
         self._encoder: Encoder | None = None
         self._generator = torch.Generator().manual_seed(self.settings.seed)
 
@@ -222,6 +237,42 @@ class StyleTransfer:
     def total(self) -> int:
         """Planned evaluations over all scales."""
         return sum(scale.steps for scale in self._plan)
+
+    @property
+    def _largest(self) -> tuple[int, int]:
+        return self.scales[-1]
+
+    def estimate(self) -> Estimate:
+        """Estimate memory and time before the run, from its settings and a few small steps.
+
+        Takes under a second; the run's own state is not touched.
+        """
+        memory = memory_needed(self._layers, self._largest, self._strips, self._encoder_dtype)
+        sides = [min(side, max(self._largest)) for side in _TRIAL_SIDES]
+        (few, small), (many, large) = (self._trial(side) for side in sides)
+        per_pixel = (large - small) / (many - few) if many > few else large / many
+        fixed = max(0.0, small - per_pixel * few)
+        seconds = 0.0
+        for scale in self._plan:
+            # Larger images leave the caches, and are computed again instead of kept.
+            doublings = max(0.0, math.log2(max(scale.height, scale.width) / 512))
+            step = fixed + per_pixel * scale.height * scale.width * (1 + 0.18 * doublings)
+            seconds += step * (scale.steps + _STEPS_TO_PREPARE)
+        return Estimate(memory, seconds)
+
+    def _trial(self, side: int) -> tuple[int, float]:
+        """Pixels of a small image and the seconds of a step on it."""
+        height, width = fit(*self._largest, side)
+        height, width = (max(n, self._made_encoder().stride) for n in (height, width))
+        objective = self._make_objective(height, width)
+        variable = self._space.from_rgb(resize(self._content, height, width)).contiguous()
+        optimizer = make_optimizer(variable, self.settings)
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            float(optimizer.step(objective, 0.0)[-1])
+            times.append(time.perf_counter() - start)
+        return height * width, min(times)
 
     @property
     def result(self) -> Image | None:
@@ -324,7 +375,16 @@ class StyleTransfer:
                 raise StopIteration
             if pending is not None:
                 self._take_over(pending)
-            return self._evaluate_once()
+            try:
+                return self._evaluate_once()
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                raise MemoryError(
+                    f"The memory of {self.device} ran out at {self._plan[self._scale].width} x "
+                    f"{self._plan[self._scale].height} pixels: close other programs, choose a "
+                    "smaller size, or tile=256."
+                ) from error
 
     def run(self) -> Image:
         """Run to the end and return the result."""
@@ -412,6 +472,22 @@ class StyleTransfer:
         return resize(rgb, *self.scales[self._scale])
 
     def _start_scale(self, rgb: torch.Tensor) -> None:
+        self._objective = None  # free its targets before the next are made
+        self._objective = self._make_objective(*self.scales[self._scale])
+        self._variable = self._space.from_rgb(rgb).contiguous().clone()
+        self._optimizer = make_optimizer(self._variable, self.settings)
+        self._guard = Guard(self._variable)
+
+    def _make_objective(self, height: int, width: int) -> Objective:
+        return Objective(
+            self._made_encoder(),
+            self._space,
+            self.settings,
+            self._space.from_rgb(resize(self._content, height, width)),
+            [self._style_targets(style, height, width) for style in self._styles],
+        )
+
+    def _made_encoder(self) -> Encoder:
         if self._encoder is None:
             self._encoder = Encoder(
                 self._weights,
@@ -419,24 +495,12 @@ class StyleTransfer:
                 self.settings.pooling,
                 self._torch_device,
                 self._encoder_dtype,
-                devices.plan_strips(self.settings.tile, self._encoder_dtype, self._torch_device),
+                self._strips,
             )
-        height, width = self.scales[self._scale]
-        self._objective = None  # free its targets before the next are made
-        content = self._space.from_rgb(resize(self._content, height, width))
-        self._objective = Objective(
-            self._encoder,
-            self._space,
-            self.settings,
-            content,
-            [self._style_targets(style, height, width) for style in self._styles],
-        )
-        self._variable = self._space.from_rgb(rgb).contiguous().clone()
-        self._optimizer = make_optimizer(self._variable, self.settings)
-        self._guard = Guard(self._variable)
+        return self._encoder
 
     def _style_targets(self, style: torch.Tensor, height: int, width: int) -> StyleTargets:
-        assert self._encoder is not None
+        encoder = self._made_encoder()
         if self.settings.method.style_fit == "content":
             shape = height, width
         else:
@@ -444,10 +508,10 @@ class StyleTransfer:
             # Enlarging adds no detail to a style: at most its own size.
             own_height, own_width = style.shape[2:]
             shape = fit(own_height, own_width, min(side, max(own_height, own_width)))
-        least = self._encoder.stride
+        least = encoder.stride
         shape = max(shape[0], least), max(shape[1], least)
         style = self._space.from_rgb(resize(style, *shape))
-        return style_targets(self._encoder, self._space, self.settings, style)
+        return style_targets(encoder, self._space, self.settings, style)
 
     def _take_over(self, settings: Settings) -> None:
         """Put pending settings in force."""
@@ -546,6 +610,11 @@ class StyleTransfer:
         dtype = np.float64 if self._dtype == torch.float64 else np.float32
         rgb = torch.from_numpy(to_rgb(array, name, dtype=dtype))
         return rgb.permute(2, 0, 1)[None].contiguous().to(self._torch_device)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch ran out of memory; on a CPU it has no exception of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _named(losses: torch.Tensor) -> dict[str, float]:

@@ -1,0 +1,94 @@
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+
+from napari_neural_style import PRESETS, Settings
+from napari_neural_style.layers import LAYERS, find_layer
+from napari_neural_style.transfer.encoder import segments_of
+from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_strips
+from napari_neural_style.transfer.objective import layers_of
+from napari_neural_style.transfer.scales import fit
+
+CPU = torch.device("cpu")
+DEEP = [find_layer("relu1_1"), find_layer("relu5_1")]
+DTYPES = [torch.float32, torch.bfloat16, torch.float64]
+
+
+@given(
+    tile=st.sampled_from(["auto", "off"]) | st.integers(64, 4096),
+    width=st.integers(1, 20_000),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_strips_have_rows_for_every_segment(tile, width, dtype):
+    plan = plan_strips(tile, dtype, CPU)
+    for segment in segments_of(LAYERS):
+        rows = plan.rows(segment, max(1, width // segment.stride))
+        assert (rows is None) == (tile == "off")
+        if isinstance(tile, int):
+            assert rows * segment.stride == pytest.approx(tile, abs=2 * segment.stride)
+        elif rows is not None:
+            assert rows >= 8
+
+
+@given(
+    side=st.integers(16, 20_000),
+    preset=st.sampled_from(list(PRESETS)),
+    dtype=st.sampled_from(DTYPES),
+    tile=st.sampled_from(["auto", "off", 256]),
+)
+def test_more_of_everything_needs_more_memory(side, preset, dtype, tile):
+    layers = layers_of(Settings(preset=preset))
+
+    def needed(height, width, tile=tile, dtype=dtype):
+        return memory_needed(layers, (height, width), plan_strips(tile, dtype, CPU), dtype)
+
+    assert needed(side, side) > 12 * side * side
+    assert needed(4 * side, 4 * side) > needed(side, side)  # kept below, computed again above
+    wide, narrow = (needed(side, side, "off", t) for t in (torch.float64, torch.bfloat16))
+    assert wide > narrow
+    assert needed(side, side, tile="off") >= needed(side, side, tile=512)
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """Set the memory that is free on the machine, in gigabytes."""
+
+    def free(gigabytes):
+        available = SimpleNamespace(available=int(gigabytes * 2**30))
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: available)
+
+    return free
+
+
+@pytest.mark.parametrize("tile", ["auto", "off", 256])
+def test_a_size_beyond_the_memory_names_one_that_fits(memory, tile):
+    @given(
+        gigabytes=st.floats(1, 64),
+        shape=st.tuples(st.integers(64, 65_536), st.integers(64, 65_536)),
+        dtype=st.sampled_from(DTYPES),
+    )
+    @budget(max_examples=60)
+    def check(gigabytes, shape, dtype):
+        memory(gigabytes)
+
+        def check_side(side):
+            plan = plan_strips(tile, dtype, CPU)
+            check_memory(DEEP, fit(*shape, side), plan, dtype, CPU)
+
+        try:
+            check_side(max(shape))
+        except ValueError as error:
+            message = str(error)
+        else:
+            return
+        assert f"{shape[1]} x {shape[0]} pixels needs about" in message
+        fitting = int(message.removesuffix(" pixels.").rsplit(maxsplit=1)[1])
+        assert 16 <= fitting < max(shape)
+        check_side(fitting)
+
+    check()
