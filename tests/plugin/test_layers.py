@@ -9,6 +9,7 @@ from napari_neural_style.plugin.layers import (
     METADATA_KEY,
     displayed_plane,
     is_result,
+    quoted,
     thumbnail,
 )
 
@@ -296,6 +297,13 @@ def test_where_there_is_no_better_thumbnail_it_is_napari_s_own(data):
     np.testing.assert_array_equal(
         thumbnail(layer, viewer.dims, 30), np.asarray(layer.thumbnail)[..., :3]
     )
+
+
+def test_long_names_are_shortened_in_messages():
+    viewer = ViewerModel()
+    assert quoted(viewer.add_image(picture(), name="short")) == "“short”"
+    layer = viewer.add_image(picture(), name="2024-03-12_experiment_07_actin_channel_488nm_raw")
+    assert quoted(layer) == "“2024-03-12_exper…hannel_488nm_raw”"
 
 
 def test_results_are_told_by_their_recipe():

@@ -8,7 +8,7 @@ from napari.utils.progress import progress
 from qtpy.QtWidgets import QDockWidget
 
 from napari_neural_style.images import to_rgb
-from napari_neural_style.plugin.layers import METADATA_KEY, is_result
+from napari_neural_style.plugin.layers import METADATA_KEY, displayed_plane, is_result
 from napari_neural_style.settings import PRESETS, strength_to_weight
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
@@ -632,3 +632,35 @@ def test_closing_the_viewer_ends_the_run(make_napari_viewer, start, qtbot, paint
     qtbot.wait(50)
     assert activity() == []
     widget.reset_choices()
+
+
+# ------------------------------------------------------------- what you see
+
+
+@pytest.mark.parametrize(
+    ("data", "layer"),
+    [
+        (picture(48, 64, dtype=np.uint16) * 9, {"contrast_limits": (200, 1500)}),
+        (picture(48, 64, dtype=float), {"colormap": "viridis", "gamma": 0.6}),
+        (picture(48, 64), {"colormap": "HiLo", "contrast_limits": (30, 150)}),
+        (picture(48, 64, 3, dtype=float) / 300, {"rgb": True}),
+        (picture(48, 64, 3), {"rgb": True, "contrast_limits": (0, 120), "gamma": 1.7}),
+        (picture(48, 64, 4), {"rgb": True}),
+    ],
+    ids=["uint16", "viridis", "HiLo", "float-rgb", "rgb-limits", "rgba"],
+)
+def test_what_is_seen_is_what_is_stylized(make_napari_viewer, data, layer):
+    viewer = make_napari_viewer(show=True)
+    viewer.theme = "dark"  # transparency is seen over its black canvas
+    image = viewer.add_image(data, interpolation2d="nearest", **layer)
+
+    figure = viewer.export_figure(flash=False)
+
+    read = displayed_plane(image, viewer.dims).rgb() * 255
+    # The middles of the blobs, 8 pixels wide each.
+    steps = [
+        np.arange(4, side, 8) * shown / side
+        for side, shown in zip((48, 64), figure.shape[:2], strict=True)
+    ]
+    seen = figure[np.ix_(*(step.astype(int) for step in steps))][..., :3]
+    np.testing.assert_allclose(seen, read[4::8, 4::8], atol=3)

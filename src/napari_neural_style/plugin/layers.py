@@ -13,6 +13,7 @@ METADATA_KEY = "napari_neural_style"
 """Marks a layer as a result, and holds its recipe."""
 
 _ROWS_AT_ONCE = 256
+_LONGEST_NAME = 32
 
 _PROJECTIONS: dict[str, Callable[..., Any]] = {
     "sum": np.sum,
@@ -25,6 +26,15 @@ _PROJECTIONS: dict[str, Callable[..., Any]] = {
 def is_result(layer: Any) -> bool:
     """Tell whether the layer was painted by this plugin."""
     return METADATA_KEY in layer.metadata
+
+
+def quoted(layer: Any) -> str:
+    """Return the layer's name for a message, shortened in the middle if it is long."""
+    name = layer.name
+    if len(name) > _LONGEST_NAME:
+        half = _LONGEST_NAME // 2
+        name = f"{name[:half]}…{name[-half:]}"
+    return f"“{name}”"
 
 
 @dataclass(frozen=True)
@@ -192,7 +202,7 @@ def displayed_plane(layer: Any, dims: Any) -> Plane:
     ndim = layer.ndim
     if dims.ndisplay != 2 and ndim > 2:
         raise ValueError(
-            f"“{layer.name}” is shown as a volume: switch the viewer to 2-D and choose "
+            f"{quoted(layer)} is shown as a volume: switch the viewer to 2-D and choose "
             "the plane with the slider."
         )
     # A layer of fewer dimensions than the viewer has the last of its axes.
@@ -204,14 +214,14 @@ def displayed_plane(layer: Any, dims: Any) -> Plane:
     for axis, span in spans.items():
         if round(span.last) < 0 or round(span.first) > shapes[0][axis] - 1:
             raise ValueError(
-                f"“{layer.name}” has nothing at the viewer's position along axis "
+                f"{quoted(layer)} has nothing at the viewer's position along axis "
                 f"{layer.axis_labels[axis]}: move the slider to one of its planes."
             )
     position = np.zeros(ndim, int)
     for axis, span in spans.items():
         position[axis] = np.clip(round(span.middle), 0, shapes[0][axis] - 1)
     return Plane(
-        name=f"layer “{layer.name}”",
+        name=f"layer {quoted(layer)}",
         geometry=Geometry(
             shape=(shapes[0][row], shapes[0][column]),
             displayed=(row, column),

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from ..settings import PRESETS, Settings, strength_to_weight
 from .activity import ActivityBar
 from .controls import CountBox, LayerBox, PercentSlider, Picture, may_be_narrow
-from .layers import Plane, displayed_plane, is_result, thumbnail
+from .layers import Plane, displayed_plane, is_result, quoted, thumbnail
 from .machine import Machine, load_engine
 from .pace import duration
 from .preferences import remembered
@@ -40,6 +40,7 @@ _PICTURE_PIXELS = 256
 _PROGRESS_TICKS = 1000
 _QUIET = 175
 """Opacity, of 255, of text that only accompanies."""
+_WARNING = "⚠"
 _REMEMBERED = ("preset", "style_strength", "size", "steps", "device")
 
 
@@ -78,10 +79,9 @@ class StyleTransferWidget(Container[Any]):
         self._memory = remembered() if remember else None
         self._recall()
         self._connect()
-        self._say("")
+        self._follow_theme()
         self._show_running(False)
         self._describe_preset()
-        self._follow_theme()
         for name in ("content", "style"):
             self._choose_picture(name, self[name].value)
         self.reset_choices()
@@ -167,7 +167,6 @@ class StyleTransferWidget(Container[Any]):
             images.addWidget(box.native, 2, column)
             images.setColumnStretch(column, 1)
             may_be_narrow(box.native)
-            self._pictures[name].setToolTip(box.tooltip)
         outer.addLayout(images)
 
         settings = QGridLayout()
@@ -187,7 +186,8 @@ class StyleTransferWidget(Container[Any]):
             settings.addWidget(control, 2 * row, 1)
             may_be_narrow(control)
         self._description.setWordWrap(True)
-        settings.addWidget(self._description, 1, 1)
+        self._description.setMinimumHeight(2 * self._description.fontMetrics().lineSpacing())
+        settings.addWidget(self._description, 1, 0, 1, 2)
         outer.addLayout(settings)
 
         buttons = QHBoxLayout()
@@ -218,8 +218,10 @@ class StyleTransferWidget(Container[Any]):
             f"color: {theme.text.as_hex()}; font-weight: bold; }}"
         )
         red, green, blue = theme.text.as_rgb_tuple()
-        for label in (self._description, self._status):
-            label.setStyleSheet(f"color: rgba({red}, {green}, {blue}, {_QUIET});")
+        self._loud = f"color: rgb({red}, {green}, {blue});"
+        self._quiet = f"color: rgba({red}, {green}, {blue}, {_QUIET});"
+        self._description.setStyleSheet(self._quiet)
+        self._say(self._status.text())
 
     # ---------------------------------------------------------------- settings
 
@@ -328,6 +330,7 @@ class StyleTransferWidget(Container[Any]):
         if before is not None:
             before.events.thumbnail.disconnect(self._update_pictures)
         self._shown_layers[name] = layer
+        self._pictures[name].setToolTip("" if layer is None else layer.name)
         for chosen in self._shown_layers.values():
             if chosen is not None:
                 chosen.events.thumbnail.connect(self._update_pictures)
@@ -384,7 +387,7 @@ class StyleTransferWidget(Container[Any]):
             )
         if content is style:
             raise ValueError(
-                f"Content and style are both “{content.name}”: choose two different layers."
+                f"Content and style are both {quoted(content)}: choose two different layers."
             )
         dims = self._viewer.dims
         return displayed_plane(content, dims), displayed_plane(style, dims)
@@ -505,9 +508,10 @@ class StyleTransferWidget(Container[Any]):
 
     def _say(self, text: str) -> None:
         self._status.setText(text)
+        self._status.setStyleSheet(self._loud if text.startswith(_WARNING) else self._quiet)
 
     def _fail(self, sentence: str) -> None:
-        self._say(f"⚠ {sentence}")
+        self._say(f"{_WARNING} {sentence}")
         show_error(sentence)
 
     def _report(self, error: Exception) -> None:
@@ -516,7 +520,7 @@ class StyleTransferWidget(Container[Any]):
             self._fail(sentence)
             return
         # Of a bug napari offers the traceback, which a report needs.
-        self._say(f"⚠ The run failed: {type(error).__name__}: {error}")
+        self._say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
 
