@@ -50,7 +50,8 @@ class Method:
     style_fit: Literal["content", "longest"] = "longest"
     """Resize the style to the content's shape, or to its longest side."""
     schedule: Literal["constant", "step", "cosine"] = "cosine"
-    """Learning rate: constant, x 0.1 every 200 steps, or decaying to 2 %."""
+    """Learning rate: constant, x 0.1 every 200 steps of a scale, or decaying over the run
+    to 5 % along half a cosine."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay rates."""
     epsilon: float = 1e-8
@@ -61,8 +62,8 @@ class Method:
     """Start a scale from the 8-bit result of the one before."""
     normalize_original: bool = True
     """Use the original weights at a mean activation of one."""
-    steps_per_scale: Literal["even", "coarse"] = "coarse"
-    """How a total number of steps is shared: evenly, or more on small scales."""
+    steps_ratio: float = 1.6
+    """Of a total number of steps, a scale gets so many times those of the next larger one."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "style_weight": 8.0,
                 "tv_weight": 5.0,
                 "optimizer": "adam",
-                "learning_rate": 0.03,
+                "learning_rate": 0.04,
                 "steps": 300,
                 "precision": "auto",
             },
@@ -119,10 +120,11 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "style_weight": 8.0,
                 "tv_weight": 5.0,
                 "optimizer": "adam",
-                "learning_rate": 0.07,
-                "steps": 60,
+                "learning_rate": 0.03,
+                "steps": 50,
                 "precision": "auto",
             },
+            Method(steps_ratio=4.0, betas=(0.8, 0.99)),
         ),
         "tutorial": Preset(
             "'Neural Transfer Using PyTorch' (A. Jacq), the current edition.",
@@ -187,7 +189,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 style_fit="content",
                 schedule="step",
                 eight_bit_between_scales=True,
-                steps_per_scale="even",
+                steps_ratio=1.0,
             ),
         ),
         "gatys": Preset(

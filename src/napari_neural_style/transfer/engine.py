@@ -404,8 +404,9 @@ class StyleTransfer:
             self._start_scale(self._carried_rgb())
         assert self._optimizer is not None
         assert self._guard is not None
-        scale = self._plan[self._scale]
-        factor = learning_rate_factor(self.settings.method.schedule, self._scale_step, scale.steps)
+        factor = learning_rate_factor(
+            self.settings.method.schedule, self._scale_step, self._step / self.total
+        )
         rate = self.settings.learning_rate * factor * self._rate
         losses = self._losses = self._optimizer.step(self._evaluate, rate)
         self._step += 1

@@ -12,12 +12,22 @@ from napari_neural_style.transfer.objective import Evaluation
 Evaluate = Callable[[torch.Tensor], Evaluation]
 
 
-def learning_rate_factor(schedule: str, step: int, steps: int) -> float:
-    """Factor of the learning rate at a step (from 0) of a scale."""
+def learning_rate_factor(schedule: str, step: int, progress: float) -> float:
+    """Factor of the learning rate, as :attr:`Method.schedule` has it.
+
+    Parameters
+    ----------
+    schedule : str
+        ``constant``, ``step`` or ``cosine``.
+    step : int
+        Step of the present scale, from 0.
+    progress : float
+        Part of the whole run that is done, in [0, 1).
+    """
     if schedule == "step":
         return float(0.1 ** (step // 200))
-    if schedule == "cosine":
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2
+    if schedule == "cosine":  # bold on small scales, careful with the details of large ones
+        return 0.05 + 0.95 * (1 + math.cos(math.pi * progress)) / 2
     return 1.0
 
 

