@@ -6,20 +6,25 @@ import numpy as np
 
 from napari_neural_style.images import METADATA_KEY, read_image
 
-COMMAND = [
-    sys.executable,
-    "-c",
-    "import sys; from napari_neural_style.cli import main; sys.exit(main())",
-]
+MAIN = "from napari_neural_style.cli import main; exit(main())"
+
+WITHOUT_MEMORY = """
+from napari_neural_style.transfer.engine import StyleTransfer
+
+def fail(transfer):
+    raise MemoryError
+
+StyleTransfer._evaluate_once = fail
+"""
 
 
-def demo(*arguments, **environment):
+def demo(*arguments, fault="", **environment):
     return subprocess.run(
-        [*COMMAND, "demo", *map(str, arguments)],
+        [sys.executable, "-c", fault + MAIN, "demo", *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
-        timeout=300,
+        timeout=900,
     )
 
 
@@ -37,9 +42,9 @@ def test_paints_the_window_and_the_result(tmp_path):
 
 
 def test_a_run_that_fails_is_told(tmp_path):
-    run = demo("--screenshot", tmp_path / "window.png", "--steps", 1, "--size", 256)
+    run = demo("--screenshot", tmp_path / "window.png", "--size", 48, fault=WITHOUT_MEMORY)
     assert run.returncode == 1
-    assert "The demo failed: steps=1 is less than one for each" in run.stderr
+    assert "The demo failed: There is not enough memory" in run.stderr
     assert "Traceback" not in run.stderr
 
 

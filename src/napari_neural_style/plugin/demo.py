@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt, QTimer
 from ..images import write_image
 from .samples import demo_pair
 from .widget import StyleTransferWidget
-from .worker import Outcome
+from .worker import Outcome, explain
 
 _WINDOW = (1500, 950)
 _DOCK_WIDTH = 360
@@ -104,7 +104,7 @@ def _noting(problems: list[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        problems.append(str(error))
+        problems.append(explain(error) or f"{type(error).__name__}: {error}")
 
 
 def _arrange(viewer: Any, dock: Any) -> None:
