@@ -39,17 +39,10 @@ from napari_neural_style.transfer.weights import fingerprint, load_weights
 
 Image = npt.NDArray[np.float32]
 
+# Settings that weigh the losses.
+_WEIGHTS: Final = frozenset({"content_weight", "style_weight", "tv_weight", "style_weights"})
 #: Settings that may change while a run goes on.
-LIVE: Final = frozenset(
-    {
-        "content_weight",
-        "style_weight",
-        "tv_weight",
-        "style_weights",
-        "learning_rate",
-        "keep_best",
-    }
-)
+LIVE: Final = _WEIGHTS | {"learning_rate", "keep_best"}
 
 # Longest sides of the two images that `estimate` times a step on.
 _TRIAL_SIDES: Final = (96, 192)
@@ -367,14 +360,11 @@ class StyleTransfer:
     def __next__(self) -> Update:
         with self._control:
             self._control.wait_for(lambda: self._stopped or not self._paused)
-            ended = self._stopped or self._finished
-            pending, self._pending = self._pending, None
         with self._running:
-            if ended:
+            if self._stopped or self._finished:
                 self._release()
                 raise StopIteration
-            if pending is not None:
-                self._take_over(pending)
+            self._take_over_pending()
             try:
                 return self._evaluate_once()
             except RuntimeError as error:
@@ -514,15 +504,20 @@ class StyleTransfer:
         style = self._space.from_rgb(resize(style, *shape))
         return style_targets(encoder, self._space, self.settings, style)
 
-    def _take_over(self, settings: Settings) -> None:
+    def _take_over_pending(self) -> None:
         """Put pending settings in force."""
-        self.settings = settings
-        if self._objective is not None and self._guard is not None:
-            self._objective.settings = settings
-            self._guard.forget()
-            if settings.optimizer == "lbfgs":  # its history is of another function
-                assert self._variable is not None
-                self._optimizer = make_optimizer(self._variable, settings)
+        with self._control:
+            if self._pending is None:
+                return
+            before, self.settings, self._pending = self.settings, self._pending, None
+        if self._objective is None or self._guard is None or self._variable is None:
+            return
+        if all(getattr(self.settings, name) == getattr(before, name) for name in _WEIGHTS):
+            return
+        self._objective.settings = self.settings
+        self._guard.forget()
+        if self.settings.optimizer == "lbfgs":  # its history is of another function
+            self._optimizer = make_optimizer(self._variable, self.settings)
 
     def _release(self) -> None:
         """Let go of everything but the result."""
@@ -539,6 +534,7 @@ class StyleTransfer:
             The checkpoint; safetensors, data only. Replaced whole or not at all.
         """
         with self._running:
+            self._take_over_pending()
             state: dict[str, Any] = {
                 "settings": self.settings.to_dict(),
                 "content": self._content,
