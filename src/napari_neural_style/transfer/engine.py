@@ -48,8 +48,6 @@ LIVE: Final = _WEIGHTS | {"learning_rate", "keep_best"}
 _TRIAL_SIDES: Final = (96, 192)
 # The targets of a scale take about so many steps.
 _STEPS_TO_PREPARE: Final = 1.5
-# After so many returns to the best image a run ends there.
-_MOST_RETURNS: Final = 6
 
 
 class Estimate(NamedTuple):
@@ -190,7 +188,6 @@ class StyleTransfer:
         self._scale = 0
         self._scale_step = 0
         self._rate = 1.0  # lowered by the guard
-        self._returns = 0
         self._losses: torch.Tensor | None = None
         self._variable: torch.Tensor | None = None
         self._objective: Objective | None = None
@@ -402,10 +399,10 @@ class StyleTransfer:
         self._step += 1
         self._scale_step += 1
         note = self._return_to_best() if self._guard.alarmed(losses[-1]) else None
-        update = Update(self, losses, self._step, self._scale, note)
-        if self._step == self.total or self._returns > _MOST_RETURNS:
-            self._finish(update)
-        return update
+        if self._scale_step == self._plan[self._scale].steps:
+            note = self._settle() or note
+            self._finished = self._step == self.total
+        return Update(self, losses, self._step, self._scale, note)
 
     def _evaluate(self, variable: torch.Tensor) -> Evaluation:
         assert self._objective is not None
@@ -421,7 +418,6 @@ class StyleTransfer:
         assert self._guard is not None
         self._variable.copy_(self._guard.best)
         self._rate /= 2
-        self._returns += 1
         self._optimizer = make_optimizer(self._variable, self.settings)
         self._guard.calm()
         return (
@@ -429,16 +425,24 @@ class StyleTransfer:
             f"and goes on with {self._rate:g} times the step size."
         )
 
-    def _finish(self, update: Update) -> None:
+    def _settle(self) -> str | None:
+        """End a scale with its best image if its last one is no fit end."""
         assert self._variable is not None
         assert self._guard is not None
-        self._finished = True
-        if self._guard.ends_high(float(update._losses[-1])):
-            self._variable.copy_(self._guard.best)
-            update.note = (
-                "The loss did not come down again: the result is the best image of the run. "
-                "A smaller learning_rate may do better."
-            )
+        assert self._losses is not None
+        total = self._losses[-1]
+        if self.settings.optimizer == "lbfgs":
+            # Without a line search a step may lead anywhere, and where the last one led
+            # only another evaluation tells.
+            total = self._evaluate(self._variable).losses[-1]
+        if not self._guard.ends_high(float(total)):
+            return None
+        self._variable.copy_(self._guard.best)
+        height, width = self.scales[self._scale]
+        return (
+            f"The loss was high at the end of the scale of {width} x {height} pixels: its best "
+            "image was taken instead. A smaller learning_rate may do better."
+        )
 
     # ------------------------------------------------------------------ scales
 
@@ -543,7 +547,6 @@ class StyleTransfer:
                 "scale": self._scale,
                 "scale_step": self._scale_step,
                 "rate": self._rate,
-                "returns": self._returns,
                 "finished": self._finished,
             }
             if self._variable is not None and self._guard is not None:
@@ -586,7 +589,7 @@ class StyleTransfer:
     def _restore(self, state: dict[str, Any]) -> None:
         self._step, self._scale = int(state["step"]), int(state["scale"])
         self._scale_step = int(state["scale_step"])
-        self._rate, self._returns = float(state["rate"]), int(state["returns"])
+        self._rate = float(state["rate"])
         self._finished = bool(state["finished"])
         if "variable" not in state:
             return
