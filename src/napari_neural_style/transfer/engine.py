@@ -524,8 +524,10 @@ class StyleTransfer:
             self._optimizer = make_optimizer(self._variable, self.settings)
 
     def _release(self) -> None:
-        """Let go of everything but the result."""
-        self._objective = self._optimizer = self._encoder = None
+        """Let go of everything but the result and, of a stopped run, what can resume it."""
+        self._objective = self._encoder = None
+        if self._finished:
+            self._optimizer = None
 
     # -------------------------------------------------------------- checkpoints
 
@@ -541,6 +543,7 @@ class StyleTransfer:
             self._take_over_pending()
             state: dict[str, Any] = {
                 "settings": self.settings.to_dict(),
+                "precision": self.precision,  # in use; `auto` may decide otherwise another time
                 "content": self._content,
                 "styles": self._styles,
                 "step": self._step,
@@ -575,12 +578,11 @@ class StyleTransfer:
                 image[0].permute(1, 2, 0).numpy() for image in (state["content"], *state["styles"])
             ]
             # Styles were saved recoloured: they must not be a second time.
-            transfer = cls(
-                images[0], images[1:], settings=dataclasses.replace(settings, color="style")
-            )
+            as_saved = dataclasses.replace(settings, color="style", precision=state["precision"])
+            transfer = cls(images[0], images[1:], settings=as_saved)
             transfer.settings = settings
             transfer._restore(state)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{os.fspath(path)!r} is not a whole checkpoint ({error!r}): start the run anew."
             ) from error
@@ -594,6 +596,8 @@ class StyleTransfer:
         if "variable" not in state:
             return
         variable = state["variable"].to(self._torch_device)
+        if tuple(variable.shape[2:]) != self.scales[self._scale]:
+            raise LookupError("its image does not have the size of its scale")
         self._start_scale(self._space.to_rgb(variable))
         assert self._variable is not None
         assert self._guard is not None
