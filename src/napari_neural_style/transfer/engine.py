@@ -166,6 +166,8 @@ class StyleTransfer:
             self._to_tensor(image, f"style {i}" if len(styles) > 1 else "style")
             for i, image in enumerate(styles, start=1)
         ]
+        init = self.settings.init
+        self._init = init if isinstance(init, str) else self._to_tensor(init, "init")
         if self.settings.color == "match":
             self._styles = [match_color(image, self._content) for image in self._styles]
         self._space = image_space(self.settings.method.space, device, self._dtype)
@@ -447,14 +449,13 @@ class StyleTransfer:
     # ------------------------------------------------------------------ scales
 
     def _initial_rgb(self) -> torch.Tensor:
-        init = self.settings.init
         shape = self.scales[0]
-        if not isinstance(init, str):
-            return resize(self._to_tensor(init, "init"), *shape)
-        if init == "noise":  # as the PyTorch tutorial draws it
+        if isinstance(self._init, torch.Tensor):
+            return resize(self._init, *shape)
+        if self._init == "noise":  # as the PyTorch tutorial draws it
             noise = torch.randn(1, 3, *shape, generator=self._generator, dtype=torch.float64)
             return noise.to(self._dtype).to(self._torch_device)
-        return resize(self._content if init == "content" else self._styles[0], *shape)
+        return resize(self._content if self._init == "content" else self._styles[0], *shape)
 
     def _carried_rgb(self) -> torch.Tensor:
         """The result of the scale before, at the size of this one."""
