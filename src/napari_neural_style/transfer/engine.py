@@ -272,7 +272,7 @@ class StyleTransfer:
         with self._running:
             if self._variable is None or self._guard is None:
                 return None
-            best = self._finished and self.settings.keep_best
+            best = self.settings.keep_best and (self._finished or self._stopped)
             variable = self._guard.best if best else self._variable
             rgb = self._space.to_rgb(variable).clamp(0, 1)
             if self.settings.color == "luminance":
