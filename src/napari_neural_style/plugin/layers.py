@@ -276,9 +276,10 @@ def _hidden_spans(layer: Any, dims: Any, hidden: Sequence[int]) -> dict[int, _Sp
 
 def _unit_factors(layer: Any, dims: Any) -> NDArray[np.float64]:
     """Return how many of the layer's units one of the viewer's is, by layer axis."""
-    if dims.units is None:
+    units = getattr(dims, "units", None)  # new in napari 0.9
+    if units is None:
         return np.ones(layer.ndim)
-    pairs = zip(dims.units[-layer.ndim :], layer.units, strict=True)
+    pairs = zip(units[-layer.ndim :], layer.units, strict=True)
     return np.array([_in_base(viewer) / _in_base(own) for viewer, own in pairs])
 
 

@@ -68,9 +68,12 @@ class Outcome:
 def explain(error: Exception) -> str | None:
     """Return what to tell the user about an error, or None if it is one of our own making."""
     text = str(error)
+    # The engine's own MemoryError says what would fit; numpy's and torch's do not.
+    if isinstance(error, ValueError | OSError) or (type(error) is MemoryError and text):
+        return text
     if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
         return "There is not enough memory for this run: choose a smaller size, or the device CPU."
-    return text if isinstance(error, ValueError | OSError) else None
+    return None
 
 
 class Painter(QObject):
