@@ -1,0 +1,997 @@
+import contextlib
+import dataclasses
+import gc
+import json
+import math
+import pickle
+import threading
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+from tests.reference.images import pair
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from napari_neural_style import PRESETS, Settings, StyleTransfer, stylize
+from napari_neural_style.transfer import devices
+from napari_neural_style.transfer import guard as guard_module
+from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
+from napari_neural_style.transfer.objective import Objective
+
+# Quick to compute, and enough of the method for what is not about its looks.
+SHALLOW = {"content_layers": "relu2_1", "style_layers": ("relu1_1", "conv2_1")}
+PLAIN = {"device": "cpu", "precision": "float32"}
+SECONDS = 60  # to wait for a thread before a test fails
+
+
+@pytest.fixture
+def images():
+    return pair(32, 40)
+
+
+def start(content, style, preset="default", **overrides):
+    """A run on shallow layers at one scale, the content's own."""
+    scales = (max(np.shape(content)[:2]),)
+    return StyleTransfer(
+        content, style, preset, **{**PLAIN, **SHALLOW, "scales": scales, "steps": 4, **overrides}
+    )
+
+
+def totals(transfer):
+    return [update.losses["total"] for update in transfer]
+
+
+@contextlib.contextmanager
+def thread(function, *args):
+    """Run a function in a thread beside the block, and pass its exception on."""
+    errors = []
+
+    def work():
+        try:
+            function(*args)
+        except BaseException as error:
+            errors.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    yield worker
+    worker.join(SECONDS)
+    assert not worker.is_alive()
+    assert not errors, errors
+
+
+# --------------------------------------------------------------------- updates
+
+
+def test_updates_count_over_all_scales(images):
+    transfer = start(*images, scales=(20, 30, 40), steps=(1, 2, 3))
+    assert transfer.scales == ((16, 20), (24, 30), (32, 40))
+    assert transfer.steps == (1, 2, 3)
+    assert transfer.total == 6
+    assert transfer.result is None
+    updates = []
+    for update in transfer:
+        assert update.total == 6
+        assert update.size == transfer.scales[update.scale]
+        assert update.image.shape == (*update.size, 3)
+        updates.append((update.step, update.scale))
+    assert updates == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2), (6, 2)]
+    assert list(transfer) == []
+    assert transfer.result.shape == (32, 40, 3)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_every_update_is_one_evaluation(images, monkeypatch, optimizer):
+    calls = []
+    evaluate = Objective.__call__
+
+    def counted(self, variable):
+        calls.append(variable)
+        return evaluate(self, variable)
+
+    monkeypatch.setattr(Objective, "__call__", counted)
+    transfer = start(*images, optimizer=optimizer, scales=(20, 40), steps=(3, 3))
+    for update in transfer:
+        # Where L-BFGS ends on a scale, one more look tells how it ended.
+        looks = (update.step // 3) * (optimizer == "lbfgs")
+        assert len(calls) == update.step + looks
+
+
+def test_losses_are_weighted_floats_that_add_up(images):
+    settings = {"content_weight": 2, "style_weight": 30, "tv_weight": 5}
+    _, update = start(*images, **settings, steps=2)
+    assert set(update.losses) == {"content", "style", "tv", "total"}
+    *parts, total = update.losses.values()
+    assert all(type(part) is float and part > 0 for part in parts)
+    assert sum(parts) == pytest.approx(total)
+
+
+def test_losses_are_those_before_the_step(images):
+    """As the published programs print them: the first are the start's."""
+    transfer = start(*images)
+    assert next(transfer).losses["content"] == 0
+    image = transfer.result
+    second = next(transfer).losses
+    # The image was clamped before the step, and taken out in float32.
+    assert next(start(images[0], images[1], init=image)).losses["total"] == pytest.approx(
+        second["total"], rel=1e-4
+    )
+
+
+class Waits(TorchDispatchMode):
+    """Counts the reads of tensors that would wait for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        reads = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        self.count += func in reads
+        return func(*args, **(kwargs or {}))
+
+
+def test_losses_cost_nothing_unless_read(images, monkeypatch):
+    transfer = start(*images, steps=50)
+    next(transfer)
+    transfer._guard._look_every = 20  # as on a GPU
+    lists = []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda t: lists.append(t) or tolist(t))
+    with Waits() as waits:
+        updates = [next(transfer) for _ in range(18)]
+        assert waits.count == len(lists) == 0
+        float(torch.ones(1))
+        assert waits.count == 1
+    losses = [update.losses["total"] for update in updates]
+    assert len(lists) == 18
+    assert losses == totals(start(*images, steps=50))[1:19]
+
+
+def test_updates_say_where_they_are(images):
+    assert repr(next(start(*images))) == "Update(step=1/4, scale=0, size=(32, 40))"
+
+
+def test_it_can_be_run_without_gradients(images):
+    """A caller may have switched them off, and must not notice."""
+    with torch.no_grad():
+        without = start(*images, tv_weight=3).run()
+        assert not torch.is_grad_enabled()
+    np.testing.assert_array_equal(without, start(*images, tv_weight=3).run())
+    assert torch.is_grad_enabled()
+
+
+def test_the_loss_comes_down(images):
+    for optimizer in ("adam", "lbfgs"):
+        losses = totals(start(*images, optimizer=optimizer, learning_rate=0.1, steps=15))
+        assert losses[-1] < 0.7 * losses[0]
+
+
+# ---------------------------------------------------------------------- images
+
+
+dtypes = st.sampled_from(["bool", "uint8", "uint16", "int16", "float16", "float32", ">f8", ">u2"])
+
+
+@st.composite
+def any_images(draw):
+    height, width = draw(st.integers(2, 64)), draw(st.integers(2, 64))
+    channels = draw(st.sampled_from([(), (3,), (4,)]))
+    random = np.random.default_rng(draw(st.integers(0, 9))).random((height, width, *channels))
+    dtype = np.dtype(draw(dtypes))
+    high = 1 if dtype.kind in "bf" else np.iinfo(dtype).max
+    image = np.rint(random * high).astype(dtype) if high > 1 else (random * 1.9).astype(dtype)
+    image[0, 0] = 0  # never constant, whatever the dtype
+    image[1, 1] = high
+    if draw(st.booleans()):
+        image = image[::-1, ::-1]
+    image.flags.writeable = draw(st.booleans())
+    return image
+
+
+@given(any_images(), any_images())
+@budget(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_shape_and_dtype_of_both_images(content, style):
+    before = content.copy(), style.copy()
+    layers = {"content_layers": "relu2_1", "style_layers": "relu1_1"}
+    result = start(content, style, **layers, scales="auto", steps=2).run()
+    assert result.shape == (*content.shape[:2], 3)
+    assert result.dtype == np.float32
+    assert result.flags.c_contiguous
+    assert result.min() >= 0
+    assert result.max() <= 1
+    np.testing.assert_array_equal(content, before[0])
+    np.testing.assert_array_equal(style, before[1])
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 131), (97, 17)])
+@pytest.mark.parametrize("preset", ["default", "tutorial"])
+def test_odd_shapes_through_all_layers(shape, preset):
+    content, style = pair(*shape)
+    transfer = StyleTransfer(content, style, preset, scales=(max(shape),), steps=2, **PLAIN)
+    assert transfer.run().shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("size", [20, 33, 80])
+def test_size_is_the_longest_side(images, size):
+    assert max(start(*images, scales="auto", size=size, steps=1).run().shape) == size
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_pixel_is_resampled_at_the_contents_own_size(images, monkeypatch, preset):
+    def interpolate(*args, **kwargs):
+        raise AssertionError("resampled")
+
+    monkeypatch.setattr(torch.nn.functional, "interpolate", interpolate)
+    transfer = start(*images, preset, steps=2)
+    first, _ = transfer
+    assert first.losses["content"] == 0
+    assert transfer.result.shape == (32, 40, 3)
+
+
+def test_results_are_copies(images):
+    transfer = start(*images)
+    next(transfer)
+    image = transfer.result
+    expected = image.copy()
+    image[:] = 0
+    np.testing.assert_array_equal(transfer.result, expected)
+    next(transfer)
+    assert not np.array_equal(transfer.result, expected)
+
+
+def test_stylize_is_the_run_in_one_call(images):
+    overrides = {**PLAIN, **SHALLOW, "steps": 3}
+    painted = stylize(*images, "fast", **overrides)
+    np.testing.assert_array_equal(painted, StyleTransfer(*images, "fast", **overrides).run())
+
+
+def test_settings_may_be_given_whole(images):
+    settings = Settings(preset="fast", steps=2, scales=(40,), **PLAIN, **SHALLOW)
+    transfer = StyleTransfer(*images, settings=settings)
+    assert transfer.settings == settings
+    np.testing.assert_array_equal(
+        transfer.run(), start(*images, "fast", steps=2, scales=(40,)).run()
+    )
+    for other in ({"preset": "gatys"}, {"steps": 3}):
+        with pytest.raises(ValueError, match="either settings, or a preset and overrides"):
+            StyleTransfer(*images, settings=settings, **other)
+
+
+# ---------------------------------------------------------------------- starts
+
+
+def test_the_same_run_has_the_same_bits(images):
+    for overrides in (
+        {},
+        {"optimizer": "lbfgs", "learning_rate": 1, "init": "noise"},
+        {"precision": "bfloat16", "scales": (20, 40)},
+        {"preset": "gatys", "precision": "float64"},
+    ):
+        first, second = start(*images, **overrides), start(*images, **overrides)
+        assert totals(first) == totals(second)
+        np.testing.assert_array_equal(first.result, second.result)
+
+
+def test_the_seed_draws_the_noise(images):
+    def first_loss(**overrides):
+        return next(start(*images, init="noise", **overrides)).losses["total"]
+
+    assert first_loss(seed=5) == first_loss(seed=5) != first_loss(seed=6)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    assert first_loss() == first_loss(seed=0)
+    assert torch.equal(torch.get_rng_state(), before)  # other people's numbers
+
+
+def test_a_run_starts_from_what_is_asked(images):
+    content, style = images
+
+    def first(init):
+        return next(start(content, style, init=init)).losses
+
+    assert first("content")["content"] == 0
+    assert first("style")["style"] == 0
+    assert first(content) == first("content")
+    assert first(style) == first("style")
+    assert first("noise")["content"] > 0 < first("noise")["style"]
+
+
+def test_an_array_to_start_from_may_have_any_size_and_dtype(images):
+    init = (pair(17, 23)[0] * 255).astype(np.uint8)[..., 0]
+    assert start(*images, init=init, scales=(20, 40), steps=2).run().shape == (32, 40, 3)
+
+
+# Adam with steps so bold that the last of eight is not the best.
+BOLD = {"preset": "tutorial", "optimizer": "adam", "learning_rate": 0.05, "steps": 8}
+
+
+def painted(transfer):
+    """Losses, and the images that they are of but for the first."""
+    losses, images = [], [None]
+    for update in transfer:
+        losses.append(update.losses["total"])
+        images.append(update.image)
+    best = int(np.argmin(losses))
+    assert 0 < best < len(losses) - 1
+    return best, images
+
+
+def test_keep_best_returns_the_image_of_the_lowest_loss(images):
+    best, shown = painted(start(*images, **BOLD))
+    result = start(*images, keep_best=True, **BOLD).run()
+    np.testing.assert_array_equal(result, shown[best])
+    assert not np.array_equal(result, shown[-1])
+
+
+def test_keep_best_hands_the_best_image_to_the_next_scale(images):
+    overrides = BOLD | {"scales": (20, 40), "steps": (8, 1)}
+    (*_, best), (*_, last) = (start(*images, keep_best=k, **overrides) for k in (True, False))
+    assert best.losses != last.losses
+
+
+# ---------------------------------------------------------------------- styles
+
+
+def test_several_styles_are_mixed_by_their_weights(images):
+    content, style = images
+    other = pair(50, 30)[1][:, :, ::-1]
+
+    def run(styles, **overrides):
+        return start(content, styles, style_weight=100, **overrides).run()
+
+    one, both = run(style), run([style, other])
+    np.testing.assert_array_equal(run([style, other], style_weights=(3, 0)), one)
+    np.testing.assert_array_equal(run((style, other), style_weights=(2, 2)), both)
+    # Also to the last bit: halves are exact.
+    np.testing.assert_array_equal(run([style, style]), one)
+    mostly = run([style, other], style_weights=(9, 1))
+    assert abs(mostly - one).mean() < abs(both - one).mean()
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (16, 16), (90, 20), (130, 200)])
+@pytest.mark.parametrize("preset", ["default", "d2l", "gatys"])
+def test_a_style_may_have_any_size(images, shape, preset):
+    style = np.random.default_rng(0).random((*shape, 3))
+    assert start(images[0], style, preset, steps=1).run().shape == (32, 40, 3)
+
+
+def test_style_scale_is_relative_to_the_content(images):
+    content, style = images[0], pair(80, 100)[1]
+
+    def style_loss(style, **overrides):
+        return next(start(content, style, **overrides)).losses["style"]
+
+    small, large = (start(content, style, style_scale=s) for s in (0.5, 2.5))
+    assert next(small).losses["style"] != next(large).losses["style"]
+    # In its own size at 100 / 40 times the content's; enlarging would add no detail.
+    assert style_loss(style, style_scale=2.5) == style_loss(style, style_scale=9)
+
+
+def test_style_weights_must_fit_the_styles(images):
+    content, style = images
+    with pytest.raises(ValueError, match=r"style_weights=\(1\.0, 2\.0\) has 2 weights for 1 style"):
+        start(content, style, style_weights=(1, 2))
+    with pytest.raises(ValueError, match="style is empty"):
+        start(content, [])
+
+
+# ---------------------------------------------------------------------- colour
+
+
+def test_color_match_paints_with_the_contents_colours(images):
+    content, style = images
+    style = np.clip(style * (1.6, 0.6, 0.3), 0, 1)
+    overrides = {"content_weight": 0, "learning_rate": 0.2, "steps": 10}
+    free, matched = (start(content, style, color=c, **overrides).run() for c in ("style", "match"))
+    distances = [abs(image.mean((0, 1)) - content.mean((0, 1))).max() for image in (matched, free)]
+    assert distances[0] < 0.5 * distances[1]
+
+
+def test_color_luminance_keeps_the_contents_colours(images):
+    content, style = 0.3 + 0.4 * images[0], images[1]
+    transfer = start(content, style, color="luminance", scales=(20, 40), steps=(2, 4))
+    for update in transfer:
+        assert update.image.shape == (*update.size, 3)
+    result = transfer.result
+    inside = ((result > 0) & (result < 1)).all(-1)
+    assert inside.mean() > 0.5
+    chroma = np.array([[0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+    np.testing.assert_allclose((result @ chroma.T)[inside], (content @ chroma.T)[inside], atol=1e-3)
+    assert abs(result - content).max() > 0.01
+
+
+# --------------------------------------------------------------------- control
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Holds every evaluation until it is let through."""
+
+    class Gate:
+        reached, opened = threading.Semaphore(0), threading.Semaphore(0)
+
+        def wait(self):
+            assert self.reached.acquire(timeout=SECONDS)
+
+        def open(self, times=1):
+            self.opened.release(times)
+
+    gate = Gate()
+    evaluate = Objective.__call__
+
+    def held(self, variable):
+        gate.reached.release()
+        assert gate.opened.acquire(timeout=SECONDS)
+        return evaluate(self, variable)
+
+    monkeypatch.setattr(Objective, "__call__", held)
+    return gate
+
+
+def test_stop_returns_at_once_and_ends_after_the_present_step(images, gate):
+    transfer, updates = start(*images), []
+    with thread(lambda: updates.extend(transfer)):
+        gate.wait()
+        transfer.pause()  # none of these waits for the step, or the test would hang
+        transfer.resume()
+        transfer.stop()
+        gate.open()
+    assert [update.step for update in updates] == [1]
+    assert transfer.result.shape == (32, 40, 3)
+    transfer.resume()
+    assert list(transfer) == []
+
+
+def test_pause_waits_for_resume(images):
+    transfer, updates = start(*images), []
+    transfer.pause()
+    with thread(lambda: updates.extend(transfer)) as worker:
+        worker.join(0.3)
+        assert worker.is_alive()
+        assert updates == []
+        transfer.resume()
+    assert len(updates) == 4
+    np.testing.assert_array_equal(transfer.result, start(*images).run())
+
+
+def test_what_was_painted_stays_after_stopping_a_paused_run(images):
+    transfer = start(*images)
+    next(transfer)
+    painted = transfer.result
+    transfer.pause()
+    with thread(lambda: list(transfer)) as worker:
+        worker.join(0.1)
+        transfer.stop()
+    np.testing.assert_array_equal(transfer.result, painted)
+
+
+def test_a_run_stopped_before_its_first_step(images):
+    transfer = start(*images)
+    transfer.stop()
+    assert list(transfer) == []
+    assert transfer.result is None
+    with pytest.raises(RuntimeError, match="stopped before its first step"):
+        transfer.run()
+
+
+def test_a_stopped_run_keeps_its_best_image(images):
+    best, shown = painted(start(*images, **BOLD))
+    transfer = start(*images, keep_best=True, **BOLD)
+    for update in transfer:
+        if update.step == 7:
+            transfer.stop()
+    np.testing.assert_array_equal(transfer.result, shown[best])
+
+
+def test_the_result_can_be_read_from_another_thread(images):
+    transfer, shapes = start(*images, scales=(20, 40), steps=(6, 6)), set()
+    with thread(lambda: list(transfer)) as worker:
+        while worker.is_alive():
+            image = transfer.result
+            if image is not None:
+                shapes.add(image.shape)
+                assert np.isfinite(image).all()
+    assert shapes <= {(16, 20, 3), (32, 40, 3)}
+
+
+def test_update_takes_effect_at_the_next_step(images, gate):
+    transfer, updates = start(*images, content_weight=1, steps=3, learning_rate=0.2), []
+    gate.open(3)
+    plain = [update.losses["content"] for update in start(*images, steps=3, learning_rate=0.2)]
+    while gate.reached.acquire(blocking=False):
+        pass
+    with thread(lambda: updates.extend(transfer)):
+        gate.wait()
+        gate.open()
+        gate.wait()  # in the second step
+        transfer.update(content_weight=10)
+        gate.open(2)
+    losses = [update.losses["content"] for update in updates]
+    assert losses[:2] == plain[:2]
+    assert losses[2] == pytest.approx(10 * plain[2], rel=1e-5)
+    assert transfer.settings.content_weight == 10
+
+
+@pytest.mark.parametrize(
+    "change", [{"style_weight": 0}, {"tv_weight": 50}, {"style_weights": (0, 1)}]
+)
+def test_update_weighs_the_losses_anew(images, change):
+    content, style = images
+    styles = [style, style[::-1, :, ::-1] ** 2]
+    fresh = start(content, styles, **change)
+    changed = start(content, styles)
+    changed.update(**change)
+    assert totals(fresh) == totals(changed)  # before the first step
+    changed = start(content, styles, learning_rate=1e-9)
+    before = next(changed).losses
+    changed.update(**change)
+    after = next(changed).losses
+    expected = next(start(content, styles, **change)).losses
+    assert after["style"] == pytest.approx(expected["style"], rel=1e-3)
+    assert after["tv"] == pytest.approx(expected["tv"], rel=1e-3)
+    assert after != pytest.approx(before, rel=1e-2)
+
+
+def test_update_of_the_learning_rate(images):
+    transfer = start(*images, steps=6)
+    next(transfer)
+    transfer.update(learning_rate=1e-9)
+    before = transfer.result
+    next(transfer)
+    np.testing.assert_allclose(transfer.result, before, atol=1e-6)
+
+
+def test_updates_add_up(images):
+    transfer = start(*images)
+    transfer.update(content_weight=2)
+    transfer.update(tv_weight=3)
+    next(transfer)
+    transfer.update(content_weight=4)
+    next(transfer)
+    assert (transfer.settings.content_weight, transfer.settings.tv_weight) == (4, 3)
+
+
+def test_updates_at_any_moment_add_up(images, file, gate):
+    """Also while a step begins in another thread."""
+    transfer = start(*images, steps=40)
+    names = ("content_weight", "style_weight", "tv_weight", "learning_rate")
+    gate.open(40)
+
+    def change(name):
+        for value in range(1, 200):
+            transfer.update(**{name: value / 1000})
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(thread(lambda: list(transfer)))
+        for name in names:
+            stack.enter_context(thread(change, name))
+    transfer.save(file)
+    saved = StyleTransfer.load(file).settings
+    assert [getattr(saved, name) for name in names] == [0.199] * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 9}, "steps=9 cannot change while a run goes on; these can: content_weight"),
+        ({"nonsense": 1}, "nonsense=1 cannot change"),
+        ({"style_weight": -1}, "style_weight=-1: it must be a number from 0 up"),
+        ({"style_weights": (1, 2)}, "one weight for each of the 1 style"),
+        ({"content_weight": 0, "style_weight": 0}, "nothing to optimise"),
+        ({"tv_weight": 1, "learning_rate": math.nan}, "learning_rate=nan"),
+    ],
+)
+def test_an_update_that_cannot_be_changes_nothing(images, changes, words):
+    transfer = start(*images)
+    before = transfer.settings
+    with pytest.raises(ValueError, match=words.replace("(", r"\(")):
+        transfer.update(**changes)
+    assert totals(transfer) == totals(start(*images))
+    assert transfer.settings == before
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 1}, {"keep_best": False}])
+def test_lbfgs_keeps_its_memory_when_no_loss_changes(images, change):
+    overrides = {"optimizer": "lbfgs", "learning_rate": 1, "steps": 6}
+    transfer = start(*images, **overrides)
+    losses = []
+    for update in transfer:
+        losses.append(update.losses["total"])
+        transfer.update(**change)
+    assert losses == totals(start(*images, **overrides))
+
+
+def test_keep_best_knows_the_images_before_it_was_asked_for(images):
+    best, shown = painted(start(*images, **BOLD))
+    transfer = start(*images, **BOLD)
+    for update in transfer:
+        if update.step == 7:
+            transfer.update(keep_best=True)
+    np.testing.assert_array_equal(transfer.result, shown[best])
+
+
+# ----------------------------------------------------------------- checkpoints
+
+RUNS = {
+    "adam": {},
+    "lbfgs": {"optimizer": "lbfgs", "learning_rate": 1},
+    "tensorflow": {"preset": "series-adam", "keep_best": True},
+    "d2l": {"preset": "d2l", "tv_weight": 2},
+    "bfloat16": {"precision": "bfloat16", "color": "match"},
+    "float64": {"precision": "float64", "init": "noise", "color": "luminance"},
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "run.checkpoint"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_loaded_run_goes_on_to_the_last_bit(images, file, name):
+    """From before the start, from within both scales, between them, and at the end."""
+    overrides = {"scales": (20, 40), "steps": (3, 3), **RUNS[name]}
+    whole = start(*images, **overrides)
+    losses = totals(whole)
+    for step in range(7):
+        transfer = start(*images, **overrides)
+        begun = [next(transfer).losses["total"] for _ in range(step)]
+        transfer.save(file)
+        resumed = StyleTransfer.load(file)
+        assert resumed.settings == transfer.settings
+        assert resumed.provenance() == transfer.provenance()
+        assert (resumed.result is None) == (step == 0)
+        if step:
+            np.testing.assert_array_equal(resumed.result, transfer.result)
+        updates = list(resumed)
+        assert [update.step for update in updates] == [*range(step + 1, 7)]
+        assert begun + [update.losses["total"] for update in updates] == losses
+        np.testing.assert_array_equal(resumed.result, whole.result)
+
+
+def test_saving_changes_nothing(images, file):
+    transfer = start(*images)
+    losses = []
+    for update in transfer:
+        losses.append(update.losses["total"])
+        transfer.save(file)
+    assert losses == totals(start(*images))
+
+
+def test_several_styles_and_a_given_start_are_saved(images, file):
+    content, style = images
+    overrides = {"init": style[:20], "style_weights": (1, 2), "content_weight": 2}
+    transfer = start(content, [style, content[::-1]], **overrides)
+    transfer.save(file)
+    assert totals(StyleTransfer.load(file)) == totals(transfer)
+
+
+def test_a_stopped_run_can_be_resumed(images, file):
+    transfer = start(*images)
+    for update in transfer:
+        if update.step == 2:
+            transfer.stop()
+    transfer.save(file)
+    assert totals(StyleTransfer.load(file)) == totals(start(*images))[2:]
+
+
+def test_an_update_is_saved_with_the_run(images, file):
+    for name, change in (("style_weight", 5.0), ("learning_rate", 0.5)):
+        transfer = start(*images)
+        next(transfer)
+        transfer.update(**{name: change})
+        transfer.save(file)
+        resumed = StyleTransfer.load(file)
+        assert getattr(resumed.settings, name) == change
+        assert totals(resumed) == totals(transfer)
+
+
+def test_saving_from_another_thread(images, file, gate):
+    transfer, losses = start(*images), []
+    with thread(lambda: losses.extend(totals(transfer))):
+        gate.wait()
+        with thread(transfer.save, file):  # waits for the step
+            gate.open(4)
+    gate.open(4)
+    resumed = totals(StyleTransfer.load(file))
+    assert len(losses) == 4
+    assert resumed == losses[4 - len(resumed) :]
+
+
+def test_automatic_precision_is_decided_once_for_a_run(images, file, monkeypatch):
+    """The faster one may be another the next time, or on another machine."""
+    monkeypatch.setattr(devices, "_fastest_precision", lambda device: torch.bfloat16)
+    transfer = start(*images, precision="auto")
+    next(transfer)
+    transfer.save(file)
+    monkeypatch.setattr(devices, "_fastest_precision", lambda device: torch.float32)
+    resumed = StyleTransfer.load(file)
+    assert resumed.precision == transfer.precision == "bfloat16"
+    assert resumed.settings.precision == "auto"
+    assert totals(resumed) == totals(transfer)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state.clear(),
+        lambda state: state.pop("scale"),
+        lambda state: state.pop("settings"),
+        lambda state: state.update(scale=7),
+        lambda state: state.update(styles=None),
+        lambda state: state.update(content=3),
+        lambda state: state.update(variable=state["variable"][..., 1:]),
+        lambda state: state.update(guard={}),
+        lambda state: state.update(optimizer={}),
+        lambda state: state.update(precision="float7"),
+        lambda state: state["settings"].update(preset="nonsense"),
+    ],
+)
+def test_a_checkpoint_that_makes_no_sense_is_refused(images, file, damage):
+    transfer = start(*images)
+    next(transfer)
+    transfer.save(file)
+    state = read_checkpoint(file)
+    damage(state)
+    write_checkpoint(file, state)
+    with pytest.raises(ValueError, match=r"checkpoint|must be one of") as caught:
+        StyleTransfer.load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(file):
+    file.write_text("not a checkpoint")
+    with pytest.raises(ValueError, match="no checkpoint of napari-neural-style"):
+        StyleTransfer.load(file)
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
+        StyleTransfer.load(file.with_name("nowhere"))
+
+
+# ----------------------------------------------------------------------- guard
+
+
+@pytest.mark.parametrize("preset", ["gatys", "series"])
+def test_a_run_that_explodes_ends_in_an_image(images, preset):
+    transfer = start(*images, preset, learning_rate=1000, steps=11)
+    losses, notes = [], []
+    for update in transfer:
+        losses.append(update.losses["total"])
+        notes.append(update.note)
+        assert np.isfinite(update.image).all() or not math.isfinite(losses[-1])
+    assert not np.isfinite(losses).all()  # it did
+    wrong = [step for step, loss in enumerate(losses) if not math.isfinite(loss)]
+    for step in wrong:
+        assert f"exploded at step {step + 1}" in notes[step]
+        assert losses[step + 1] == min(losses[: step + 1])  # at the best image again
+    assert_at_most(10 * min(losses), transfer)
+
+
+def assert_at_most(loss, transfer):
+    """The loss of a run's result, by the word of another run."""
+    assert np.isfinite(transfer.result).all()
+    again = StyleTransfer(
+        transfer._content[0].permute(1, 2, 0).numpy(),
+        transfer._styles[0][0].permute(1, 2, 0).numpy(),
+        settings=dataclasses.replace(
+            transfer.settings, init=transfer.result, steps=1, scales=transfer.settings.scales[-1:]
+        ),
+    )
+    assert next(again).losses["total"] <= loss
+
+
+def test_a_run_that_stays_high_goes_back(images):
+    transfer = start(*images, "d2l", learning_rate=1000, steps=40)
+    losses, notes = [], []
+    for update in transfer:
+        losses.append(update.losses["total"])
+        notes.append(update.note)
+    assert max(losses) > 1e6 * losses[0]
+    (step,) = [step for step, note in enumerate(notes[:-1]) if note]
+    assert "exploded" in notes[step]
+    assert losses[step + 1] == min(losses[: step + 1])
+    assert_at_most(10 * min(losses), transfer)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_the_last_step_may_lead_astray_too(steps):
+    """Gatys' program makes a step by many orders of magnitude too far here, and comes back.
+
+    Ending right after it, the published program returns noise.
+    """
+    style, content = pair()
+    transfer = StyleTransfer(
+        0.3 * content, style, "gatys", scales=(52,), steps=steps, device="cpu", precision="float64"
+    )
+    losses = totals(transfer)
+    assert_at_most(10 * min(losses), transfer)
+
+
+def test_a_scale_does_not_begin_where_another_exploded(images):
+    overrides = {"learning_rate": 1000, "scales": (20, 40)}
+    for steps in range(2, 8):
+        transfer = start(*images, "gatys", steps=(steps, 1), **overrides)
+        *coarse, fine = transfer
+        assert math.isfinite(fine.losses["total"])
+        assert fine.losses["total"] < 100 * coarse[0].losses["total"]
+        assert transfer.result.shape == (32, 40, 3)
+
+
+def test_a_run_that_keeps_exploding_reaches_its_size(images):
+    transfer = start(*images, "gatys", learning_rate=1000, scales=(20, 40), steps=(60, 2))
+    updates = list(transfer)
+    assert sum(bool(update.note) for update in updates) > 6
+    assert len(updates) == 62
+    assert transfer.result.shape == (32, 40, 3)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{}, {"preset": "tutorial"}, {"preset": "gatys"}, {"optimizer": "lbfgs", "learning_rate": 1}],
+)
+def test_the_guard_only_looks(images, monkeypatch, overrides):
+    overrides = {"steps": 30, **overrides}
+    guarded = start(*images, **overrides)
+    updates = list(guarded)
+    assert not any(update.note for update in updates)
+    monkeypatch.setattr(guard_module, "_HIGH", math.inf)
+    monkeypatch.setattr(guard_module, "_PATIENCE", math.inf)
+    free = start(*images, **overrides)
+    assert [update.losses for update in updates] == [update.losses for update in free]
+    np.testing.assert_array_equal(guarded.result, free.result)
+
+
+# ------------------------------------------------------------------------ facts
+
+
+def test_provenance_is_plain_data(images):
+    transfer = start(*images, seed=3)
+    assert transfer.provenance()["losses"] is None
+    last = list(transfer)[-1]
+    recipe = json.loads(json.dumps(transfer.provenance(), allow_nan=False))
+    assert Settings.from_dict(recipe["settings"]) == transfer.settings
+    assert recipe["losses"] == last.losses
+    assert (recipe["seed"], recipe["step"], recipe["total"]) == (3, 4, 4)
+    assert (recipe["device"], recipe["precision"]) == ("cpu", "float32")
+    assert recipe["scales"] == [[32, 40]]
+    assert recipe["versions"]["torch"] == torch.__version__
+    assert recipe["weights"]["source"] == "original"
+    assert len(recipe["weights"]["sha256"]) == 64
+
+
+def test_a_picture_can_be_made_again_from_its_recipe(images):
+    transfer = start(*images, init="noise", seed=7, style_weight=3)
+    transfer.run()
+    recipe = json.loads(json.dumps(transfer.provenance()))
+    again = StyleTransfer(*images, settings=Settings.from_dict(recipe["settings"])).run()
+    np.testing.assert_array_equal(again, transfer.result)
+
+
+def test_an_estimate_changes_nothing(images):
+    transfer = start(*images, scales=(20, 40), optimizer="lbfgs")
+    estimate = transfer.estimate()
+    assert estimate.memory > 40 * 32 * 64 * 4
+    assert estimate.seconds > 0
+    assert transfer.result is None
+    assert totals(transfer) == totals(start(*images, scales=(20, 40), optimizer="lbfgs"))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("end", ["finished", "stopped"])
+def test_the_memory_is_released_at_the_end(images, optimizer, end):
+    transfer = start(*images, optimizer=optimizer)
+    next(transfer)
+    large = [weakref.ref(part) for part in (transfer._encoder, transfer._objective)]
+    held = weakref.ref(transfer._optimizer)
+    if end == "stopped":
+        transfer.stop()
+    list(transfer)
+    gc.collect()
+    assert [part() for part in large] == [None, None]
+    assert (held() is None) == (end == "finished")  # a stopped run may be resumed
+    assert transfer.result is not None
+    variable = weakref.ref(transfer._variable)
+    del transfer
+    gc.collect()
+    assert variable() is None
+    assert held() is None
+
+
+def test_an_abandoned_run_is_released(images):
+    transfer = start(*images)
+    next(iter(transfer))
+    parts = [weakref.ref(part) for part in (transfer, transfer._encoder, transfer._variable)]
+    del transfer
+    gc.collect()
+    assert [part() for part in parts] == [None] * 3
+
+
+# -------------------------------------------------------------------- bad input
+
+GOOD = pair(32, 40)[0]
+WRONG_IMAGES = {
+    "empty": (np.zeros((0, 5)), "0 x 5 pixels"),
+    "one pixel": (np.ones((1, 1)), "1 x 1 pixels"),
+    "NaN": (np.where(GOOD > 0.5, np.nan, GOOD), "NaN or infinite"),
+    "infinite": (np.where(GOOD > 0.5, np.inf, GOOD), "NaN or infinite"),
+    "constant": (np.full((32, 40, 3), 0.5), "constant"),
+    "two channels": (GOOD[..., :2], r"\(32, 40, 2\)"),
+    "five channels": (np.repeat(GOOD, 2, -1)[..., :5], r"\(32, 40, 5\)"),
+    "a stack": (np.stack([GOOD] * 2), r"\(2, 32, 40, 3\)"),
+    "a line": (GOOD[0, :, 0], r"\(40,\)"),
+    "complex": (GOOD.astype(complex), "complex128"),
+    "objects": (GOOD.astype(object), "object"),
+    "text": (np.full((32, 40), "a"), "<U1"),
+}
+
+
+def assert_refused(words, *args, **overrides):
+    with pytest.raises(ValueError, match=words) as caught:
+        start(*args, **overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith((".", "?"))
+
+
+@pytest.mark.parametrize("name", WRONG_IMAGES)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_wrong_images_are_refused_before_the_run(name):
+    wrong, words = WRONG_IMAGES[name]
+    scales = {"scales": "auto"}
+    assert_refused(f"content .*{words}", wrong, GOOD, **scales)
+    assert_refused(f"style .*{words}", GOOD, wrong, **scales)
+    assert_refused(f"style 2 .*{words}", GOOD, [GOOD, wrong], **scales)
+    if name != "constant":
+        assert_refused(f"init .*{words}|init=.*array of real numbers", GOOD, GOOD, init=wrong)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"preset": "gatis"}, "preset='gatis'.*did you mean 'gatys'"),
+        ({"style_layers": "relu9_1"}, "style_layers: .*no layer 'relu9_1'"),
+        ({"nonsense": 1}, "no setting 'nonsense'"),
+        ({"device": "cuda:99"}, "device='cuda:99' is not there"),
+        ({"weights": "nowhere.pth"}, "no weights file 'nowhere.pth'"),
+        ({"scales": (20, 40), "steps": 1}, "less than one for each of the 2 scales"),
+        ({"style_layers": "pool5", "scales": (31,)}, "at least 32 each way"),
+        ({"size": 65_536, "scales": "auto", "steps": 20}, "65536 x 52429 pixels needs.* of memory"),
+    ],
+)
+def test_wrong_settings_are_refused_before_the_run(images, overrides, words):
+    assert_refused(words, *images, **overrides)
+
+
+class Trap:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return open, (str(self.target), "w")
+
+
+def test_weights_that_are_none_are_refused_and_never_executed(images, tmp_path):
+    for name, data in {
+        "text.pth": b"not weights",
+        "trap.pth": pickle.dumps(Trap(tmp_path / "sprung")),
+        "text.safetensors": b"not weights",
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        assert_refused(name, *images, weights=str(tmp_path / name))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_when_the_memory_runs_out_it_is_said(images, monkeypatch):
+    transfer = start(*images)
+    next(transfer)
+    painted = transfer.result
+
+    def greedy(self, variable):
+        return torch.empty(2**60)
+
+    monkeypatch.setattr(Objective, "__call__", greedy)
+    with pytest.raises(MemoryError, match="memory of cpu ran out at 40 x 32 pixels"):
+        next(transfer)
+    np.testing.assert_array_equal(transfer.result, painted)
