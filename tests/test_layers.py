@@ -35,12 +35,14 @@ def test_indices_are_torchvisions():
 
 
 def test_strides_and_channels():
-    assert [find_layer(n).stride for n in ("relu1_2", "pool1", "conv2_1", "relu5_1")] == [1, 2, 2, 16]
+    strides = {"relu1_2": 1, "pool1": 2, "conv2_1": 2, "relu5_1": 16}
+    assert {name: find_layer(name).stride for name in strides} == strides
     assert find_layer("r31").channels == 256
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("relu4_5", "relu4_4"), ("conv41", "conv4_1"), ("block4_conv9", "block4_conv")]
+    ("name", "near"),
+    [("relu4_5", "relu4_4"), ("conv41", "conv4_1"), ("block4_conv9", "block4_conv")],
 )
 def test_an_unknown_name_lists_the_nearest(name, near):
     with pytest.raises(ValueError, match=f"no layer {name!r}.*{near}"):

@@ -5,13 +5,15 @@ This module needs no torch, so that settings can be checked without it.
 
 import difflib
 import functools
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 #: Output channels of each convolution, block by block; a pooling ends each block.
 BLOCKS: Final = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 
 
-class Layer(NamedTuple):
+@dataclass(frozen=True)
+class Layer:
     """One module of ``vgg19().features``."""
 
     kind: str
@@ -33,7 +35,7 @@ class Layer(NamedTuple):
     @property
     def stride(self) -> int:
         """Pixels of the image to one position of the layer."""
-        return 2 ** (self.block - (self.kind != "pool"))
+        return 1 << (self.block - (self.kind != "pool"))
 
 
 def _layers() -> tuple[Layer, ...]:
@@ -93,7 +95,9 @@ def find_layer(name: str) -> Layer:
     names = layer_names()
     layer = names.get(str(name).strip().lower())
     if layer is None:
-        near = difflib.get_close_matches(str(name).lower(), names, n=4, cutoff=0.5)
+        close = difflib.get_close_matches(str(name).lower(), names, n=12, cutoff=0.5)
+        # Of the same length first: a wrong digit is likelier than a missing one.
+        near = sorted(close, key=lambda found: len(found) != len(str(name)))[:4]
         near = near or ["conv4_2", "relu4_2", "relu_10", "r42", "block4_conv2", "25"]
         raise ValueError(
             f"VGG19 has no layer {name!r}; the nearest names are {', '.join(near)} "

@@ -103,6 +103,6 @@ def check_memory(
         fits = next((side for side in smaller if needed_at(side) <= free), 16)
         raise ValueError(
             f"An image of {shape[1]} x {shape[0]} pixels needs about {needed / 2**30:.1f} GB of "
-            f"memory, and {free / 2**30:.1f} GB of {device} can be used: choose a size of at most "
+            f"memory, and {free / 2**30:.1f} GB are free on {device}: choose a size of at most "
             f"{fits} pixels."
         )

@@ -224,7 +224,8 @@ def _read_file(path: Path) -> Mapping[str, torch.Tensor]:
         ) from error
     except Exception as error:  # torch and safetensors raise many kinds for a bad file
         raise WeightsError(
-            f"{str(path)!r} is not a weights file that torch can read ({_one_line(error)})."
+            f"{str(path)!r} is not a weights file that can be read ({type(error).__name__}: "
+            f"{_one_line(error)}): give a .pth, .pt or .safetensors file of VGG19."
         ) from error
     if not isinstance(state, Mapping):
         raise WeightsError(
@@ -314,6 +315,7 @@ def download(
         If the address cannot be reached or what came is not the expected file.
     """
     import tempfile
+    import urllib.error
     import urllib.request
 
     from tqdm import tqdm
@@ -355,6 +357,8 @@ def download(
             )
         os.replace(partial, file)
     except OSError as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         raise WeightsError(
             f"The torchvision weights could not be downloaded from {url} ({_one_line(error)}): "
             f"fetch that file by other means to {str(file)!r}, give the path of a weights file "
