@@ -150,6 +150,7 @@ def _paint(
                 log(update, now - start)
             progress.show(update)
             if signals.status:
+                transfer.stop()  # the result of a stopped run heeds keep_best
                 break
             if arguments.checkpoint and now - saved > _SECONDS_BETWEEN_CHECKPOINTS:
                 transfer.save(arguments.checkpoint)
