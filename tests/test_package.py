@@ -14,8 +14,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from napari._app_model.constants import MenuId
-from npe2 import PluginManifest
 
 from napari_neural_style import PRESETS, __version__
 
@@ -105,21 +103,6 @@ def test_manifest_is_valid_and_its_names_import(installed, tmp_path):
 
 def test_console_script(installed, tmp_path):
     assert __version__ in run(installed / "napari-neural-style", "info", cwd=tmp_path)
-
-
-def test_menus_exist_in_napari():
-    # A plugin's item in a menu that napari does not have is dropped without a word.
-    contributions = PluginManifest.from_file(MANIFEST).contributions
-    known = {str(menu) for menu in MenuId.contributables()}
-    known |= {submenu.id for submenu in contributions.submenus or []}
-    assert "napari/layers/filter" in contributions.menus
-    assert set(contributions.menus) <= known
-
-
-def test_manifest_uses_the_name_of_the_distribution():
-    manifest = PluginManifest.from_file(MANIFEST)
-    assert manifest.name == PROJECT["name"]
-    assert all(c.id.startswith(f"{PROJECT['name']}.") for c in manifest.contributions.commands)
 
 
 def test_manifest_at_the_root_is_the_one_in_the_package():
