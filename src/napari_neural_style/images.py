@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 METADATA_KEY = "napari_neural_style"
-"""Name of the PNG text chunk, and of the entry in a TIFF or JPEG description."""
+"""Names a result's recipe: in a layer's metadata, a PNG text chunk, a TIFF or JPEG description."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

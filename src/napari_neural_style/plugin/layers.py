@@ -7,10 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import to_rgb, to_uint8
-
-METADATA_KEY = "napari_neural_style"
-"""Marks a layer as a result, and holds its recipe."""
+from ..images import METADATA_KEY, to_rgb, to_uint8
 
 _ROWS_AT_ONCE = 256
 _LONGEST_NAME = 32

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .layers import METADATA_KEY, Geometry
+from ..images import METADATA_KEY
+from .layers import Geometry
 
 
 class ResultLayer:

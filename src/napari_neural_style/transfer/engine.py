@@ -1,6 +1,7 @@
 """StyleTransfer: a run as an iterator of updates."""
 
 import dataclasses
+import functools
 import math
 import os
 import platform
@@ -280,6 +281,11 @@ class StyleTransfer:
             image: Image = rgb[0].permute(1, 2, 0).float().cpu().contiguous().numpy()
             return image
 
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        # Hashes 80 MB; a run tells its provenance at its start and again at its end.
+        return fingerprint(self._weights)
+
     def provenance(self) -> dict[str, Any]:
         """Return what is needed to make this picture again, as plain data for JSON."""
         from napari_neural_style import __version__
@@ -293,7 +299,7 @@ class StyleTransfer:
             "scales": [list(shape) for shape in self.scales],
             "device": self.device,
             "precision": self.precision,
-            "weights": {"source": self.settings.weights, "sha256": fingerprint(self._weights)},
+            "weights": {"source": self.settings.weights, "sha256": self._fingerprint},
             "versions": {
                 "napari-neural-style": __version__,
                 "torch": torch.__version__,
