@@ -116,6 +116,7 @@ def test_any_mapping_makes_settings_or_a_value_error(data):
         ("optimizer", "lbgfs", "did you mean 'lbfgs'"),
         ("learning_rate", 0, "a number above 0 to 1000"),
         ("learning_rate", 1001, "a number above 0 to 1000"),
+        ("schedule", "linear", "'constant', 'step', 'cosine'"),
         ("steps", 0, "whole number from 1"),
         ("steps", 1.5, "whole number from 1"),
         ("steps", [10, 0], "whole number from 1"),
@@ -263,6 +264,9 @@ def test_from_dict_needs_a_mapping():
 def test_from_dict_keeps_what_is_missing_as_the_preset_says():
     assert Settings.from_dict({"preset": "gatys"}) == Settings(preset="gatys")
     assert Settings.from_dict({}) == Settings()
+    older = Settings(preset="d2l").to_dict()
+    del older["schedule"]
+    assert Settings.from_dict(older).schedule == "step"
 
 
 @pytest.mark.parametrize(("name", "near"), [("style_wieght", "style_weight"), ("step", "steps")])

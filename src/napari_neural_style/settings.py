@@ -49,9 +49,6 @@ class Method:
     """The weight multiplies features and target inside the square."""
     style_fit: Literal["content", "longest"] = "longest"
     """Resize the style to the content's shape, or to its longest side."""
-    schedule: Literal["constant", "step", "cosine"] = "cosine"
-    """Learning rate: constant, x 0.1 every 200 steps of a scale, or decaying over the run
-    to 5 % along half a cosine."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay rates."""
     epsilon: float = 1e-8
@@ -83,6 +80,7 @@ _COMMON: Final[Mapping[str, Any]] = {
     "content_weight": 1.0,
     "tv_weight": 0.0,
     "pooling": "max",
+    "schedule": "cosine",
     "scales": "auto",
     "size": None,
     "init": "content",
@@ -134,6 +132,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "style_weight": 1e6,
                 "optimizer": "lbfgs",
                 "learning_rate": 1.0,
+                "schedule": "constant",
                 "steps": 300,
                 "scales": (512,),
             },
@@ -142,7 +141,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 content_loss="mean",
                 style_loss="mean",
                 style_fit="content",
-                schedule="constant",
             ),
         ),
         "tutorial-2017": Preset(
@@ -153,6 +151,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "style_weight": 1000.0,
                 "optimizer": "lbfgs",
                 "learning_rate": 1.0,
+                "schedule": "constant",
                 "steps": 300,
                 "scales": (512,),
             },
@@ -163,7 +162,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 style_loss="mean",
                 squared_weights=True,
                 style_fit="content",
-                schedule="constant",
             ),
         ),
         "d2l": Preset(
@@ -177,6 +175,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "tv_weight": 10.0,
                 "optimizer": "adam",
                 "learning_rate": 0.01,
+                "schedule": "step",
                 "steps": (500, 500),
                 "scales": (225, 450),
             },
@@ -187,7 +186,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 content_loss="mean",
                 style_loss="mean",
                 style_fit="content",
-                schedule="step",
                 eight_bit_between_scales=True,
                 steps_ratio=1.0,
             ),
@@ -206,6 +204,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "style_weight": 1.0,
                 "optimizer": "lbfgs",
                 "learning_rate": 1.0,
+                "schedule": "constant",
                 "steps": 500,
                 "scales": (512,),
             },
@@ -214,7 +213,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 clamp=False,
                 content_loss="mean",
                 style_loss="mean",
-                schedule="constant",
                 normalize_original=False,
             ),
         ),
@@ -228,6 +226,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "pooling": "avg",
                 "optimizer": "lbfgs",
                 "learning_rate": 1.0,
+                "schedule": "constant",
                 "steps": 99 * 20,
                 "scales": (512,),
             },
@@ -236,7 +235,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 clamp=False,
                 content_loss="mean",
                 style_loss="mean",
-                schedule="constant",
                 normalize_original=False,
             ),
         ),
@@ -251,6 +249,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 "style_weight": 0.9,
                 "optimizer": "adam",
                 "learning_rate": 9.0,
+                "schedule": "constant",
                 "steps": 200,
                 "scales": (512,),
                 "keep_best": True,
@@ -261,7 +260,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 gram_divisor="one",
                 content_loss="half-mean",
                 style_loss="size",
-                schedule="constant",
                 epsilon=0.1,
                 tensorflow_adam=True,
                 normalize_original=False,
@@ -298,6 +296,9 @@ class Settings:
         Optimizer of the image.
     learning_rate : float
         Step size, above 0.
+    schedule : {"constant", "step", "cosine"}
+        Of the learning rate: constant, a tenth every 200 steps of a scale, or falling
+        over the whole run to 5 % along half a cosine.
     steps : int or sequence of int
         Evaluations of loss and gradient in all, or one number per scale.
     scales : "auto" or sequence of int
@@ -342,6 +343,7 @@ class Settings:
     pooling: str = _PRESET
     optimizer: str = _PRESET
     learning_rate: float = _PRESET
+    schedule: str = _PRESET
     steps: int | tuple[int, ...] = _PRESET
     scales: str | tuple[int, ...] = _PRESET
     size: int | None = _PRESET
@@ -575,6 +577,7 @@ _VALIDATORS: Final[Mapping[str, Any]] = {
     "pooling": lambda n, v: _choice(n, v, ("max", "avg")),
     "optimizer": lambda n, v: _choice(n, v, ("adam", "lbfgs")),
     "learning_rate": lambda n, v: _number(n, v, 0, 1000, above=True),
+    "schedule": lambda n, v: _choice(n, v, ("constant", "step", "cosine")),
     "steps": _steps,
     "scales": _scales,
     "size": lambda n, v: None if v is None else _whole(n, v, 16, MAX_SIZE, "None or "),

@@ -400,7 +400,7 @@ class StyleTransfer:
         assert self._optimizer is not None
         assert self._guard is not None
         factor = learning_rate_factor(
-            self.settings.method.schedule, self._scale_step, self._step / self.total
+            self.settings.schedule, self._scale_step, self._step / self.total
         )
         rate = self.settings.learning_rate * factor * self._rate
         losses = self._losses = self._optimizer.step(self._evaluate, rate)

@@ -13,7 +13,7 @@ Evaluate = Callable[[torch.Tensor], Evaluation]
 
 
 def learning_rate_factor(schedule: str, step: int, progress: float) -> float:
-    """Factor of the learning rate, as :attr:`Method.schedule` has it.
+    """Factor of the learning rate, as :attr:`Settings.schedule` has it.
 
     Parameters
     ----------
