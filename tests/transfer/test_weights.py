@@ -88,6 +88,29 @@ def test_normalized_activations_have_a_mean_of_one():
         assert x.mean().item() == pytest.approx(1, rel=1e-3)
 
 
+def test_the_means_that_are_known_are_those_of_the_weights(original):
+    known = torch.tensor(module._ORIGINAL_MEANS)
+    torch.testing.assert_close(module._mean_activations(original), known, rtol=1e-5, atol=0)
+
+
+def test_to_normalize_the_codebooks_is_to_normalize_the_weights(original):
+    expected = module._rescaled(original, torch.tensor(module._ORIGINAL_MEANS))
+    assert fingerprint(load_weights("original", normalize=True)) == fingerprint(expected)
+
+
+def test_a_file_is_normalized_by_what_it_holds(tmp_path, original):
+    """The same network at another scale, three times as large with every layer."""
+    scaled = {}
+    for depth, layer in enumerate(convolutions(), start=1):
+        key = f"features.{layer.index}"
+        scaled[f"{key}.weight"] = 3 * original[f"{key}.weight"]
+        scaled[f"{key}.bias"] = 3**depth * original[f"{key}.bias"]
+    save_file(scaled, tmp_path / "scaled.safetensors")
+    found = load_weights(tmp_path / "scaled.safetensors", normalize=True)
+    for key, expected in load_weights("original", normalize=True).items():
+        assert (found[key] - expected).norm() <= 1e-5 * expected.norm(), key
+
+
 def test_callers_may_change_what_they_get():
     load_weights("original").clear()
     assert load_weights("original")
@@ -168,9 +191,12 @@ def test_weights_of_another_network_are_refused(tmp_path, original):
     torch.save(narrow, tmp_path / "narrow.pth")
     with pytest.raises(WeightsError, match=r"shape \(7,\), VGG19's has \(128,\)"):
         load_weights(tmp_path / "narrow.pth")
-    torch.save({**original, "features.0.bias": torch.full((64,), np.nan)}, tmp_path / "nan.pth")
-    with pytest.raises(WeightsError, match="not finite"):
-        load_weights(tmp_path / "nan.pth")
+    for number in (np.nan, np.inf, -np.inf):
+        bias = original["features.0.bias"].clone()
+        bias[3] = number
+        torch.save({**original, "features.0.bias": bias}, tmp_path / f"{number}.pth")
+        with pytest.raises(WeightsError, match="not finite"):
+            load_weights(tmp_path / f"{number}.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(WeightsError, match="holds a list"):
         load_weights(tmp_path / "list.pth")

