@@ -4,8 +4,19 @@ import os
 # looks at this variable once, when it is imported.
 os.environ["NAPARI_CONFIG"] = ""
 
+import pytest
 from hypothesis import settings
 
 # How fast a machine is never decides a test.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Let the tests, and the programs that they start, remember nothing for the user."""
+    folder = str(tmp_path_factory.mktemp("cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CACHE_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA"):
+            patch.setenv(name, folder)
+        yield

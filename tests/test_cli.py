@@ -2,11 +2,13 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -373,6 +375,8 @@ def test_info_tells_what_a_bug_report_needs(capsys):
         assert word in text
     assert "vgg19" in text
     assert "torchvision" in text
+    assert re.search(r"fastest in \w+\n", text)
+    assert Path(re.search(r"precision +of the CPU: remembered in (.+)", text)[1]).is_file()
     assert "error" not in text
 
 

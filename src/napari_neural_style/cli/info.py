@@ -101,6 +101,7 @@ def _devices() -> Rows:
     import torch
 
     from napari_neural_style.transfer import devices
+    from napari_neural_style.transfer.precision import memory_file
 
     for device in devices.available_devices():
         place = torch.device(device.name)
@@ -113,6 +114,9 @@ def _devices() -> Rows:
     advice = devices.advice()
     if advice:
         yield "advice", advice
+    file = memory_file()
+    kept = f"remembered in {file}" if file.is_file() else f"{file} cannot be written"
+    yield "precision", f"of the CPU: {kept}"
 
 
 def _weights() -> Rows:

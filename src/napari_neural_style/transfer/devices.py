@@ -2,13 +2,12 @@
 
 import functools
 import shutil
-import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import psutil
 import torch
-from torch.nn import functional as F
+
+from napari_neural_style.transfer.precision import fastest_on_cpu
 
 PRECISIONS = {
     "float16": torch.float16,
@@ -102,31 +101,7 @@ def _fastest_precision(device: torch.device) -> torch.dtype:
         return torch.bfloat16 if ampere else torch.float16
     if device.type == "mps":
         return torch.float16
-    # A CPU's bfloat16 is two to nine times faster with AVX512-BF16 or AMX, slower
-    # without: measure, since a list of processors would never be complete.
-    half, single = (_convolution(dtype) for dtype in (torch.bfloat16, torch.float32))
-    # On one thread, in turns and the best of many, so that other programs do not decide.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        times = [(_seconds(half), _seconds(single)) for _ in range(8)]
-    finally:
-        torch.set_num_threads(threads)
-    fastest_half, fastest_single = (min(column) for column in zip(*times, strict=True))
-    return torch.bfloat16 if fastest_half < 0.8 * fastest_single else torch.float32
-
-
-def _convolution(dtype: torch.dtype) -> Callable[[], torch.Tensor]:
-    """Return a typical convolution to time."""
-    image = torch.rand(1, 128, 64, 64).to(dtype, memory_format=torch.channels_last)
-    weight = torch.rand(128, 128, 3, 3).to(dtype, memory_format=torch.channels_last)
-    return lambda: F.conv2d(image, weight, padding=1)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return fastest_on_cpu()
 
 
 def free_memory(device: torch.device) -> int:
