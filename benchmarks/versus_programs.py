@@ -309,15 +309,11 @@ def main() -> None:
         }
         for who, image in shown.items():
             fromarray(to_uint8(image)).save(options.output / f"{name}-{who}.png")
-        data[name] = {"ours": curve.to_json()} | {
-            program: {"remark": outcome.remark}
-            | (
-                {}
-                if outcome.picture is None
-                else {"seconds": outcome.seconds, "loss": outcome.loss}
-            )
-            for program, outcome in outcomes.items()
-        }
+        data[name] = {"ours": curve.to_json()}
+        for program, outcome in outcomes.items():
+            data[name][program] = {"remark": outcome.remark}
+            if outcome.picture is not None:
+                data[name][program] |= {"seconds": outcome.seconds, "loss": outcome.loss}
         task = {"size": options.size, "steps": options.steps, "limit": options.limit}
         text = json.dumps({"task": task, "pairs": data}, indent=1)
         (options.output / "versus_programs.json").write_text(text)

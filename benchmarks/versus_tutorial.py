@@ -154,14 +154,16 @@ def report(name: str, tutorial: Curve, ours_: Curve) -> None:
 
 def summary(results: Mapping[str, tuple[Curve, Curve]]) -> None:
     """Print a line for each pair."""
-    print("\n| pair | tutorial's lowest | its whole run, s | ours there at, s | ratio | below |")
+    print("\n| pair | tutorial's lowest | its whole run, s | ours there at, s | ratio | below it |")
     print("|---|---|---|---|---|---|")
     for name, curves in results.items():
         verdict = compare(*curves)
-        ratio = f"1/{1 / verdict.ratio:.1f}" if verdict.ratio < math.inf else "never"
+        reached, ratio = "never", "–"
+        if verdict.reached_at < math.inf:
+            reached, ratio = f"{verdict.reached_at:.2f}", f"1/{1 / verdict.ratio:.1f}"
         print(
             f"| {name} | {_number(verdict.lowest)} | {verdict.whole:.1f} "
-            f"| {verdict.reached_at:.2f} | {ratio} | {_kept(verdict.above_at is None)} |"
+            f"| {reached} | {ratio} | {_kept(verdict.above_at is None)} |"
         )
 
 
