@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from napari_neural_style.plugin.worker import Painter, explain
-from napari_neural_style.transfer.engine import StyleTransfer, Update
+from napari_neural_style.transfer.engine import StyleTransfer
+from napari_neural_style.transfer.update import Update
 
 from .conftest import picture
 

@@ -136,7 +136,7 @@ class Waits(TorchDispatchMode):
 def test_losses_cost_nothing_unless_read(images, monkeypatch):
     transfer = start(*images, steps=50)
     next(transfer)
-    transfer._guard._look_every = 20  # as on a GPU
+    transfer._painting.guard._look_every = 20  # as on a GPU
     lists = []
     tolist = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda t: lists.append(t) or tolist(t))
@@ -572,7 +572,7 @@ def test_an_update_is_not_lost_while_a_step_begins(images):
         ({"steps": 9}, "steps=9 cannot change while a run goes on; these can: content_weight"),
         ({"nonsense": 1}, "nonsense=1 cannot change"),
         ({"style_weight": -1}, "style_weight=-1: it must be a number from 0 up"),
-        ({"style_weights": (1, 2)}, "one weight for each of the 1 style"),
+        ({"style_weights": (1, 2)}, "style_weights=(1.0, 2.0\\) has 2 weights for 1 style"),
         ({"content_weight": 0, "style_weight": 0}, "nothing to optimise"),
         ({"tv_weight": 1, "learning_rate": math.nan}, "learning_rate=nan"),
     ],
@@ -717,9 +717,9 @@ def test_automatic_precision_is_decided_once_for_a_run(images, file, monkeypatch
         lambda state: state.update(scale=7),
         lambda state: state.update(styles=None),
         lambda state: state.update(content=3),
-        lambda state: state.update(variable=state["variable"][..., 1:]),
-        lambda state: state.update(guard={}),
-        lambda state: state.update(optimizer={}),
+        lambda state: state["painting"].update(variable=state["painting"]["variable"][..., 1:]),
+        lambda state: state["painting"].update(guard={}),
+        lambda state: state["painting"].update(optimizer={}),
         lambda state: state.update(precision="float7"),
         lambda state: state["settings"].update(preset="nonsense"),
     ],
@@ -855,6 +855,21 @@ def test_provenance_is_plain_data(images):
     assert len(recipe["weights"]["sha256"]) == 64
 
 
+def test_provenance_tells_the_losses_of_the_result(images):
+    """Of the best image, where that is the result; and strict JSON after a bad end."""
+    transfer = start(*images, keep_best=True, **BOLD)
+    losses = totals(transfer)
+    assert transfer.provenance()["losses"]["total"] == min(losses) < losses[-1]
+    exploding = start(*images, "gatys", learning_rate=1000, steps=4)
+    losses = totals(exploding)
+    assert losses[-1] > 1e6 * min(losses)
+    recipe = json.loads(json.dumps(exploding.provenance(), allow_nan=False))
+    assert recipe["losses"]["total"] == min(losses)
+    hopeless = start(*images, style_weight=1e308, steps=1)
+    assert not math.isfinite(totals(hopeless)[-1])
+    assert hopeless.provenance()["losses"] is None
+
+
 def test_a_picture_can_be_made_again_from_its_recipe(images):
     transfer = start(*images, init="noise", seed=7, style_weight=3)
     transfer.run()
@@ -872,13 +887,23 @@ def test_an_estimate_changes_nothing(images):
     assert totals(transfer) == totals(start(*images, scales=(20, 40), optimizer="lbfgs"))
 
 
+def test_an_estimate_waits_for_the_present_step(images, gate):
+    transfer = start(*images)
+    with thread(next, transfer):
+        gate.wait()
+        with thread(transfer.estimate) as worker:
+            worker.join(0.2)
+            assert gate.reached.acquire(blocking=False) is False
+            gate.open(100)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("end", ["finished", "stopped"])
 def test_the_memory_is_released_at_the_end(images, optimizer, end):
     transfer = start(*images, optimizer=optimizer)
     next(transfer)
     large = [weakref.ref(part) for part in (transfer._encoder, transfer._objective)]
-    held = weakref.ref(transfer._optimizer)
+    held = weakref.ref(transfer._painting._optimizer)
     if end == "stopped":
         transfer.stop()
     list(transfer)
@@ -886,7 +911,7 @@ def test_the_memory_is_released_at_the_end(images, optimizer, end):
     assert [part() for part in large] == [None, None]
     assert (held() is None) == (end == "finished")  # a stopped run may be resumed
     assert transfer.result is not None
-    variable = weakref.ref(transfer._variable)
+    variable = weakref.ref(transfer._painting.variable)
     del transfer
     gc.collect()
     assert variable() is None
@@ -896,7 +921,7 @@ def test_the_memory_is_released_at_the_end(images, optimizer, end):
 def test_an_abandoned_run_is_released(images):
     transfer = start(*images)
     next(iter(transfer))
-    parts = [weakref.ref(part) for part in (transfer, transfer._encoder, transfer._variable)]
+    parts = [weakref.ref(part) for part in (transfer, transfer._encoder, transfer._painting)]
     del transfer
     gc.collect()
     assert [part() for part in parts] == [None] * 3
@@ -989,3 +1014,17 @@ def test_when_the_memory_runs_out_it_is_said(images, monkeypatch):
     with pytest.raises(MemoryError, match="memory of cpu ran out at 40 x 32 pixels"):
         next(transfer)
     np.testing.assert_array_equal(transfer.result, painted)
+
+
+def test_a_scale_that_cannot_be_started_leaves_the_run_as_it_was(images, monkeypatch, file):
+    overrides = {"scales": (20, 40), "steps": (2, 2)}
+    transfer = start(*images, **overrides)
+    losses = [next(transfer).losses["total"] for _ in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "__init__", lambda *_: torch.empty(2**60))
+        with pytest.raises(MemoryError, match="memory of cpu ran out"):
+            next(transfer)
+    transfer.save(file)
+    expected = totals(start(*images, **overrides))
+    assert losses + totals(StyleTransfer.load(file)) == expected
+    assert losses + totals(transfer) == expected

@@ -17,9 +17,9 @@ def watch(losses, guard=None):
     guard = guard or Guard(image(-1))
     alarms = []
     for number, loss in enumerate(losses):
-        total = torch.tensor(float(loss))
-        guard.keep(image(number), total)
-        if guard.alarmed(total):
+        losses = torch.tensor([0, 0, 0, float(loss)])
+        guard.keep(image(number), losses)
+        if guard.alarmed(losses[-1]):
             alarms.append(number)
             guard.calm()
     return alarms, guard
@@ -34,12 +34,20 @@ def test_keeps_the_image_of_the_lowest_loss(losses, best):
     assert torch.equal(guard.best, image(best))
 
 
+def test_knows_the_losses_of_the_best_image():
+    guard = Guard(image(0))
+    assert guard.lowest.tolist() == [INF] * 4
+    for losses in ([3.0, 2, 1, 6], [1.0, 2, 0, 3], [NAN] * 4, [2.0, 2, 0, 4]):
+        guard.keep(image(0), torch.tensor(losses))
+    assert guard.lowest.tolist() == [1, 2, 0, 3]
+
+
 def test_keeps_images_that_change_in_place():
     variable = image(1)
     guard = Guard(variable)
     variable.fill_(2)
     assert torch.equal(guard.best, image(1))
-    guard.keep(variable, torch.tensor(1.0))
+    guard.keep(variable, torch.tensor([0, 0, 0, 1.0]))
     variable.fill_(3)
     assert torch.equal(guard.best, image(2))
 

@@ -29,7 +29,8 @@ from napari_neural_style.plugin.pace import Pace, duration
 from napari_neural_style.settings import make_settings
 
 if TYPE_CHECKING:
-    from napari_neural_style.transfer.engine import StyleTransfer, Update
+    from napari_neural_style.transfer.engine import StyleTransfer
+    from napari_neural_style.transfer.update import Update
 
 LOG_COLUMNS = ("step", "scale", "content", "style", "tv", "total", "seconds")
 

@@ -461,8 +461,9 @@ class StyleTransferWidget(Container[Any]):
         elif outcome.recipe is not None:
             self._progress.setValue(_PROGRESS_TICKS)
             took = duration(time.perf_counter() - self._began)
-            loss = outcome.recipe["losses"]["total"]
-            self._say(f"Done: {outcome.recipe['step']} steps in {took}, loss {loss:.3g}.")
+            losses = outcome.recipe["losses"]
+            loss = f", loss {losses['total']:.3g}" if losses else ""
+            self._say(f"Done: {outcome.recipe['step']} steps in {took}{loss}.")
         self.run_ended.emit(outcome)
 
     def _clear_run(self) -> None:

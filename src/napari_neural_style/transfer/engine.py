@@ -8,7 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
 from napari_neural_style.transfer.color import keep_color, match_color
 from napari_neural_style.transfer.encoder import Encoder
-from napari_neural_style.transfer.guard import Guard
 from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_strips
 from napari_neural_style.transfer.objective import (
     Evaluation,
@@ -29,16 +28,12 @@ from napari_neural_style.transfer.objective import (
     layers_of,
     style_targets,
 )
-from napari_neural_style.transfer.optimizers import (
-    Optimizer,
-    learning_rate_factor,
-    make_optimizer,
-)
+from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
+from napari_neural_style.transfer.painting import Painting
 from napari_neural_style.transfer.scales import Scale, fit, plan_scales, resize
 from napari_neural_style.transfer.spaces import image_space
+from napari_neural_style.transfer.update import Estimate, Image, Update, named_losses
 from napari_neural_style.transfer.weights import fingerprint, load_weights
-
-Image = npt.NDArray[np.float32]
 
 # Settings that weigh the losses.
 _WEIGHTS: Final = frozenset({"content_weight", "style_weight", "tv_weight", "style_weights"})
@@ -49,62 +44,6 @@ LIVE: Final = _WEIGHTS | {"learning_rate", "keep_best"}
 _TRIAL_SIDES: Final = (96, 192)
 # The targets of a scale take about so many steps.
 _STEPS_TO_PREPARE: Final = 1.5
-
-
-class Estimate(NamedTuple):
-    """What a run will take."""
-
-    memory: int
-    """Peak memory of the run, in bytes, beside what the program holds already."""
-    seconds: float
-    """Time of the whole run."""
-
-
-class Update:
-    """What one evaluation of loss and gradient brought.
-
-    Attributes
-    ----------
-    step : int
-        Number of the evaluation, from 1, over all scales.
-    total : int
-        Planned evaluations of all scales.
-    scale : int
-        Index of the scale, from 0, coarse to fine.
-    note : str or None
-        Something that the user should read, such as a return to an earlier image.
-    """
-
-    def __init__(
-        self,
-        transfer: "StyleTransfer",
-        losses: torch.Tensor,
-        step: int,
-        scale: int,
-        note: str | None,
-    ) -> None:
-        self._transfer = transfer
-        self._losses = losses
-        self.step = step
-        self.total = transfer.total
-        self.scale = scale
-        self.size = transfer.scales[scale]
-        self.note = note
-
-    @property
-    def losses(self) -> dict[str, float]:
-        """Weighted losses ``content``, ``style``, ``tv`` and ``total``; waits for the device."""
-        return _named(self._losses)
-
-    @property
-    def image(self) -> Image:
-        """The image painted so far, (H, W, 3) in [0, 1], as it is when asked for."""
-        image = self._transfer.result
-        assert image is not None
-        return image
-
-    def __repr__(self) -> str:
-        return f"Update(step={self.step}/{self.total}, scale={self.scale}, size={self.size})"
 
 
 class StyleTransfer:
@@ -152,12 +91,7 @@ class StyleTransfer:
         styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         if not styles:
             raise ValueError("style is empty: give one style image or more.")
-        if self.settings.style_weights and len(self.settings.style_weights) != len(styles):
-            raise ValueError(
-                f"style_weights={self.settings.style_weights} has "
-                f"{len(self.settings.style_weights)} weights for {len(styles)} style images: "
-                "give one weight per image."
-            )
+        _check_style_weights(self.settings, len(styles))
         device = devices.choose_device(self.settings.device)
         self._encoder_dtype = devices.choose_precision(self.settings.precision, device)
         self._dtype = torch.float64 if self._encoder_dtype == torch.float64 else torch.float32
@@ -184,18 +118,14 @@ class StyleTransfer:
         self._strips = plan_strips(self.settings.tile, self._encoder_dtype, device)
         check_memory(self._layers, self._largest, self._strips, self._encoder_dtype, device)
         self._encoder: Encoder | None = None
-        self._generator = torch.Generator().manual_seed(self.settings.seed)
+        self._objective: Objective | None = None
 
         # The state of the run, all of it in `save`.
         self._step = 0
         self._scale = 0
         self._scale_step = 0
         self._rate = 1.0  # lowered by the guard
-        self._losses: torch.Tensor | None = None
-        self._variable: torch.Tensor | None = None
-        self._objective: Objective | None = None
-        self._optimizer: Optimizer | None = None
-        self._guard: Guard | None = None
+        self._painting: Painting | None = None
         self._finished = False
 
         # Two locks, so that nobody who pauses or stops waits for a step to end.
@@ -242,7 +172,8 @@ class StyleTransfer:
         """
         memory = memory_needed(self._layers, self._largest, self._strips, self._encoder_dtype)
         sides = [min(side, max(self._largest)) for side in _TRIAL_SIDES]
-        (few, small), (many, large) = (self._trial(side) for side in sides)
+        with self._running:
+            (few, small), (many, large) = (self._trial(side) for side in sides)
         per_pixel = (large - small) / (many - few) if many > few else large / many
         fixed = max(0.0, small - per_pixel * few)
         seconds = 0.0
@@ -271,15 +202,18 @@ class StyleTransfer:
     def result(self) -> Image | None:
         """The image painted so far, (H, W, 3) float32 in [0, 1]; None before the first step."""
         with self._running:
-            if self._variable is None or self._guard is None:
+            if self._painting is None:
                 return None
-            best = self.settings.keep_best and (self._finished or self._stopped)
-            variable = self._guard.best if best else self._variable
+            variable = self._painting.guard.best if self._shows_best else self._painting.variable
             rgb = self._space.to_rgb(variable).clamp(0, 1)
             if self.settings.color == "luminance":
                 rgb = keep_color(rgb, resize(self._content, *rgb.shape[2:]))
             image: Image = rgb[0].permute(1, 2, 0).float().cpu().contiguous().numpy()
             return image
+
+    @property
+    def _shows_best(self) -> bool:
+        return self.settings.keep_best and (self._finished or self._stopped)
 
     @functools.cached_property
     def _fingerprint(self) -> str:
@@ -287,13 +221,19 @@ class StyleTransfer:
         return fingerprint(self._weights)
 
     def provenance(self) -> dict[str, Any]:
-        """Return what is needed to make this picture again, as plain data for JSON."""
+        """Return what is needed to make this picture again, as plain data for JSON.
+
+        Its losses are those before the last step, or of the best image where that is the
+        result; None where there are none, or none that are finite.
+        """
         from napari_neural_style import __version__
 
+        with self._running:
+            losses = self._present_losses()
         return {
             "settings": self.settings.to_dict(),
             "seed": self.settings.seed,
-            "losses": None if self._losses is None else _named(self._losses),
+            "losses": losses,
             "step": self._step,
             "total": self.total,
             "scales": [list(shape) for shape in self.scales],
@@ -308,6 +248,14 @@ class StyleTransfer:
             },
             "note": "This image was stylized by a neural network; it is not data.",
         }
+
+    def _present_losses(self) -> dict[str, float] | None:
+        if self._painting is None:
+            return None
+        losses = self._painting.guard.lowest if self._shows_best else self._painting.losses
+        named = None if losses is None else named_losses(losses)
+        # JSON knows neither NaN nor infinity.
+        return named if named and all(map(math.isfinite, named.values())) else None
 
     # ---------------------------------------------------------------- control
 
@@ -333,11 +281,7 @@ class StyleTransfer:
                 )
         with self._control:
             changed = dataclasses.replace(self._pending or self.settings, **changes)
-            if changed.style_weights and len(changed.style_weights) != len(self._styles):
-                raise ValueError(
-                    f"style_weights={changed.style_weights}: it must be one weight for each of "
-                    f"the {len(self._styles)} style images."
-                )
+            _check_style_weights(changed, len(self._styles))
             self._pending = changed
 
     def pause(self) -> None:
@@ -391,22 +335,19 @@ class StyleTransfer:
         return image
 
     def _evaluate_once(self) -> Update:
-        if self._variable is None:
-            self._start_scale(self._initial_rgb())
+        if self._painting is None:
+            self._start_scale(0)
         elif self._scale_step == self._plan[self._scale].steps:
-            self._scale += 1
-            self._scale_step = 0
-            self._start_scale(self._carried_rgb())
-        assert self._optimizer is not None
-        assert self._guard is not None
+            self._start_scale(self._scale + 1)
+        painting = self._painting
+        assert painting is not None
         factor = learning_rate_factor(
             self.settings.schedule, self._scale_step, self._step / self.total
         )
-        rate = self.settings.learning_rate * factor * self._rate
-        losses = self._losses = self._optimizer.step(self._evaluate, rate)
+        losses = painting.step(self._evaluate, self.settings.learning_rate * factor * self._rate)
         self._step += 1
         self._scale_step += 1
-        note = self._return_to_best() if self._guard.alarmed(losses[-1]) else None
+        note = self._return_to_best() if painting.guard.alarmed(losses[-1]) else None
         if self._scale_step == self._plan[self._scale].steps:
             note = self._settle() or note
             self._finished = self._step == self.total
@@ -414,20 +355,17 @@ class StyleTransfer:
 
     def _evaluate(self, variable: torch.Tensor) -> Evaluation:
         assert self._objective is not None
-        assert self._guard is not None
+        assert self._painting is not None
         if self.settings.method.clamp:
             variable.clamp_(0, 1)
         evaluation = self._objective(variable)
-        self._guard.keep(variable, evaluation.losses[-1])
+        self._painting.guard.keep(variable, evaluation.losses)
         return evaluation
 
     def _return_to_best(self) -> str:
-        assert self._variable is not None
-        assert self._guard is not None
-        self._variable.copy_(self._guard.best)
+        assert self._painting is not None
         self._rate /= 2
-        self._optimizer = make_optimizer(self._variable, self.settings)
-        self._guard.calm()
+        self._painting.return_to_best()
         return (
             f"The loss exploded at step {self._step}: the run went back to the best image so far "
             f"and goes on with {self._rate:g} times the step size."
@@ -435,17 +373,17 @@ class StyleTransfer:
 
     def _settle(self) -> str | None:
         """End a scale with its best image if its last one is no fit end."""
-        assert self._variable is not None
-        assert self._guard is not None
-        assert self._losses is not None
-        total = self._losses[-1]
+        painting = self._painting
+        assert painting is not None
+        assert painting.losses is not None
+        total = painting.losses[-1]
         if self.settings.optimizer == "lbfgs":
             # Without a line search a step may lead anywhere, and where the last one led
             # only another evaluation tells.
-            total = self._evaluate(self._variable).losses[-1]
-        if not self._guard.ends_high(float(total)):
+            total = self._evaluate(painting.variable).losses[-1]
+        if not painting.guard.ends_high(float(total)):
             return None
-        self._variable.copy_(self._guard.best)
+        painting.return_to_best()
         height, width = self.scales[self._scale]
         return (
             f"The loss was high at the end of the scale of {width} x {height} pixels: its best "
@@ -454,31 +392,33 @@ class StyleTransfer:
 
     # ------------------------------------------------------------------ scales
 
-    def _initial_rgb(self) -> torch.Tensor:
-        shape = self.scales[0]
-        if isinstance(self._init, torch.Tensor):
-            return resize(self._init, *shape)
-        if self._init == "noise":  # as the PyTorch tutorial draws it
-            noise = torch.randn(1, 3, *shape, generator=self._generator, dtype=torch.float64)
-            return noise.to(self._dtype).to(self._torch_device)
-        return resize(self._content if self._init == "content" else self._styles[0], *shape)
+    def _start_scale(self, scale: int) -> None:
+        """Go on at a scale, from what was painted before; if that fails, nothing changes."""
+        shape = self.scales[scale]
+        rgb = self._initial_rgb(*shape) if self._painting is None else self._carried_rgb(*shape)
+        self._objective = None  # free its targets before the next are made
+        objective = self._make_objective(*shape)
+        painting = Painting(self._space.from_rgb(rgb).contiguous().clone(), self.settings)
+        self._objective, self._painting = objective, painting
+        self._scale, self._scale_step = scale, 0
 
-    def _carried_rgb(self) -> torch.Tensor:
-        """The result of the scale before, at the size of this one."""
-        assert self._variable is not None
-        assert self._guard is not None
-        kept = self._guard.best if self.settings.keep_best else self._variable
-        rgb = self._space.to_rgb(kept)
+    def _initial_rgb(self, height: int, width: int) -> torch.Tensor:
+        if isinstance(self._init, torch.Tensor):
+            return resize(self._init, height, width)
+        if self._init == "noise":  # as the PyTorch tutorial draws it
+            generator = torch.Generator().manual_seed(self.settings.seed)
+            noise = torch.randn(1, 3, height, width, generator=generator, dtype=torch.float64)
+            return noise.to(self._dtype).to(self._torch_device)
+        return resize(self._content if self._init == "content" else self._styles[0], height, width)
+
+    def _carried_rgb(self, height: int, width: int) -> torch.Tensor:
+        """The result of the scale before, at the size of the next."""
+        assert self._painting is not None
+        best = self.settings.keep_best
+        rgb = self._space.to_rgb(self._painting.guard.best if best else self._painting.variable)
         if self.settings.method.eight_bit_between_scales:
             rgb = (rgb.clamp(0, 1) * 255).floor() / 255
-        return resize(rgb, *self.scales[self._scale])
-
-    def _start_scale(self, rgb: torch.Tensor) -> None:
-        self._objective = None  # free its targets before the next are made
-        self._objective = self._make_objective(*self.scales[self._scale])
-        self._variable = self._space.from_rgb(rgb).contiguous().clone()
-        self._optimizer = make_optimizer(self._variable, self.settings)
-        self._guard = Guard(self._variable)
+        return resize(rgb, height, width)
 
     def _make_objective(self, height: int, width: int) -> Objective:
         return Objective(
@@ -521,20 +461,21 @@ class StyleTransfer:
             if self._pending is None:
                 return
             before, self.settings, self._pending = self.settings, self._pending, None
-        if self._objective is None or self._guard is None or self._variable is None:
+        if self._painting is None:
             return
         if all(getattr(self.settings, name) == getattr(before, name) for name in _WEIGHTS):
             return
-        self._objective.settings = self.settings
-        self._guard.forget()
+        if self._objective is not None:
+            self._objective.settings = self.settings
+        self._painting.guard.forget()
         if self.settings.optimizer == "lbfgs":  # its history is of another function
-            self._optimizer = make_optimizer(self._variable, self.settings)
+            self._painting.restart_optimizer()
 
     def _release(self) -> None:
         """Let go of everything but the result and, of a stopped run, what can resume it."""
         self._objective = self._encoder = None
-        if self._finished:
-            self._optimizer = None
+        if self._finished and self._painting is not None:
+            self._painting.finish()
 
     # -------------------------------------------------------------- checkpoints
 
@@ -559,12 +500,8 @@ class StyleTransfer:
                 "rate": self._rate,
                 "finished": self._finished,
             }
-            if self._variable is not None and self._guard is not None:
-                state["variable"] = self._variable
-                state["losses"] = self._losses
-                state["guard"] = self._guard.state()
-            if self._optimizer is not None:
-                state["optimizer"] = self._optimizer.state()
+            if self._painting is not None:
+                state["painting"] = self._painting.state()
             write_checkpoint(path, state)
 
     @classmethod
@@ -600,19 +537,14 @@ class StyleTransfer:
         self._scale_step = int(state["scale_step"])
         self._rate = float(state["rate"])
         self._finished = bool(state["finished"])
-        if "variable" not in state:
+        if "painting" not in state:
             return
-        variable = state["variable"].to(self._torch_device)
-        if tuple(variable.shape[2:]) != self.scales[self._scale]:
+        shape = self.scales[self._scale]
+        if tuple(state["painting"]["variable"].shape[2:]) != shape:
             raise LookupError("its image does not have the size of its scale")
-        self._start_scale(self._space.to_rgb(variable))
-        assert self._variable is not None
-        assert self._guard is not None
-        self._variable.copy_(variable)  # not by way of RGB: to the last bit
-        self._losses = state["losses"].to(self._torch_device)
-        self._guard.load(state["guard"])
-        if self._optimizer is not None and "optimizer" in state:
-            self._optimizer.load(state["optimizer"])
+        self._painting = Painting.load(state["painting"], self.settings, self._torch_device)
+        if not self._finished:
+            self._objective = self._make_objective(*shape)
 
     # ----------------------------------------------------------------- helpers
 
@@ -628,8 +560,13 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
-def _named(losses: torch.Tensor) -> dict[str, float]:
-    return dict(zip(("content", "style", "tv", "total"), losses.tolist(), strict=True))
+def _check_style_weights(settings: Settings, count: int) -> None:
+    weights = settings.style_weights
+    if weights and len(weights) != count:
+        raise ValueError(
+            f"style_weights={weights} has {len(weights)} weights for {count} style images: "
+            "give one weight per image."
+        )
 
 
 def stylize(

@@ -26,16 +26,18 @@ class Guard:
 
     def __init__(self, variable: torch.Tensor) -> None:
         self.best = variable.clone()
-        self.lowest = torch.full((), math.inf, dtype=variable.dtype, device=variable.device)
+        self.lowest = torch.full((4,), math.inf, dtype=variable.dtype, device=variable.device)
+        """Losses of the best image: content, style, total variation, total."""
         self._look_every = 1 if variable.device.type == "cpu" else _LOOK_EVERY
         self._seen = 0
         self._high_since: int | None = None
 
-    def keep(self, variable: torch.Tensor, total: torch.Tensor) -> None:
-        """Take note of an image and its loss; costs no synchronisation."""
-        better = total < self.lowest  # never true for NaN
-        self.lowest = torch.where(better, total, self.lowest)
+    def keep(self, variable: torch.Tensor, losses: torch.Tensor) -> None:
+        """Take note of an image and its losses; costs no synchronisation."""
+        better = losses[-1] < self.lowest[-1]  # never true for NaN
+        # The image first: there may be no memory for it.
         self.best = torch.where(better, variable, self.best)
+        self.lowest = torch.where(better, losses, self.lowest)
 
     def forget(self) -> None:
         """Start anew: the objective has changed, its losses do not compare."""
@@ -51,7 +53,7 @@ class Guard:
         self._seen += 1
         if self._seen % self._look_every:
             return False
-        value, lowest = float(total), float(self.lowest)
+        value, lowest = float(total), float(self.lowest[-1])
         if not math.isfinite(value):
             return True
         if value <= _HIGH * lowest:
@@ -63,7 +65,7 @@ class Guard:
 
     def ends_high(self, total: float) -> bool:
         """Whether the last loss is no fit end for a run."""
-        return not total <= _HIGH * float(self.lowest)
+        return not total <= _HIGH * float(self.lowest[-1])
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as tensors and numbers."""

@@ -1,0 +1,68 @@
+"""An image being painted at one scale, and everything that a resumed run needs of it."""
+
+from typing import Any, Self
+
+import torch
+
+from napari_neural_style.settings import Settings
+from napari_neural_style.transfer.guard import Guard
+from napari_neural_style.transfer.optimizers import Evaluate, Optimizer, make_optimizer
+
+
+class Painting:
+    """The image of one scale with its optimizer and its guard.
+
+    Parameters
+    ----------
+    variable : torch.Tensor
+        (1, 3, H, W), the image at the start, in the objective's space; changed in place.
+    settings : Settings
+        Of the run.
+    """
+
+    def __init__(self, variable: torch.Tensor, settings: Settings) -> None:
+        self.variable = variable
+        self.guard = Guard(variable)
+        self.losses: torch.Tensor | None = None
+        """(4,): of the last step."""
+        self._settings = settings
+        self._optimizer: Optimizer | None = make_optimizer(variable, settings)
+
+    def step(self, evaluate: Evaluate, learning_rate: float) -> torch.Tensor:
+        """Evaluate, move the image, and return the losses before the move."""
+        assert self._optimizer is not None
+        self.losses = self._optimizer.step(evaluate, learning_rate)
+        return self.losses
+
+    def return_to_best(self) -> None:
+        """Take the image of the lowest loss, and forget how the present one was reached."""
+        self.variable.copy_(self.guard.best)
+        self.losses = self.guard.lowest
+        self.guard.calm()
+        self.restart_optimizer()
+
+    def restart_optimizer(self) -> None:
+        """Forget the gradients so far."""
+        self._optimizer = make_optimizer(self.variable, self._settings)
+
+    def finish(self) -> None:
+        """Let go of what only a further step needs."""
+        self._optimizer = None
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as tensors, lists of tensors and numbers."""
+        state = {"variable": self.variable, "losses": self.losses, "guard": self.guard.state()}
+        if self._optimizer is not None:
+            state["optimizer"] = self._optimizer.state()
+        return state
+
+    @classmethod
+    def load(cls, state: dict[str, Any], settings: Settings, device: torch.device) -> Self:
+        """Go on from :meth:`state`, to the last bit, also on another device."""
+        painting = cls(state["variable"].to(device, copy=True), settings)
+        if state["losses"] is not None:
+            painting.losses = state["losses"].to(device)
+        painting.guard.load(state["guard"])
+        if painting._optimizer is not None and "optimizer" in state:
+            painting._optimizer.load(state["optimizer"])
+        return painting

@@ -1,0 +1,75 @@
+"""What a run tells: an update after each evaluation, an estimate before the first."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+if TYPE_CHECKING:
+    from napari_neural_style.transfer.engine import StyleTransfer
+
+Image = npt.NDArray[np.float32]
+
+
+class Estimate(NamedTuple):
+    """What a run will take."""
+
+    memory: int
+    """Peak memory of the run, in bytes, beside what the program holds already."""
+    seconds: float
+    """Time of the whole run."""
+
+
+class Update:
+    """What one evaluation of loss and gradient brought.
+
+    Attributes
+    ----------
+    step : int
+        Number of the evaluation, from 1, over all scales.
+    total : int
+        Planned evaluations of all scales.
+    scale : int
+        Index of the scale, from 0, coarse to fine.
+    size : tuple of int
+        Height and width of the scale, in pixels.
+    note : str or None
+        Something that the user should read, such as a return to an earlier image.
+    """
+
+    def __init__(
+        self,
+        transfer: "StyleTransfer",
+        losses: torch.Tensor,
+        step: int,
+        scale: int,
+        note: str | None,
+    ) -> None:
+        self._transfer = transfer
+        self._losses = losses
+        self.step = step
+        self.total = transfer.total
+        self.scale = scale
+        self.size = transfer.scales[scale]
+        self.note = note
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Weighted losses ``content``, ``style``, ``tv`` and ``total``; waits for the device."""
+        return named_losses(self._losses)
+
+    @property
+    def image(self) -> Image:
+        """The image painted so far, (H, W, 3) in [0, 1], as it is when asked for."""
+        image = self._transfer.result
+        assert image is not None
+        return image
+
+    def __repr__(self) -> str:
+        return f"Update(step={self.step}/{self.total}, scale={self.scale}, size={self.size})"
+
+
+def named_losses(losses: torch.Tensor) -> dict[str, float]:
+    """Name the (4,) losses of an evaluation."""
+    return dict(zip(("content", "style", "tv", "total"), losses.tolist(), strict=True))
