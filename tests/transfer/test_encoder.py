@@ -1,10 +1,12 @@
+import functools
+
 import pytest
 import torch
 from tests.reference.common import vgg19_features
 from torch import nn
 
 from napari_neural_style.layers import LAYERS, find_layer
-from napari_neural_style.transfer.encoder import Encoder, StripPlan
+from napari_neural_style.transfer.encoder import Encoder, Plan
 from napari_neural_style.transfer.weights import load_weights
 
 
@@ -24,15 +26,18 @@ def pooling(request):
 
 
 def features_of(encoder, image):
-    """The wanted features, put together from their strips."""
-    strips = {}
+    """The wanted features, put together from their tiles."""
+    found = {}
 
-    def look(layer, features, rows):
-        assert rows.start == sum(part.shape[2] for part in strips.get(layer, []))
-        strips.setdefault(layer, []).append(features.clone())
+    def look(layer, features, region):
+        if layer not in found:
+            size = (side // layer.stride for side in image.shape[2:])
+            found[layer] = torch.full((1, layer.channels, *size), torch.nan, dtype=features.dtype)
+        assert found[layer][(..., *region)].isnan().all()  # no position is seen twice
+        found[layer][(..., *region)] = features
 
     encoder.forward(image, look, keep=False)
-    return {layer: torch.cat(parts, 2) for layer, parts in strips.items()}
+    return found
 
 
 def plain_features(weights, image, pooling):
@@ -78,36 +83,82 @@ def test_nothing_deeper_than_needed_is_built(weights, image):
     assert encoder.stride == 1
 
 
-ROWS = {"one piece": None, "recomputed": (16, 0), "kept": (16, 10**9)}
+def in_tiles(rows, columns, **keywords):
+    def shape(segment, height, width):
+        return tuple(max(2, side // segment.stride) for side in (rows, columns))
+
+    return Plan(shape, **keywords)
 
 
-@pytest.mark.parametrize("strips", ROWS)
-@pytest.mark.parametrize("size", [(39, 50), (64, 33), (35, 80)])
-def test_the_gradient_is_autograds(weights, pooling, strips, size):
-    """Through every layer at once, in one piece and in strips, odd sizes included."""
+PLANS = {
+    "one tile": Plan(),
+    "one tile, bits kept": Plan(kept_bytes=0),
+    "joined": Plan(joined_bytes=0),
+    "strips, features kept": in_tiles(16, 1000),
+    "strips, bits kept": in_tiles(16, 1000, kept_bytes=0),
+    "tiles, features kept": in_tiles(16, 20),
+    "tiles, bits kept": in_tiles(16, 20, kept_bytes=0),
+    "tiles, joined": in_tiles(16, 20, kept_bytes=0, joined_bytes=0),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_tiles_change_no_feature(weights, image, pooling, plan):
+    expected = plain_features(weights, image, pooling)
+    found = features_of(Encoder(weights, LAYERS, pooling, plan=PLANS[plan]), image)
+    for layer, features in found.items():
+        assert (features - expected[layer]).norm() <= 1e-5 * expected[layer].norm(), layer.name
+
+
+WANTED = {
+    "every layer": [layer.name for layer in LAYERS],
+    "gatys": ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"],
+    "around poolings": ["conv1_2", "pool2", "conv3_4", "relu3_4"],
+}
+
+
+@functools.cache
+def autograd(pooling, wanted, size):
+    """An image, gradients with respect to its features, the features, and the image's gradient."""
+    weights = load_weights("original", normalize=True)
     image = torch.randn(1, 3, *size, generator=torch.manual_seed(0), dtype=torch.float64)
     leaf = image.clone().requires_grad_()
-    expected_features = plain_features(weights, leaf, pooling)
+    features = plain_features(weights, leaf, pooling)
+    features = {find_layer(name): features[find_layer(name)] for name in WANTED[wanted]}
     gradients = {
-        layer: torch.randn(features.shape, generator=torch.manual_seed(layer.index)).double()
-        for layer, features in expected_features.items()
+        layer: torch.randn(f.shape, generator=torch.manual_seed(layer.index)).double()
+        for layer, f in features.items()
     }
-    loss = sum((gradients[layer] * f).sum() for layer, f in expected_features.items())
-    (expected,) = torch.autograd.grad(loss, leaf)
-    plan = None
-    if ROWS[strips]:
-        rows, kept = ROWS[strips]
-        plan = StripPlan(lambda segment, width: max(2, rows // segment.stride), kept)
-    encoder = Encoder(weights, LAYERS, pooling, dtype=torch.float64, plan=plan)
+    loss = sum((gradients[layer] * f).sum() for layer, f in features.items())
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    return image, gradients, {layer: f.detach() for layer, f in features.items()}, gradient
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize(
+    ("wanted", "size"),
+    [
+        ("every layer", (39, 50)),
+        ("gatys", (35, 42)),
+        ("gatys", (64, 33)),
+        ("around poolings", (35, 33)),
+    ],
+)
+def test_the_gradient_is_autograds(weights, pooling, plan, wanted, size):
+    """Odd sizes included, whatever is wanted, kept or computed again."""
+    image, gradients, exact, expected = autograd(pooling, wanted, size)
+    encoder = Encoder(weights, gradients, pooling, dtype=torch.float64, plan=PLANS[plan])
     seen = []
 
-    def add_gradient(layer, features, rows, gradient):
+    def add_gradient(layer, features, region, gradient):
+        part = exact[layer][(..., *region)]
+        assert (features - part).norm() <= 1e-9 * part.norm()
         seen.append(layer)
-        gradient.add_(gradients[layer][:, :, rows])
+        gradient.add_(gradients[layer][(..., *region)])
 
-    trace = encoder.forward(image, lambda *_: None)
-    found = encoder.backward(trace, add_gradient)
-    assert (len(seen) > len(LAYERS)) == (plan is not None)
+    found = encoder.backward(encoder.forward(image, lambda *_: None), add_gradient)
+    tiled = PLANS[plan].tile is not Plan().tile
+    assert (len(seen) > len(gradients)) == tiled
     assert (found - expected).norm() <= 1e-12 * expected.norm()
 
 

@@ -24,15 +24,16 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float64]
     width=st.integers(1, 20_000),
     dtype=st.sampled_from(DTYPES),
 )
-def test_strips_have_rows_for_every_segment(tile, width, dtype):
+def test_every_segment_has_tiles(tile, width, dtype):
     plan = plan_strips(tile, dtype, CPU)
     for segment in segments_of(LAYERS):
-        rows = plan.rows(segment, max(1, width // segment.stride))
-        assert (rows is None) == (tile == "off")
-        if isinstance(tile, int):
-            assert rows * segment.stride == pytest.approx(tile, abs=2 * segment.stride)
-        elif rows is not None:
-            assert rows >= 8
+        shape = plan.tile(segment, 500, max(1, width // segment.stride))
+        assert (shape is None) == (tile == "off")
+        for side in shape or ():
+            if isinstance(tile, int):
+                assert side * segment.stride == pytest.approx(tile, abs=2 * segment.stride)
+            else:
+                assert side >= 1
 
 
 @given(

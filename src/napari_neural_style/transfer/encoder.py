@@ -1,107 +1,177 @@
-"""The encoder: VGG19 up to the deepest layer in use, forward and back, in strips.
+"""The encoder: VGG19 up to the deepest layer in use, forward and back, in tiles.
 
-The network is cut behind each pooling into *segments*, and a segment's rows into
-*strips*. A strip is computed with a halo of one row for each of its convolutions
-(two or four), so what its core holds is exact, and so is the gradient. Two things follow:
+The network is cut behind its poolings into *segments*, and a segment's input into
+*tiles*. A tile is computed with a halo of one position for each of its convolutions, so
+what its core holds is exact, and so is the gradient. Two things follow:
 
-- memory: of a large image only the segments' inputs are kept; what lies between them
-  is computed again, strip by strip, on the way back;
-- speed: a strip stays in the processor's cache, where a whole layer would go through
+- memory: of a large image only the segments' inputs are kept, and a bit for each
+  feature, which is what the way back needs of a ReLU;
+- speed: a tile stays in the processor's cache, where a whole layer would go through
   memory for every one of some thirty passes.
 """
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch.nn import functional as F
 
-from napari_neural_style.layers import LAYERS, Layer
+from napari_neural_style.layers import BLOCKS, LAYERS, Layer
+from napari_neural_style.transfer import rectify
 
-Look = Callable[[Layer, torch.Tensor, slice], None]
-AddGradient = Callable[[Layer, torch.Tensor, slice, torch.Tensor], None]
+Region = tuple[slice, slice]
+"""Rows and columns of a layer."""
+Look = Callable[[Layer, torch.Tensor, Region], None]
+_Room = TypeVar("_Room", torch.Tensor, rectify.Maxima)
+AddGradient = Callable[[Layer, torch.Tensor, Region, torch.Tensor], None]
 
 
-@dataclass(frozen=True)
-class Strip:
-    """Rows of a segment's input: the core, and the core with its halo."""
+class Span(NamedTuple):
+    """Rows or columns of a segment's input: the core, and the core with its halo."""
 
-    core: slice
-    padded: slice
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    def core(self, stride: int) -> slice:
+        """The core in a layer that has one position for so many of the input's."""
+        return slice(self.start // stride, self.stop // stride)
+
+    def inner(self, stride: int) -> slice:
+        """The core within the part of that layer that is computed."""
+        first = self.first // stride
+        return slice(self.start // stride - first, self.stop // stride - first)
+
+
+class Tile(NamedTuple):
+    """A part of a segment's input that is computed at once."""
+
+    rows: Span
+    columns: Span
 
     @property
-    def inner(self) -> slice:
-        """The core's rows within the padded strip."""
-        start = self.core.start - self.padded.start
-        return slice(start, start + self.core.stop - self.core.start)
+    def whole(self) -> Region:
+        """Core and halo."""
+        rows, columns = self
+        return slice(rows.first, rows.last), slice(columns.first, columns.last)
 
-    @property
-    def pooled(self) -> slice:
-        """The core's rows behind the pooling, which drops an odd last row."""
-        return slice(self.core.start // 2, self.core.stop // 2)
+    def core(self, stride: int) -> Region:
+        """The core in a layer of some stride, relative to the segment's input."""
+        return self.rows.core(stride), self.columns.core(stride)
+
+    def inner(self, stride: int) -> Region:
+        """The core within the part of that layer that is computed."""
+        return self.rows.inner(stride), self.columns.inner(stride)
+
+
+class Covered:
+    """Sums overlapping tiles, from the last to the first, without zeros to begin with.
+
+    Parameters
+    ----------
+    height, width : int
+        Of all tiles together.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self._below = self._next_below = height
+        self._right = self._width = width
+
+    def add(self, total: torch.Tensor, part: torch.Tensor, tile: Tile) -> None:
+        """Add a tile with its halo."""
+        if tile.columns.last == self._width:  # the first of a row of tiles
+            self._below, self._right = self._next_below, self._width
+        here = total[(..., *tile.whole)]
+        height, width = self._below - tile.rows.first, self._right - tile.columns.first
+        here[:, :, :height, :width] = part[:, :, :height, :width]
+        here[:, :, :height, width:] += part[:, :, :height, width:]
+        here[:, :, height:] += part[:, :, height:]
+        self._next_below, self._right = tile.rows.first, tile.columns.first
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The layers from one pooling to the next."""
+    """The layers from one pooling to the next, or to the one after that."""
 
     layers: tuple[Layer, ...]
 
     @property
     def stride(self) -> int:
-        """Pixels of the image to one row of the segment's convolutions."""
+        """Pixels of the image to one position of its input, each way."""
         return self.layers[0].stride
 
     @property
     def channels(self) -> int:
-        """Feature maps of its widest layer."""
-        return self.layers[-1].channels
+        """Feature maps of its widest layers but for the pooling's."""
+        return self.layers[0].channels
+
+    def relative(self, layer: Layer) -> int:
+        """Positions of the segment's input to one of a layer, each way."""
+        return layer.stride // self.stride
 
     def numbers(self, height: int, width: int) -> int:
-        """Activations of the segment for an input of so many rows and columns."""
-        convolutions = sum(layer.kind == "conv" for layer in self.layers)
-        return convolutions * self.channels * height * width
+        """Features of its convolutions for an input of so many rows and columns."""
+        convolutions = (layer for layer in self.layers if layer.kind == "conv")
+        return sum(
+            layer.channels * (height * width) // self.relative(layer) ** 2 for layer in convolutions
+        )
 
-    def strips(self, height: int, rows: int | None) -> list[Strip]:
-        """Cut so many rows of the segment's input into strips of about ``rows``."""
-        if rows is None or rows >= height:
-            return [Strip(slice(0, height), slice(0, height))]
-        halo = sum(layer.kind == "conv" for layer in self.layers)
-        halo += halo % 2  # poolings start at even rows
-        count = max(1, round(height / rows))
-        edges = [2 * (height * i // count // 2) for i in range(count)] + [height]
-        return [
-            Strip(slice(a, b), slice(max(0, a - halo), min(height, b + halo)))
-            for a, b in pairwise(edges)
-            if a < b
-        ]
+    def tiles(self, height: int, width: int, shape: tuple[int, int] | None) -> list[Tile]:
+        """Cut an input of some size into tiles of about a shape; None for one tile."""
+        multiple = self.relative(self.layers[-1])  # where its poolings may start
+        halo = sum(self.relative(layer) for layer in self.layers if layer.kind == "conv")
+        halo = math.ceil(halo / multiple) * multiple
+        sides = shape or (height, width)
+        rows, columns = (
+            _spans(length, side, halo, multiple)
+            for length, side in zip((height, width), sides, strict=True)
+        )
+        return [Tile(row, column) for row in rows for column in columns]
+
+
+def _spans(length: int, side: int, halo: int, multiple: int) -> list[Span]:
+    count = max(1, round(length / side))
+    starts = sorted({multiple * (length * i // count // multiple) for i in range(count)})
+    return [
+        Span(start, stop, max(0, start - halo), min(length, stop + halo))
+        for start, stop in pairwise([*starts, length])
+    ]
 
 
 @dataclass(frozen=True)
-class StripPlan:
-    """How segments are cut into strips."""
+class Plan:
+    """How the encoder saves memory and time."""
 
-    rows: Callable[[Segment, int], int | None] = lambda segment, width: None
-    """Rows of a strip, for a segment and the width of its input; None for one piece."""
+    tile: Callable[[Segment, int, int], tuple[int, int] | None] = lambda *_: None
+    """Rows and columns of a tile, for a segment and the size of its input; None for one tile."""
     kept_bytes: float = math.inf
-    """Activations of a segment up to so many bytes are kept, not computed again."""
+    """Features of a segment up to so many bytes are kept. Of more, only what a ReLU and a
+    pooling need on the way back is, in a bit each, and those wanted are computed again."""
+    joined_bytes: float = math.inf
+    """The first two segments are one if more bytes would be kept between them."""
 
 
-class Activations(dict[Layer, torch.Tensor]):
-    """Activations of a strip, layer by layer."""
+@dataclass
+class Activations:
+    """What is kept of a tile for the way back."""
 
-    places: torch.Tensor | None = None
-    """Where the maxima of the pooling were."""
+    features: dict[Layer, torch.Tensor] = field(default_factory=dict)
+    rectified: dict[Layer, rectify.Numbers] = field(default_factory=dict)
+    maxima: dict[Layer, rectify.Maxima] = field(default_factory=dict)
 
 
 @dataclass
 class Trace:
     """What a forward pass keeps for the way back."""
 
-    inputs: list[torch.Tensor]
-    kept: list[list[Activations]]
+    segments: tuple[Segment, ...]
+    inputs: list[torch.Tensor] = field(default_factory=list)
+    tiles: list[list[tuple[Tile, Activations]]] = field(default_factory=list)
 
 
 class Encoder:
@@ -119,8 +189,8 @@ class Encoder:
         Where the encoder runs.
     dtype : torch.dtype
         Precision of weights and features.
-    plan : StripPlan, optional
-        How to cut the segments into strips; the default is one piece, kept.
+    plan : Plan, optional
+        Tiles, and what is kept; the default is one tile, everything kept.
 
     References
     ----------
@@ -136,15 +206,16 @@ class Encoder:
         pooling: str = "max",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-        plan: StripPlan | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self.layers = frozenset(layers)
         self.dtype = dtype
-        self.segments = segments_of(self.layers)
         self._pooling = pooling
-        self._plan = plan or StripPlan()
+        self._plan = plan or Plan()
+        self._rooms: dict[Hashable, torch.Tensor | rectify.Maxima] = {}
+        self._shape: torch.Size | None = None
         self._weights: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
-        for segment in self.segments:
+        for segment in segments_of(self.layers):
             for layer in segment.layers:
                 if layer.kind == "conv":
                     key = f"features.{layer.index}"
@@ -163,15 +234,15 @@ class Encoder:
 
     @torch.no_grad()
     def forward(self, image: torch.Tensor, look: Look, keep: bool = True) -> Trace:
-        """Compute the features of an image and show those wanted, strip by strip.
+        """Compute the features of an image and show those wanted, tile by tile.
 
         Parameters
         ----------
         image : torch.Tensor
             (1, 3, H, W), normalised RGB.
         look : callable
-            Called with each wanted layer, its features (1, C, rows, W / stride) and
-            the rows of the layer that these are.
+            Called with each wanted layer, a part of its features (1, C, rows, columns)
+            and the rows and columns of the layer that these are.
         keep : bool
             Keep what :meth:`backward` needs.
 
@@ -181,22 +252,13 @@ class Encoder:
             For :meth:`backward`.
         """
         x = _channels_last(image.to(self.dtype))
-        trace = Trace([], [])
-        for segment in self.segments:
-            strips = self._strips(segment, x)
+        if keep and x.shape != self._shape:
+            self._rooms, self._shape = {}, x.shape
+        trace = Trace(segments_of(self.layers, self._joined(x)))
+        for segment in trace.segments:
             trace.inputs.append(x if keep else x.new_empty(0))
-            kept: list[Activations] = []
-            outputs = []
-            for strip in strips:
-                activations = self._run(segment, x, strip)
-                if keep and segment.numbers(*x.shape[2:]) * x.itemsize <= self._plan.kept_bytes:
-                    kept.append(activations)
-                for layer in segment.layers:
-                    if layer in self.layers:
-                        look(layer, *_core(layer, activations[layer], strip))
-                outputs.append(activations[segment.layers[-1]])
-            trace.kept.append(kept)
-            x = outputs[0] if len(outputs) == 1 else _channels_last(torch.cat(outputs, 2))
+            x, kept = self._run_segment(segment, x, look, keep)
+            trace.tiles.append(kept)
         return trace
 
     @torch.no_grad()
@@ -206,11 +268,11 @@ class Encoder:
         Parameters
         ----------
         trace : Trace
-            Of :meth:`forward`; used up.
+            Of the last :meth:`forward`, which kept it; used up.
         add_gradient : callable
-            Called with each wanted layer, its features, their rows and the gradient
-            with respect to them so far, (1, C, rows, W / stride) both; adds its own
-            to the gradient, in place.
+            Called with each wanted layer, a part of its features, the rows and columns
+            that these are, and the gradient with respect to them so far, (1, C, rows,
+            columns) both; adds its own to the gradient, in place.
 
         Returns
         -------
@@ -218,110 +280,195 @@ class Encoder:
             (1, 3, H, W), in the encoder's precision.
         """
         outer: torch.Tensor | None = None
-        for segment in reversed(self.segments):
-            x, kept = trace.inputs.pop(), trace.kept.pop()
-            strips = self._strips(segment, x)
-            inner = torch.zeros_like(x) if len(strips) > 1 else x.new_empty(0)
-            for strip in strips:
-                activations = kept.pop(0) if kept else self._run(segment, x, strip)
-                gradient = self._run_back(segment, activations, strip, outer, add_gradient)
-                if len(strips) > 1:
-                    inner[:, :, strip.padded].add_(gradient)
-                else:
+        for segment in reversed(trace.segments):
+            x, tiles = trace.inputs.pop(), trace.tiles.pop()
+            alone = len(tiles) == 1
+            inner = x if alone else self._room((segment, "gradient"), lambda: torch.empty_like(x))  # noqa: B023
+            covered = Covered(*x.shape[2:])
+            while tiles:  # from the last to the first
+                tile, activations = tiles.pop()
+                part = x[(..., *tile.whole)]
+                self._complete(segment, part, activations)
+                gradient = self._run_back(segment, tile, part, activations, outer, add_gradient)
+                if alone:
                     inner = gradient
+                else:
+                    covered.add(inner, gradient, tile)
             outer = inner
         assert outer is not None
         return outer
 
-    def _strips(self, segment: Segment, x: torch.Tensor) -> list[Strip]:
-        return segment.strips(x.shape[2], self._plan.rows(segment, x.shape[3]))
+    def _joined(self, x: torch.Tensor) -> bool:
+        """Whether the first two segments are one for an image."""
+        between = BLOCKS[0][-1] * (x.shape[2] // 2) * (x.shape[3] // 2) * x.itemsize
+        return between > self._plan.joined_bytes
 
-    def _run(self, segment: Segment, x: torch.Tensor, strip: Strip) -> Activations:
-        """Activations over a padded strip; of a pooling, over the core."""
-        activations = Activations()
-        x = x[:, :, strip.padded]
-        for layer in segment.layers:
+    def _room(self, key: Hashable, make: Callable[[], _Room]) -> _Room:
+        """Memory of an earlier pass: that of the system costs more than what is done in it."""
+        if key not in self._rooms:
+            self._rooms[key] = make()
+        return cast(_Room, self._rooms[key])
+
+    def _run_segment(
+        self, segment: Segment, x: torch.Tensor, look: Look, keep: bool
+    ) -> tuple[torch.Tensor, list[tuple[Tile, Activations]]]:
+        """Compute a segment; its output, and what is kept of each tile."""
+        height, width = x.shape[2:]
+        tiles = segment.tiles(height, width, self._plan.tile(segment, height, width))
+        whole = segment.numbers(height, width) * x.itemsize <= self._plan.kept_bytes
+        last = segment.layers[-1]
+        output, kept = x, []
+        if len(tiles) > 1:
+            shape = last.channels, *(side // segment.relative(last) for side in (height, width))
+            output = self._room(segment, lambda: _empty(x, *shape)) if keep else _empty(x, *shape)
+        for tile in tiles:
+            activations = Activations()
+            room = tile if keep and whole else None
+            for layer, y, maxima in self._run(segment.layers, x[(..., *tile.whole)], room):
+                stride = segment.relative(layer)
+                inner, core = (..., *tile.inner(stride)), tile.core(stride)
+                if layer in self.layers:
+                    look(layer, y[inner], core)
+                if keep:
+                    self._keep(activations, layer, y, maxima, whole)
+                if layer is last:
+                    if len(tiles) > 1:
+                        output[(..., *core)] = y[inner]
+                    else:
+                        output = y
+            kept.append((tile, activations))
+        return output, kept
+
+    def _run(
+        self, layers: Iterable[Layer], y: torch.Tensor, tile: Tile | None = None
+    ) -> Iterator[tuple[Layer, torch.Tensor, rectify.Maxima | None]]:
+        """Compute one layer after the other, for a tile into the memory that it has."""
+        wanted_before = False
+        for layer in layers:
+            maxima = None
             if layer.kind == "conv":
                 weight, bias, _ = self._weights[layer.index]
-                x = _channels_last(F.conv2d(x, weight, bias, padding=1))
-            elif layer.kind == "pool":
-                before = x[:, :, strip.inner]
-                if self._pooling == "max":
-                    x, activations.places = F.max_pool2d(before, 2, return_indices=True)
-                else:
-                    x = F.avg_pool2d(before, 2)
-            elif LAYERS[layer.index - 1] in self.layers:
-                x = x.relu()  # the features before it are wanted as they are
+                y = _channels_last(F.conv2d(y, weight, bias, padding=1))
+            elif layer.kind == "relu":
+                if tile is not None and (layer in self.layers or self._needs_mask(layer)):
+                    out = self._room((layer, tile), functools.partial(torch.empty_like, y))
+                else:  # features that are wanted as they are before it stay so
+                    out = torch.empty_like(y) if wanted_before else y
+                y = rectify.relu(y, out)
+            elif self._pooling == "max":
+                make = functools.partial(rectify.empty_maxima, y)
+                maxima = rectify.compare(y, self._room((layer, tile), make) if tile else make())
+                y = rectify.pooled(maxima, y.dtype)
             else:
-                x = x.relu_()
-            activations[layer] = x
-        return activations
+                y = F.avg_pool2d(y, 2)
+            yield layer, y, maxima
+            wanted_before = layer in self.layers
+
+    def _keep(
+        self,
+        activations: Activations,
+        layer: Layer,
+        y: torch.Tensor,
+        maxima: rectify.Maxima | None,
+        whole: bool,
+    ) -> None:
+        """Keep of a layer what the way back needs."""
+        if layer in self.layers and whole:
+            activations.features[layer] = y
+        if maxima is not None:
+            activations.maxima[layer] = maxima if whole else rectify.pack_maxima(maxima)
+        elif layer.kind == "relu" and self._needs_mask(layer):
+            activations.rectified[layer] = y if whole else rectify.pack(y)
+
+    def _needs_mask(self, relu: Layer) -> bool:
+        # Where it is wanted, its features tell; behind it, max pooling's way back does.
+        pooled = self._pooling == "max" and LAYERS[relu.index + 1].kind == "pool"
+        return relu not in self.layers and not pooled
+
+    def _complete(self, segment: Segment, x: torch.Tensor, activations: Activations) -> None:
+        """Compute the features again that are wanted and were not kept."""
+        wanted = [i for i, layer in enumerate(segment.layers) if layer in self.layers]
+        if wanted and not activations.features:
+            for layer, y, _ in self._run(segment.layers[: wanted[-1] + 1], x):
+                if layer in self.layers:
+                    activations.features[layer] = y
 
     def _run_back(
         self,
         segment: Segment,
+        tile: Tile,
+        x: torch.Tensor,
         activations: Activations,
-        strip: Strip,
         outer: torch.Tensor | None,
         add_gradient: AddGradient,
     ) -> torch.Tensor:
-        """Gradient with respect to a strip of the segment's input."""
+        """Gradient with respect to a tile of the segment's input."""
         gradient: torch.Tensor | None = None
-        for layer in reversed(segment.layers):
-            x = activations[layer]
-            if layer.kind == "pool" and outer is not None:
-                gradient = outer[:, :, strip.pooled]
-            elif gradient is None:
-                gradient = torch.zeros_like(x)
-            if layer in self.layers:
-                core, rows = _core(layer, x, strip)
-                mine = gradient if layer.kind == "pool" else gradient[:, :, strip.inner]
-                add_gradient(layer, core, rows, mine)
-            if layer.kind == "pool":
-                gradient = self._pool_back(gradient, layer, activations, strip)
-            elif layer.kind == "relu":
-                torch.ops.aten.threshold_backward.grad_input(gradient, x, 0, grad_input=gradient)
+        if outer is not None:
+            last = segment.layers[-1]
+            stride = segment.relative(last)
+            core = outer[(..., *tile.core(stride))]
+            height, width = (span.last // stride - span.first // stride for span in tile)
+            if core.shape[2:] == (height, width):
+                gradient = core
             else:
-                weight = self._weights[layer.index][2]
-                gradient = _channels_last(F.conv2d(gradient, weight, padding=1))
+                gradient = _empty(x, last.channels, height, width).zero_()
+                gradient[(..., *tile.inner(stride))] = core
+        for layer in reversed(segment.layers):
+            stride = segment.relative(layer)
+            if layer in self.layers:
+                features = activations.features[layer]
+                if gradient is None:
+                    gradient = torch.zeros_like(features)
+                inner = (..., *tile.inner(stride))
+                add_gradient(layer, features[inner], tile.core(stride), gradient[inner])
+            if gradient is None:
+                continue  # nothing behind it is wanted
+            if layer.kind == "conv":
+                gradient = _channels_last(
+                    F.conv2d(gradient, self._weights[layer.index][2], padding=1)
+                )
+            elif layer.kind == "relu":
+                if layer in self.layers or layer in activations.rectified:
+                    kept = activations.features if layer in self.layers else activations.rectified
+                    rectify.relu_backward_(gradient, kept[layer])
+            else:
+                stride //= 2
+                height, width = (span.last // stride - span.first // stride for span in tile)
+                before = _empty(gradient, layer.channels, height, width)
+                if layer in activations.maxima:
+                    rectify.max_pool_backward(gradient, activations.maxima[layer], before)
+                    gradient = before
+                else:
+                    gradient = _channels_last(
+                        torch.ops.aten.avg_pool2d_backward(
+                            gradient, before, [2, 2], [2, 2], [0, 0], False, True, None
+                        )
+                    )
         assert gradient is not None
         return gradient
 
-    def _pool_back(
-        self, gradient: torch.Tensor, pool: Layer, activations: Activations, strip: Strip
-    ) -> torch.Tensor:
-        before = activations[LAYERS[pool.index - 1]]
-        core = before[:, :, strip.inner]
-        size, none = [2, 2], [0, 0]
-        aten = torch.ops.aten
-        if activations.places is not None:
-            inner = aten.max_pool2d_with_indices_backward(
-                gradient, core, size, size, none, [1, 1], False, activations.places
-            )
-        else:
-            inner = aten.avg_pool2d_backward(gradient, core, size, size, none, False, True, None)
-        if core.shape == before.shape:
-            return _channels_last(inner)
-        whole = torch.zeros_like(before)
-        whole[:, :, strip.inner] = inner
-        return whole
 
+def segments_of(layers: Iterable[Layer], joined: bool = False) -> tuple[Segment, ...]:
+    """Cut the network up to the deepest of some layers behind its poolings.
 
-def segments_of(layers: Iterable[Layer]) -> tuple[Segment, ...]:
-    """Cut the network up to the deepest of some layers behind each pooling."""
+    Parameters
+    ----------
+    layers : iterable of Layer
+        The layers that are wanted.
+    joined : bool
+        Leave the first two segments in one.
+    """
     segments: list[list[Layer]] = [[]]
     for layer in LAYERS[: max(layer.index for layer in layers) + 1]:
-        if segments[-1] and segments[-1][-1].kind == "pool":
+        if segments[-1] and segments[-1][-1].kind == "pool" and not (joined and layer.block == 2):
             segments.append([])
         segments[-1].append(layer)
     return tuple(Segment(tuple(segment)) for segment in segments)
 
 
-def _core(layer: Layer, x: torch.Tensor, strip: Strip) -> tuple[torch.Tensor, slice]:
-    """Features on a strip's core, and which rows of the layer they are."""
-    if layer.kind == "pool":
-        return x, strip.pooled
-    return x[:, :, strip.inner], strip.core
+def _empty(like: torch.Tensor, channels: int, height: int, width: int) -> torch.Tensor:
+    return like.new_empty(1, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:

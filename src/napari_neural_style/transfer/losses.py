@@ -6,12 +6,14 @@ import torch
 
 # Positions whose products are summed at once: widened to float32, they stay in the cache.
 _CHUNK: Final = 4096
+# So many roundings are needed to even out, and so many positions to be worth a product.
+_LEAST_CHUNKS: Final = 8
+_LEAST_CHUNK: Final = 128
 
 
 def rows(features: torch.Tensor) -> torch.Tensor:
-    """View (1, C, H, W) features, channels last, as (H·W, C)."""
-    _, channels, height, width = features.shape
-    return features.permute(0, 2, 3, 1).view(height * width, channels)
+    """(1, C, H, W) features, channels last, as (H·W, C); a copy where columns are left out."""
+    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
 def gram_sum(features: torch.Tensor) -> torch.Tensor:
@@ -38,15 +40,16 @@ def gram_sum(features: torch.Tensor) -> torch.Tensor:
         wide = matrix.float()
         return wide.T @ wide
     gram = torch.zeros(matrix.shape[1], matrix.shape[1], device=matrix.device)
-    # bfloat16 products are summed in float32 and rounded once a chunk: over many chunks
-    # that is less than the rounding of the features. (In float16 they would overflow.)
-    rounded = matrix.dtype == torch.bfloat16 and matrix.shape[0] >= 2 * _CHUNK
+    size = min(_CHUNK, matrix.shape[0] // _LEAST_CHUNKS)
+    if matrix.dtype == torch.bfloat16 and size >= _LEAST_CHUNK:
+        # bfloat16 products are summed in float32 and rounded once a chunk: over many chunks
+        # that is less than the rounding of the features. (In float16 they would overflow.)
+        chunks = matrix[: matrix.shape[0] // size * size].view(-1, size, matrix.shape[1])
+        gram = torch.bmm(chunks.mT, chunks).sum(0, dtype=torch.float32)
+        matrix = matrix[chunks.shape[0] * size :]
     for chunk in torch.split(matrix, _CHUNK):
-        if rounded:
-            gram.add_(chunk.T @ chunk)
-        else:
-            wide = chunk.float()
-            gram.addmm_(wide.T, wide)
+        wide = chunk.float()
+        gram.addmm_(wide.T, wide)
     return gram
 
 
@@ -65,7 +68,12 @@ def add_gram_sum_gradient(
         (C, C), symmetric, with respect to F Fᵀ.
     """
     # d<S, F Fᵀ>/dF = (S + Sᵀ) F, and S is symmetric.
-    rows(gradient).addmm_(rows(features), (2 * gram_gradient).to(features.dtype))
+    factor = (2 * gram_gradient).to(features.dtype)
+    positions = gradient.permute(0, 2, 3, 1)
+    if positions.stride(1) == positions.shape[2] * positions.stride(2):
+        positions.view(-1, features.shape[1]).addmm_(rows(features), factor)
+    else:
+        positions.add_((rows(features) @ factor).view(positions.shape))
 
 
 def total_variation(image: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Memory: how the encoder is cut into strips, and what a run needs in all."""
 
+import math
 from collections.abc import Collection
 from typing import Final
 
@@ -7,15 +8,13 @@ import torch
 
 from napari_neural_style.layers import Layer
 from napari_neural_style.transfer.devices import free_memory
-from napari_neural_style.transfer.encoder import Segment, StripPlan, segments_of
+from napari_neural_style.transfer.encoder import Plan, Segment, segments_of
 from napari_neural_style.transfer.scales import fit
 
-# Bytes of one layer of a strip: of the two widest segments it stays in a core's cache, …
-_CACHED: Final = 2 << 20
-# … the others are small enough for one piece up to here; a GPU wants large ones.
-_PIECE: Final = 48 << 20
-_ON_A_GPU: Final = 1 << 30
-_LEAST_ROWS: Final = 8
+# Bytes of one layer of a tile: by measurement; less is more halo, more leaves the caches.
+_TILE: Final = {"cpu": (8 << 20, 16 << 20), "cuda": (1 << 30,) * 2, "mps": (1 << 30,) * 2}
+# Strips of fewer rows than these become tiles.
+_LEAST_ROWS: Final = 24
 # Activations of a segment that are kept: computing them again costs a fifth of the time.
 _KEPT: Final = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 
@@ -29,7 +28,7 @@ _FRAGMENTED: Final = {2: 1.7, 4: 1.2, 8: 1.2}  # kept activations, by the bytes 
 _SHARE: Final = 0.8
 
 
-def plan_strips(tile: str | int, dtype: torch.dtype, device: torch.device) -> StripPlan:
+def plan_strips(tile: str | int, dtype: torch.dtype, device: torch.device) -> Plan:
     """Plan the strips of the encoder.
 
     Parameters
@@ -40,20 +39,22 @@ def plan_strips(tile: str | int, dtype: torch.dtype, device: torch.device) -> St
         Of the encoder.
     """
     if tile == "off":
-        return StripPlan()
+        return Plan()
     if isinstance(tile, int):
-        return StripPlan(lambda segment, width: max(2, tile // segment.stride), 0)
+        return Plan(lambda segment, *_: (max(2, tile // segment.stride),) * 2, 0)
 
-    def rows(segment: Segment, width: int) -> int:
-        row = segment.channels * width * dtype.itemsize
-        size = _CACHED if segment.stride <= 2 else _PIECE
-        return max(_LEAST_ROWS, (size if device.type == "cpu" else _ON_A_GPU) // row)
+    def shape(segment: Segment, height: int, width: int) -> tuple[int, int]:
+        wide, deep = _TILE[device.type]
+        positions = (wide if segment.stride <= 2 else deep) // (segment.channels * dtype.itemsize)
+        if positions // width >= min(_LEAST_ROWS, height):
+            return positions // width, width
+        return math.isqrt(positions), math.isqrt(positions)
 
-    return StripPlan(rows, _KEPT[device.type])
+    return Plan(shape, _KEPT[device.type])
 
 
 def memory_needed(
-    layers: Collection[Layer], shape: tuple[int, int], plan: StripPlan, dtype: torch.dtype
+    layers: Collection[Layer], shape: tuple[int, int], plan: Plan, dtype: torch.dtype
 ) -> int:
     """Estimate the peak memory of a run at its largest size, in bytes.
 
@@ -76,8 +77,9 @@ def memory_needed(
         activations = segment.numbers(h, w) * dtype.itemsize
         if activations <= plan.kept_bytes:
             kept += activations + channels * h * w / 4 * 8  # and where the maxima were
-        rows = min(plan.rows(segment, w) or h, h)
-        working = max(working, _LAYERS_AT_ONCE * channels * w * rows * dtype.itemsize)
+        rows, columns = plan.tile(segment, h, w) or (h, w)
+        tile = channels * min(rows, h) * min(columns, w) * dtype.itemsize
+        working = max(working, _LAYERS_AT_ONCE * tile)
     images = _IMAGE_COPIES * 3 * 4 * height * width
     # On the way back, gradients of the inputs live beside them, and the content's targets.
     held = images + 1.8 * inputs
@@ -87,7 +89,7 @@ def memory_needed(
 def check_memory(
     layers: Collection[Layer],
     shape: tuple[int, int],
-    plan: StripPlan,
+    plan: Plan,
     dtype: torch.dtype,
     device: torch.device,
 ) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from napari_neural_style.layers import Layer, find_layer
 from napari_neural_style.settings import LayerWeights, Method, Settings
-from napari_neural_style.transfer.encoder import Encoder
+from napari_neural_style.transfer.encoder import Encoder, Region
 from napari_neural_style.transfer.losses import add_gram_sum_gradient, gram_sum, total_variation
 from napari_neural_style.transfer.spaces import ImageSpace
 
@@ -60,7 +60,7 @@ def style_targets(
     style_layers = layer_weights(settings.style_layers)
     content_layers = layer_weights(settings.content_layers)
 
-    def look(layer: Layer, features: torch.Tensor, _: slice) -> None:
+    def look(layer: Layer, features: torch.Tensor, _: Region) -> None:
         if layer in style_layers:
             _add(grams, layer, gram_sum(features))
         if layer in content_layers:
@@ -176,7 +176,7 @@ class Objective:
         """
         sums: Grams = {}
 
-        def look(layer: Layer, features: torch.Tensor, _: slice) -> None:
+        def look(layer: Layer, features: torch.Tensor, _: Region) -> None:
             if layer in self._style_weights:
                 _add(sums, layer, gram_sum(features))
 
@@ -185,12 +185,12 @@ class Objective:
         content: list[torch.Tensor] = []
 
         def add_gradient(
-            layer: Layer, features: torch.Tensor, rows: slice, gradient: torch.Tensor
+            layer: Layer, features: torch.Tensor, region: Region, gradient: torch.Tensor
         ) -> None:
             if layer in gram_gradients:
                 add_gram_sum_gradient(gradient, features, gram_gradients[layer])
             if layer in self._targets:
-                difference = features - self._targets[layer][:, :, rows]
+                difference = features - self._targets[layer][(..., *region)]
                 factor = self._content_factors[layer]
                 content.append(factor * _square(difference))
                 step = (2 * self._gradient_scale * factor).to(features.dtype)
@@ -205,14 +205,18 @@ class Objective:
         return Evaluation(losses, gradient)
 
     def _content_targets(self, content: torch.Tensor, layers: set[Layer]) -> Grams:
-        parts: dict[Layer, list[torch.Tensor]] = {layer: [] for layer in layers}
+        targets: Grams = {}
 
-        def look(layer: Layer, features: torch.Tensor, _: slice) -> None:
+        def look(layer: Layer, features: torch.Tensor, region: Region) -> None:
             if layer in layers:
-                parts[layer].append(features.clone())  # the features are views
+                if layer not in targets:
+                    height, width = (n // layer.stride for n in content.shape[2:])
+                    shape = 1, height, width, layer.channels
+                    targets[layer] = features.new_empty(shape).permute(0, 3, 1, 2)
+                targets[layer][(..., *region)] = features
 
         self._encoder.forward(self._space.encoder_input(content), look, keep=False)
-        return {layer: torch.cat(part, 2) for layer, part in parts.items()}
+        return targets
 
     def _style(self, sums: Grams) -> tuple[torch.Tensor, Grams]:
         """Style loss, and its gradient with respect to each sum F Fᵀ."""
@@ -262,6 +266,8 @@ def _mixed(tensors: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Te
 
 def _square(tensor: torch.Tensor) -> torch.Tensor:
     """Sum of the squares, in float32 at least."""
-    wide = tensor if tensor.dtype == torch.float64 else tensor.float()
+    if tensor.itemsize < 4:  # by rows that stay in the cache when widened
+        parts = torch.split(tensor.permute(0, 2, 3, 1), 32, 1)
+        return torch.stack([part.float().square_().sum() for part in parts]).sum()
     # Not vector_norm: it sums without pairing, which costs a digit in float32.
-    return wide.square().sum()
+    return tensor.square().sum()
