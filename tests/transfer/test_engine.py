@@ -3,7 +3,10 @@ import dataclasses
 import gc
 import json
 import math
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -1002,18 +1005,99 @@ def test_weights_that_are_none_are_refused_and_never_executed(images, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
-def test_when_the_memory_runs_out_it_is_said(images, monkeypatch):
+# ----------------------------------------------------------------------- memory
+
+LIMITED = """
+import json, re, resource, sys
+import numpy as np
+from tests.reference.images import pair
+from tests.transfer.test_engine import start
+
+def run(content, style, limit):
+    transfer = start(content, style, optimizer=sys.argv[1], tile="off", steps=4)
+    losses, notes = [], []
+    for update in transfer:
+        losses.append(update.losses["total"])
+        notes.append(update.note)
+        if limit and update.step == 2:
+            used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) << 10
+            resource.setrlimit(resource.RLIMIT_AS, (used + limit, resource.RLIM_INFINITY))
+    return losses, notes, transfer.result.mean((0, 1)).tolist()
+
+images = pair(300, 400)
+run(*pair(64, 64), 0)
+print(json.dumps([run(*images, 0), run(*images, int(sys.argv[2]))]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux'")
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_run_that_finds_too_little_memory_goes_on_in_tiles(optimizer):
+    # What is freed goes back to the system at once, so that the limit holds.
+    environment = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, optimizer, str(100 << 20)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (losses, notes, colour), (*limited, limited_colour) = json.loads(done.stdout)
+    assert notes == [None] * 4
+    assert limited[0] == pytest.approx(losses, rel=1e-4)
+    assert limited_colour == pytest.approx(colour, abs=1e-4)
+    assert limited[1][:2] == [None] * 2
+    assert "The memory of cpu ran out: the run goes on in tiles of" in limited[1][2]
+
+
+def greedy(*_, **__):
+    return torch.empty(2**60)
+
+
+def test_when_no_memory_is_enough_it_is_said(images, monkeypatch):
     transfer = start(*images)
     next(transfer)
     painted = transfer.result
-
-    def greedy(self, variable):
-        return torch.empty(2**60)
-
     monkeypatch.setattr(Objective, "__call__", greedy)
     with pytest.raises(MemoryError, match="memory of cpu ran out at 40 x 32 pixels"):
         next(transfer)
     np.testing.assert_array_equal(transfer.result, painted)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_moving_to_another_device_keeps_the_state_to_the_last_bit(images, optimizer):
+    overrides = {"optimizer": optimizer, "scales": (20, 40), "steps": (3, 3)}
+    transfer, losses = start(*images, **overrides), []
+    transfer._move()
+    for update in transfer:
+        losses.append(update.losses["total"])
+        transfer._move()
+    assert losses == totals(start(*images, **overrides))
+
+
+def test_an_optimizer_without_memory_starts_anew(images, monkeypatch):
+    transfer = start(*images)
+    next(transfer)
+    painted, optimizer = transfer.result, transfer._painting._optimizer
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "addcdiv_", greedy)  # Adam's last
+        with pytest.raises(MemoryError):
+            next(transfer)
+    np.testing.assert_array_equal(transfer.result, painted)
+    assert transfer._painting._optimizer is not optimizer
+    assert len(totals(transfer)) == 3
+
+
+def test_any_lack_of_memory_is_a_memory_error(images, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(StyleTransfer, "_to_tensor", greedy)
+        with pytest.raises(MemoryError, match="not enough memory for this run"):
+            start(*images)
+    transfer = start(*images)
+    next(transfer)
+    monkeypatch.setattr(torch.Tensor, "clamp", greedy)
+    with pytest.raises(MemoryError, match="not enough memory for this run"):
+        _ = transfer.result
 
 
 def test_a_scale_that_cannot_be_started_leaves_the_run_as_it_was(images, monkeypatch, file):
@@ -1021,7 +1105,7 @@ def test_a_scale_that_cannot_be_started_leaves_the_run_as_it_was(images, monkeyp
     transfer = start(*images, **overrides)
     losses = [next(transfer).losses["total"] for _ in range(2)]
     with monkeypatch.context() as patch:
-        patch.setattr(Objective, "__init__", lambda *_: torch.empty(2**60))
+        patch.setattr(Objective, "__init__", greedy)
         with pytest.raises(MemoryError, match="memory of cpu ran out"):
             next(transfer)
     transfer.save(file)

@@ -24,10 +24,6 @@ _GUI_SHARE = 0.1
 """Part of the GUI's time that frames may take."""
 
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-"""How torch says it, in messages of RuntimeError and its kind."""
-
-
 @dataclass(frozen=True)
 class Frame:
     """What there is to show of a run at some moment."""
@@ -68,10 +64,10 @@ class Outcome:
 def explain(error: Exception) -> str | None:
     """Return what to tell the user about an error, or None if it is one of our own making."""
     text = str(error)
-    # The engine's own MemoryError says what would fit; numpy's and torch's do not.
+    # The engine's own MemoryError says the way out; numpy's does not.
     if isinstance(error, ValueError | OSError) or (type(error) is MemoryError and text):
         return text
-    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in _OUT_OF_MEMORY):
+    if isinstance(error, MemoryError):
         return "There is not enough memory for this run: choose a smaller size, or the device CPU."
     return None
 

@@ -7,8 +7,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,12 @@ from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
 from napari_neural_style.transfer.color import keep_color, match_color
 from napari_neural_style.transfer.encoder import Encoder
+from napari_neural_style.transfer.fallback import (
+    Means,
+    fall_back,
+    is_out_of_memory,
+    memory_errors,
+)
 from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_strips
 from napari_neural_style.transfer.objective import (
     Evaluation,
@@ -34,6 +40,8 @@ from napari_neural_style.transfer.scales import Scale, fit, plan_scales, resize
 from napari_neural_style.transfer.spaces import image_space
 from napari_neural_style.transfer.update import Estimate, Image, Update, named_losses
 from napari_neural_style.transfer.weights import fingerprint, load_weights
+
+T = TypeVar("T")
 
 # Settings that weigh the losses.
 _WEIGHTS: Final = frozenset({"content_weight", "style_weight", "tv_weight", "style_weights"})
@@ -76,6 +84,7 @@ class StyleTransfer:
     networks", CVPR 2016.
     """
 
+    @memory_errors
     def __init__(
         self,
         content: npt.ArrayLike,
@@ -93,9 +102,9 @@ class StyleTransfer:
             raise ValueError("style is empty: give one style image or more.")
         _check_style_weights(self.settings, len(styles))
         device = devices.choose_device(self.settings.device)
-        self._encoder_dtype = devices.choose_precision(self.settings.precision, device)
-        self._dtype = torch.float64 if self._encoder_dtype == torch.float64 else torch.float32
-        self._torch_device = device
+        precision = devices.choose_precision(self.settings.precision, device)
+        self._means = Means(device, precision, self.settings.tile)
+        self._dtype = torch.float64 if precision == torch.float64 else torch.float32
         self._content = self._to_tensor(content, "content")
         self._styles = [
             self._to_tensor(image, f"style {i}" if len(styles) > 1 else "style")
@@ -115,8 +124,8 @@ class StyleTransfer:
             normalize=self.settings.weights == "original"
             and self.settings.method.normalize_original,
         )
-        self._strips = plan_strips(self.settings.tile, self._encoder_dtype, device)
-        check_memory(self._layers, self._largest, self._strips, self._encoder_dtype, device)
+        strips = plan_strips(self.settings.tile, precision, device)
+        check_memory(self._layers, self._largest, strips, precision, device)
         self._encoder: Encoder | None = None
         self._objective: Objective | None = None
 
@@ -127,6 +136,7 @@ class StyleTransfer:
         self._rate = 1.0  # lowered by the guard
         self._painting: Painting | None = None
         self._finished = False
+        self._notes: list[str] = []  # for the next update
 
         # Two locks, so that nobody who pauses or stops waits for a step to end.
         self._running = threading.RLock()  # held during a step, and to read its outcome
@@ -139,12 +149,12 @@ class StyleTransfer:
     @property
     def device(self) -> str:
         """The device in use, such as ``cpu`` or ``cuda:0``."""
-        return str(self._torch_device)
+        return str(self._means.device)
 
     @property
     def precision(self) -> str:
         """The encoder's precision in use."""
-        return str(self._encoder_dtype).removeprefix("torch.")
+        return str(self._means.precision).removeprefix("torch.")
 
     @property
     def scales(self) -> tuple[tuple[int, int], ...]:
@@ -165,12 +175,12 @@ class StyleTransfer:
     def _largest(self) -> tuple[int, int]:
         return self.scales[-1]
 
+    @memory_errors
     def estimate(self) -> Estimate:
         """Estimate memory and time before the run, from its settings and a few small steps.
 
         Takes under a second; the run's own state is not touched.
         """
-        memory = memory_needed(self._layers, self._largest, self._strips, self._encoder_dtype)
         sides = [min(side, max(self._largest)) for side in _TRIAL_SIDES]
         with self._running:
             (few, small), (many, large) = (self._trial(side) for side in sides)
@@ -182,7 +192,11 @@ class StyleTransfer:
             doublings = max(0.0, math.log2(max(scale.height, scale.width) / 512))
             step = fixed + per_pixel * scale.height * scale.width * (1 + 0.18 * doublings)
             seconds += step * (scale.steps + _STEPS_TO_PREPARE)
-        return Estimate(memory, seconds)
+        return Estimate(self._memory_needed(self._means), seconds)
+
+    def _memory_needed(self, means: Means) -> int:
+        strips = plan_strips(means.tile, means.precision, means.device)
+        return memory_needed(self._layers, self._largest, strips, means.precision)
 
     def _trial(self, side: int) -> tuple[int, float]:
         """Pixels of a small image and the seconds of a step on it."""
@@ -199,6 +213,7 @@ class StyleTransfer:
         return height * width, min(times)
 
     @property
+    @memory_errors
     def result(self) -> Image | None:
         """The image painted so far, (H, W, 3) float32 in [0, 1]; None before the first step."""
         with self._running:
@@ -314,16 +329,7 @@ class StyleTransfer:
                 self._release()
                 raise StopIteration
             self._take_over_pending()
-            try:
-                return self._evaluate_once()
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                raise MemoryError(
-                    f"The memory of {self.device} ran out at {self._plan[self._scale].width} x "
-                    f"{self._plan[self._scale].height} pixels: close other programs, choose a "
-                    "smaller size, or tile=256."
-                ) from error
+            return self._evaluate_once()
 
     def run(self) -> Image:
         """Run to the end and return the result."""
@@ -335,60 +341,121 @@ class StyleTransfer:
         return image
 
     def _evaluate_once(self) -> Update:
-        if self._painting is None:
-            self._start_scale(0)
-        elif self._scale_step == self._plan[self._scale].steps:
-            self._start_scale(self._scale + 1)
-        painting = self._painting
-        assert painting is not None
+        self._notes.clear()
+        losses = self._within_memory(self._advance)
+        self._step += 1
+        self._scale_step += 1
+        assert self._painting is not None
+        if self._painting.guard.alarmed(losses[-1]):
+            self._return_to_best()
+        if self._scale_step == self._plan[self._scale].steps:
+            self._settle()
+            self._finished = self._step == self.total
+        return Update(self, losses, self._step, self._scale, " ".join(self._notes) or None)
+
+    @property
+    def _upcoming(self) -> int:
+        """Scale of the next step."""
+        return self._scale + (self._scale_step == self._plan[self._scale].steps)
+
+    def _advance(self) -> torch.Tensor:
+        if self._painting is None or self._upcoming != self._scale:
+            self._start_scale(self._upcoming)
+        assert self._painting is not None
         factor = learning_rate_factor(
             self.settings.schedule, self._scale_step, self._step / self.total
         )
-        losses = painting.step(self._evaluate, self.settings.learning_rate * factor * self._rate)
-        self._step += 1
-        self._scale_step += 1
-        note = self._return_to_best() if painting.guard.alarmed(losses[-1]) else None
-        if self._scale_step == self._plan[self._scale].steps:
-            note = self._settle() or note
-            self._finished = self._step == self.total
-        return Update(self, losses, self._step, self._scale, note)
+        rate = self.settings.learning_rate * factor * self._rate
+        return self._painting.step(self._evaluate, rate)
 
     def _evaluate(self, variable: torch.Tensor) -> Evaluation:
-        assert self._objective is not None
         assert self._painting is not None
+        if self._objective is None:
+            self._objective = self._make_objective(*self.scales[self._scale])
         if self.settings.method.clamp:
             variable.clamp_(0, 1)
         evaluation = self._objective(variable)
         self._painting.guard.keep(variable, evaluation.losses)
         return evaluation
 
-    def _return_to_best(self) -> str:
+    def _evaluate_present(self) -> Evaluation:
+        assert self._painting is not None
+        return self._evaluate(self._painting.variable)
+
+    def _return_to_best(self) -> None:
         assert self._painting is not None
         self._rate /= 2
         self._painting.return_to_best()
-        return (
+        self._notes.append(
             f"The loss exploded at step {self._step}: the run went back to the best image so far "
             f"and goes on with {self._rate:g} times the step size."
         )
 
-    def _settle(self) -> str | None:
+    def _settle(self) -> None:
         """End a scale with its best image if its last one is no fit end."""
-        painting = self._painting
-        assert painting is not None
-        assert painting.losses is not None
-        total = painting.losses[-1]
+        assert self._painting is not None
+        assert self._painting.losses is not None
+        total = self._painting.losses[-1]
         if self.settings.optimizer == "lbfgs":
             # Without a line search a step may lead anywhere, and where the last one led
             # only another evaluation tells.
-            total = self._evaluate(painting.variable).losses[-1]
-        if not painting.guard.ends_high(float(total)):
-            return None
-        painting.return_to_best()
+            total = self._within_memory(self._evaluate_present).losses[-1]
+        if not self._painting.guard.ends_high(float(total)):
+            return
+        self._painting.return_to_best()
         height, width = self.scales[self._scale]
-        return (
+        self._notes.append(
             f"The loss was high at the end of the scale of {width} x {height} pixels: its best "
             "image was taken instead. A smaller learning_rate may do better."
         )
+
+    # ------------------------------------------------------------------ memory
+
+    def _within_memory(self, work: Callable[[], T]) -> T:
+        """Do some work; where there is no memory for it, with lesser means."""
+        before = self._means
+        while True:
+            try:
+                done = work()
+                break
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Not earlier: the error holds on to what did not fit.
+            self._fall_back()
+        if self._means != before:
+            self._notes.append(
+                f"The memory of {before.device} ran out: the run goes on "
+                f"{self._means.named_after(before)}."
+            )
+        return done
+
+    def _fall_back(self) -> None:
+        """Go on with lesser means from the present state."""
+        before = self._means
+        lesser = fall_back(before, self.settings, self._memory_needed)
+        self._objective = self._encoder = None
+        if lesser is None:
+            height, width = self.scales[self._upcoming]
+            raise MemoryError(
+                f"The memory of {self.device} ran out at {width} x {height} pixels, in small tiles "
+                "too: close other programs, or choose a smaller size."
+            )
+        self._means = lesser
+        if lesser.device != before.device:
+            self._move()
+        before.free_cache()
+
+    def _move(self) -> None:
+        """Take images and state to the device in use."""
+        device = self._means.device
+        self._content = self._content.to(device)
+        self._styles = [style.to(device) for style in self._styles]
+        if isinstance(self._init, torch.Tensor):
+            self._init = self._init.to(device)
+        self._space = image_space(self.settings.method.space, device, self._dtype)
+        if self._painting is not None:
+            self._painting = Painting.load(self._painting.state(), self.settings, device)
 
     # ------------------------------------------------------------------ scales
 
@@ -408,7 +475,7 @@ class StyleTransfer:
         if self._init == "noise":  # as the PyTorch tutorial draws it
             generator = torch.Generator().manual_seed(self.settings.seed)
             noise = torch.randn(1, 3, height, width, generator=generator, dtype=torch.float64)
-            return noise.to(self._dtype).to(self._torch_device)
+            return noise.to(self._dtype).to(self._means.device)
         return resize(self._content if self._init == "content" else self._styles[0], height, width)
 
     def _carried_rgb(self, height: int, width: int) -> torch.Tensor:
@@ -435,9 +502,9 @@ class StyleTransfer:
                 self._weights,
                 self._layers,
                 self.settings.pooling,
-                self._torch_device,
-                self._encoder_dtype,
-                self._strips,
+                self._means.device,
+                self._means.precision,
+                plan_strips(self._means.tile, self._means.precision, self._means.device),
             )
         return self._encoder
 
@@ -479,6 +546,7 @@ class StyleTransfer:
 
     # -------------------------------------------------------------- checkpoints
 
+    @memory_errors
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the run, to be resumed with :meth:`load` as if it had not been interrupted.
 
@@ -492,6 +560,7 @@ class StyleTransfer:
             state: dict[str, Any] = {
                 "settings": self.settings.to_dict(),
                 "precision": self.precision,  # in use; `auto` may decide otherwise another time
+                "tile": self._means.tile,
                 "content": self._content,
                 "styles": self._styles,
                 "step": self._step,
@@ -505,6 +574,7 @@ class StyleTransfer:
             write_checkpoint(path, state)
 
     @classmethod
+    @memory_errors
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a saved run; iterating goes on where it was.
 
@@ -522,7 +592,9 @@ class StyleTransfer:
                 image[0].permute(1, 2, 0).numpy() for image in (state["content"], *state["styles"])
             ]
             # Styles were saved recoloured: they must not be a second time.
-            as_saved = dataclasses.replace(settings, color="style", precision=state["precision"])
+            as_saved = dataclasses.replace(
+                settings, color="style", precision=state["precision"], tile=state["tile"]
+            )
             transfer = cls(images[0], images[1:], settings=as_saved)
             transfer.settings = settings
             transfer._restore(state)
@@ -542,7 +614,7 @@ class StyleTransfer:
         shape = self.scales[self._scale]
         if tuple(state["painting"]["variable"].shape[2:]) != shape:
             raise LookupError("its image does not have the size of its scale")
-        self._painting = Painting.load(state["painting"], self.settings, self._torch_device)
+        self._painting = Painting.load(state["painting"], self.settings, self._means.device)
         if not self._finished:
             self._objective = self._make_objective(*shape)
 
@@ -552,12 +624,7 @@ class StyleTransfer:
         """(1, 3, H, W) RGB in [0, 1] on the device."""
         dtype = np.float64 if self._dtype == torch.float64 else np.float32
         rgb = torch.from_numpy(to_rgb(array, name, dtype=dtype))
-        return rgb.permute(2, 0, 1)[None].contiguous().to(self._torch_device)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of memory; on a CPU it has no exception of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+        return rgb.permute(2, 0, 1)[None].contiguous().to(self._means.device)
 
 
 def _check_style_weights(settings: Settings, count: int) -> None:

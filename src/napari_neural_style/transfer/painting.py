@@ -6,6 +6,7 @@ import torch
 
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.guard import Guard
+from napari_neural_style.transfer.objective import Evaluation
 from napari_neural_style.transfer.optimizers import Evaluate, Optimizer, make_optimizer
 
 
@@ -31,7 +32,20 @@ class Painting:
     def step(self, evaluate: Evaluate, learning_rate: float) -> torch.Tensor:
         """Evaluate, move the image, and return the losses before the move."""
         assert self._optimizer is not None
-        self.losses = self._optimizer.step(evaluate, learning_rate)
+        evaluated = False
+
+        def noticed(variable: torch.Tensor) -> Evaluation:
+            nonlocal evaluated
+            evaluation = evaluate(variable)
+            evaluated = True
+            return evaluation
+
+        try:
+            self.losses = self._optimizer.step(noticed, learning_rate)
+        except Exception:
+            if evaluated:  # its memory of the gradients may be half changed
+                self.restart_optimizer()
+            raise
         return self.losses
 
     def return_to_best(self) -> None:
