@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from napari_neural_style.layers import BLOCKS, LAYERS, Layer
 from napari_neural_style.transfer import rectify
+from napari_neural_style.transfer.convolution import Convolution
 
 Region = tuple[slice, slice]
 """Rows and columns of a layer."""
@@ -214,18 +215,17 @@ class Encoder:
         self._plan = plan or Plan()
         self._rooms: dict[Hashable, torch.Tensor | rectify.Maxima] = {}
         self._shape: torch.Size | None = None
-        self._weights: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        self._forward: dict[Layer, Convolution] = {}
+        self._backward: dict[Layer, Convolution] = {}
         for segment in segments_of(self.layers):
             for layer in segment.layers:
                 if layer.kind == "conv":
                     key = f"features.{layer.index}"
                     weight = weights[f"{key}.weight"].to(device, dtype)
-                    self._weights[layer.index] = (
-                        _channels_last(weight),
-                        weights[f"{key}.bias"].to(device, dtype),
-                        # The gradient of a convolution is one with the weight turned round.
-                        _channels_last(weight.flip(2, 3).transpose(0, 1)),
-                    )
+                    bias = weights[f"{key}.bias"].to(device, dtype)
+                    self._forward[layer] = Convolution(weight, bias)
+                    # The gradient of a convolution is one with the weight turned round.
+                    self._backward[layer] = Convolution(weight.flip(2, 3).transpose(0, 1), None)
 
     @property
     def stride(self) -> int:
@@ -347,8 +347,7 @@ class Encoder:
         for layer in layers:
             maxima = None
             if layer.kind == "conv":
-                weight, bias, _ = self._weights[layer.index]
-                y = _channels_last(F.conv2d(y, weight, bias, padding=1))
+                y = self._forward[layer](y)
             elif layer.kind == "relu":
                 if tile is not None and (layer in self.layers or self._needs_mask(layer)):
                     out = self._room((layer, tile), functools.partial(torch.empty_like, y))
@@ -425,9 +424,7 @@ class Encoder:
             if gradient is None:
                 continue  # nothing behind it is wanted
             if layer.kind == "conv":
-                gradient = _channels_last(
-                    F.conv2d(gradient, self._weights[layer.index][2], padding=1)
-                )
+                gradient = self._backward[layer](gradient)
             elif layer.kind == "relu":
                 if layer in self.layers or layer in activations.rectified:
                     kept = activations.features if layer in self.layers else activations.rectified

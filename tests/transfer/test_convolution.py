@@ -1,0 +1,29 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from napari_neural_style.transfer.convolution import Convolution
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (33, 70)])
+def test_it_is_torchs_convolution(dtype, biased, size):
+    torch.manual_seed(0)
+    weight, bias = torch.randn(64, 32, 3, 3).to(dtype), torch.randn(64).to(dtype)
+    x = torch.randn(1, 32, *size).to(dtype).contiguous(memory_format=torch.channels_last)
+    found = Convolution(weight, bias if biased else None)(x)
+    exact = F.conv2d(x.double(), weight.double(), bias.double() if biased else None, padding=1)
+    assert found.dtype == dtype
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert (found - exact).norm() <= 2 * torch.finfo(dtype).eps * exact.norm()
+
+
+def test_a_torch_that_cannot_lay_weights_out_convolves_all_the_same(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_convolution_weight", refuse)
+    weight = torch.randn(8, 4, 3, 3).bfloat16()
+    x = torch.randn(1, 4, 9, 9).bfloat16().contiguous(memory_format=torch.channels_last)
+    assert torch.equal(Convolution(weight, None)(x), F.conv2d(x, weight, padding=1))
