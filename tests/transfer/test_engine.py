@@ -1024,9 +1024,13 @@ def run(content, style, limit):
             resource.setrlimit(resource.RLIMIT_AS, (used + limit, resource.RLIM_INFINITY))
     return losses, notes, transfer.result.mean((0, 1)).tolist()
 
-images = pair(300, 400)
+images = pair(200, 256)
 run(*pair(64, 64), 0)
-print(json.dumps([run(*images, 0), run(*images, int(sys.argv[2]))]))
+free, limit = run(*images, 0), 80 << 20
+while not any((limited := run(*images, limit))[1]):  # less and less, until it is too little
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+    limit //= 2
+print(json.dumps([free, limited]))
 """
 
 
@@ -1036,7 +1040,7 @@ def test_a_run_that_finds_too_little_memory_goes_on_in_tiles(optimizer):
     # What is freed goes back to the system at once, so that the limit holds.
     environment = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, optimizer, str(100 << 20)],
+        [sys.executable, "-c", LIMITED, optimizer],
         env=os.environ | environment,
         capture_output=True,
         text=True,
