@@ -16,7 +16,7 @@ def test_it_is_torchs_convolution(dtype, biased, size):
     exact = F.conv2d(x.double(), weight.double(), bias.double() if biased else None, padding=1)
     assert found.dtype == dtype
     assert found.is_contiguous(memory_format=torch.channels_last)
-    assert (found - exact).norm() <= 2 * torch.finfo(dtype).eps * exact.norm()
+    assert (found - exact).norm() <= 10 * torch.finfo(dtype).eps * exact.norm()
 
 
 def test_a_torch_that_cannot_lay_weights_out_convolves_all_the_same(monkeypatch):

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 import torch
 from torch.nn import functional as F
@@ -23,6 +23,9 @@ from torch.nn import functional as F
 from napari_neural_style.layers import BLOCKS, LAYERS, Layer
 from napari_neural_style.transfer import rectify
 from napari_neural_style.transfer.convolution import Convolution
+
+# Memory of so many bytes is given back between the steps.
+_LARGE: Final = 64 << 20
 
 Region = tuple[slice, slice]
 """Rows and columns of a layer."""
@@ -305,9 +308,12 @@ class Encoder:
 
     def _room(self, key: Hashable, make: Callable[[], _Room]) -> _Room:
         """Memory of an earlier pass: that of the system costs more than what is done in it."""
-        if key not in self._rooms:
-            self._rooms[key] = make()
-        return cast(_Room, self._rooms[key])
+        if key in self._rooms:
+            return cast(_Room, self._rooms[key])
+        made = make()
+        if isinstance(made, rectify.Maxima) or made.nbytes <= _LARGE:
+            self._rooms[key] = made
+        return made
 
     def _run_segment(
         self, segment: Segment, x: torch.Tensor, look: Look, keep: bool

@@ -13,6 +13,11 @@ _PATIENCE: Final = 25
 _LOOK_EVERY: Final = 20
 
 
+def look_every(device: torch.device) -> int:
+    """Evaluations from one look at a loss on a device to the next."""
+    return 1 if device.type == "cpu" else _LOOK_EVERY
+
+
 class Guard:
     """Keeps the image of the lowest loss, and says when a run has left the rails.
 
@@ -28,15 +33,14 @@ class Guard:
         self.best = variable.clone()
         self.lowest = torch.full((4,), math.inf, dtype=variable.dtype, device=variable.device)
         """Losses of the best image: content, style, total variation, total."""
-        self._look_every = 1 if variable.device.type == "cpu" else _LOOK_EVERY
+        self._look_every = look_every(variable.device)
         self._seen = 0
         self._high_since: int | None = None
 
     def keep(self, variable: torch.Tensor, losses: torch.Tensor) -> None:
         """Take note of an image and its losses; costs no synchronisation."""
         better = losses[-1] < self.lowest[-1]  # never true for NaN
-        # The image first: there may be no memory for it.
-        self.best = torch.where(better, variable, self.best)
+        torch.where(better, variable, self.best, out=self.best)
         self.lowest = torch.where(better, losses, self.lowest)
 
     def forget(self) -> None:

@@ -6,6 +6,8 @@ import torch
 
 # Positions whose products are summed at once: widened to float32, they stay in the cache.
 _CHUNK: Final = 4096
+# Rows of an image whose differences are held at once.
+_STRETCH: Final = 256
 # So many roundings are needed to even out, and so many positions to be worth a product.
 _LEAST_CHUNKS: Final = 8
 _LEAST_CHUNK: Final = 128
@@ -76,20 +78,44 @@ def add_gram_sum_gradient(
         positions.add_((rows(features) @ factor).view(positions.shape))
 
 
-def total_variation(image: torch.Tensor) -> torch.Tensor:
-    """Half the mean absolute difference of neighbours, down and across.
+def add_total_variation(gradient: torch.Tensor, image: torch.Tensor, weight: float) -> torch.Tensor:
+    """Weighted total variation: half the mean absolute difference of neighbours, down and across.
 
     Parameters
     ----------
+    gradient : torch.Tensor
+        (1, 3, H, W); the gradient with respect to the image is added to it.
     image : torch.Tensor
         (1, 3, H, W).
+    weight : float
+        Of the loss.
+
+    Returns
+    -------
+    torch.Tensor
+        The loss, of no dimension.
 
     References
     ----------
     Mahendran & Vedaldi, CVPR 2015; in this form "Dive into Deep Learning", 14.12.
     """
-    down = image[..., 1:, :] - image[..., :-1, :]
-    across = image[..., :, 1:] - image[..., :, :-1]
-    # A single row has no neighbours below, a mean over none is NaN.
-    means = [difference.abs().mean() for difference in (down, across) if difference.numel()]
-    return torch.stack(means).sum() / 2
+    losses = []
+    for dim in (2, 3):
+        count = image.numel() // image.shape[dim] * (image.shape[dim] - 1)
+        if not count:  # a single row has no neighbours below
+            continue
+        share = weight / 2 / count
+        # By stretches: differences of a whole large image would be several images more.
+        for start in range(0, image.shape[2], _STRETCH):
+            length = min(_STRETCH, image.shape[2] - start)
+            if dim == 2:
+                length = min(length + 1, image.shape[2] - start)
+            stretch = image.narrow(2, start, length)
+            neighbours = stretch.shape[dim] - 1
+            difference = stretch.narrow(dim, 1, neighbours) - stretch.narrow(dim, 0, neighbours)
+            losses.append(share * difference.abs().sum())
+            part = gradient.narrow(2, start, length)
+            difference.sign_()
+            part.narrow(dim, 1, neighbours).add_(difference, alpha=share)
+            part.narrow(dim, 0, neighbours).sub_(difference, alpha=share)
+    return torch.stack(losses).sum() if losses else image.new_zeros(())

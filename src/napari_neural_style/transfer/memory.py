@@ -17,6 +17,8 @@ _TILE: Final = {"cpu": (8 << 20, 16 << 20), "cuda": (1 << 30,) * 2, "mps": (1 <<
 _LEAST_ROWS: Final = 24
 # Activations of a segment that are kept: computing them again costs a fifth of the time.
 _KEPT: Final = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
+# Between the first two segments, more bytes than these are computed again.
+_JOINED: Final = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 
 # The measured peaks of runs from 256 to 4096 pixels, float32 and bfloat16, lie within a
 # quarter of what follows from these.
@@ -50,7 +52,7 @@ def plan_strips(tile: str | int, dtype: torch.dtype, device: torch.device) -> Pl
             return positions // width, width
         return math.isqrt(positions), math.isqrt(positions)
 
-    return Plan(shape, _KEPT[device.type])
+    return Plan(shape, _KEPT[device.type], _JOINED[device.type])
 
 
 def memory_needed(

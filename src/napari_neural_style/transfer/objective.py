@@ -8,7 +8,11 @@ import torch
 from napari_neural_style.layers import Layer, find_layer
 from napari_neural_style.settings import LayerWeights, Method, Settings
 from napari_neural_style.transfer.encoder import Encoder, Region
-from napari_neural_style.transfer.losses import add_gram_sum_gradient, gram_sum, total_variation
+from napari_neural_style.transfer.losses import (
+    add_gram_sum_gradient,
+    add_total_variation,
+    gram_sum,
+)
 from napari_neural_style.transfer.spaces import ImageSpace
 
 Grams = dict[Layer, torch.Tensor]
@@ -198,10 +202,17 @@ class Objective:
 
         gradient = self._encoder.backward(trace, add_gradient)
         gradient = gradient.to(variable.dtype, memory_format=torch.contiguous_format)
-        gradient = gradient * (self._space.input_scale / self._gradient_scale)
-        tv = self._add_total_variation(variable, gradient)
+        gradient.mul_(self._space.input_scale / self._gradient_scale)
+        tv_weight = self.settings.tv_weight
+        tv = (
+            add_total_variation(gradient, variable, tv_weight)
+            if tv_weight
+            else variable.new_zeros(())
+        )
         content_loss = torch.stack(content).sum()
-        losses = torch.stack([content_loss, style, tv, content_loss + style + tv])
+        # An image that is not finite has no finite loss, whatever became of it in the encoder.
+        total = content_loss + style + tv + 0 * variable.sum()
+        losses = torch.stack([content_loss, style, tv, total])
         return Evaluation(losses, gradient)
 
     def _content_targets(self, content: torch.Tensor, layers: set[Layer]) -> Grams:
@@ -247,17 +258,6 @@ class Objective:
             return weight / (positions * energy).clamp_min(1e-12)
         half = 0.5 if self.settings.method.content_loss == "half-mean" else 1.0
         return style_energy.new_tensor(half * weight / (layer.channels * positions))
-
-    def _add_total_variation(self, variable: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        weight = self.settings.tv_weight
-        if not weight:
-            return variable.new_zeros(())
-        leaf = variable.detach().requires_grad_()
-        with torch.enable_grad():
-            loss = weight * total_variation(leaf)
-        (part,) = torch.autograd.grad(loss, leaf)
-        gradient.add_(part)
-        return loss.detach()
 
 
 def _mixed(tensors: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Tensor:

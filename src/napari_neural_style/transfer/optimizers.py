@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.objective import Evaluation
+
+# Rows of an image that are moved at once: several times an image is much memory.
+_ROWS: Final = 1024
 
 Evaluate = Callable[[torch.Tensor], Evaluation]
 
@@ -56,16 +59,18 @@ class Adam:
         losses, gradient = evaluate(self.variable)
         self._count += 1
         beta1, beta2 = self._betas
-        self._mean.lerp_(gradient, 1 - beta1)
-        self._square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         bias1, bias2 = 1 - beta1**self._count, 1 - beta2**self._count
-        if self._tensorflow:
-            denominator = self._square.sqrt().add_(self._epsilon)
-            rate = learning_rate * math.sqrt(bias2) / bias1
-        else:
-            denominator = self._square.sqrt().div_(math.sqrt(bias2)).add_(self._epsilon)
-            rate = learning_rate / bias1
-        self.variable.addcdiv_(self._mean, denominator, value=-rate)
+        rate = learning_rate / bias1 * (math.sqrt(bias2) if self._tensorflow else 1)
+        parts = (
+            torch.split(t, _ROWS, 2) for t in (self.variable, gradient, self._mean, self._square)
+        )
+        for variable, slope, mean, square in zip(*parts, strict=True):
+            mean.lerp_(slope, 1 - beta1)
+            square.mul_(beta2).addcmul_(slope, slope, value=1 - beta2)
+            denominator = square.sqrt()
+            if not self._tensorflow:
+                denominator.div_(math.sqrt(bias2))
+            variable.addcdiv_(mean, denominator.add_(self._epsilon), value=-rate)
         return losses
 
     def state(self) -> dict[str, Any]:

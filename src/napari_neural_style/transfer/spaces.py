@@ -32,7 +32,7 @@ class ImageSpace:
 
     def encoder_input(self, variable: torch.Tensor) -> torch.Tensor:
         """(1, 3, H, W) variable as the encoder takes it."""
-        return variable * self.input_scale + self.input_offset
+        return torch.addcmul(self.input_offset, variable, self.input_scale)
 
 
 def image_space(name: Space, device: torch.device, dtype: torch.dtype) -> ImageSpace:
