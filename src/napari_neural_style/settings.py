@@ -81,6 +81,8 @@ _COMMON: Final[Mapping[str, Any]] = {
     "tv_weight": 0.0,
     "pooling": "max",
     "schedule": "cosine",
+    "tolerance": 0.0,
+    "patience": 20,
     "scales": "auto",
     "size": None,
     "init": "content",
@@ -301,6 +303,11 @@ class Settings:
         over the whole run to 5 % along half a cosine.
     steps : int or sequence of int
         Evaluations of loss and gradient in all, or one number per scale.
+    tolerance : float
+        A scale ends early when its last ``patience`` evaluations lowered the loss by less
+        than this share, in [0, 1]; 0 for never.
+    patience : int
+        See ``tolerance``.
     scales : "auto" or sequence of int
         Longest sides in pixels, coarse to fine.
     size : int or None
@@ -345,6 +352,8 @@ class Settings:
     learning_rate: float = _PRESET
     schedule: str = _PRESET
     steps: int | tuple[int, ...] = _PRESET
+    tolerance: float = _PRESET
+    patience: int = _PRESET
     scales: str | tuple[int, ...] = _PRESET
     size: int | None = _PRESET
     init: str | npt.NDArray[Any] = _PRESET
@@ -579,6 +588,8 @@ _VALIDATORS: Final[Mapping[str, Any]] = {
     "learning_rate": lambda n, v: _number(n, v, 0, 1000, above=True),
     "schedule": lambda n, v: _choice(n, v, ("constant", "step", "cosine")),
     "steps": _steps,
+    "tolerance": lambda n, v: _number(n, v, 0, 1),
+    "patience": lambda n, v: _whole(n, v, 1, 10**7),
     "scales": _scales,
     "size": lambda n, v: None if v is None else _whole(n, v, 16, MAX_SIZE, "None or "),
     "init": _init,

@@ -15,37 +15,46 @@ def clock(monkeypatch):
 
 
 def test_steps_of_one_scale(clock):
-    pace = Pace([100], [10])
+    pace, steps = Pace([100]), [10]
     for _ in range(5):
-        pace.step(0)
+        pace.step(0, steps)
         clock.now += 2
     assert pace.seconds_per_step == 2
     assert pace.seconds_left == 10
 
 
 def test_nothing_is_known_after_the_first_step(clock):
-    pace = Pace([100, 400], [10, 5])
-    pace.step(0)
+    pace, steps = Pace([100, 400]), [10, 5]
+    pace.step(0, steps)
     assert pace.seconds_per_step is None
     assert pace.seconds_left is None
 
 
 def test_coming_scales_cost_as_their_pixels(clock):
-    pace = Pace([100, 400, 1600], [10, 5, 1])
+    pace, steps = Pace([100, 400, 1600]), [10, 5, 1]
     for _ in range(10):
-        pace.step(0)
+        pace.step(0, steps)
         clock.now += 1
     assert pace.seconds_left == 5 * 4 + 1 * 16
-    pace.step(1)
+    pace.step(1, steps)
     assert pace.seconds_per_step == 4
     assert pace.seconds_left == 4 * 4 + 16
 
 
+def test_the_plan_may_change(clock):
+    pace = Pace([100, 100])
+    for _ in range(3):
+        pace.step(0, [10, 5])
+        clock.now += 1
+    pace.step(0, [4, 2])
+    assert pace.seconds_left == 2
+
+
 def test_a_pause_and_the_first_step_of_a_scale_do_not_count(clock):
-    pace = Pace([100], [100])
+    pace, steps = Pace([100]), [100]
     for step in range(10):
         clock.now += {0: 50, 5: 1000}.get(step, 1)
-        pace.step(0)
+        pace.step(0, steps)
     assert pace.seconds_per_step == 1
 
 
@@ -58,8 +67,8 @@ def test_durations_are_said_as_people_do(seconds, text):
 
 
 def test_a_run_of_any_length_has_an_end(clock):
-    pace = Pace([1], [3])
+    pace, steps = Pace([1]), [3]
     for _ in range(3):
         clock.now += math.pi
-        pace.step(0)
+        pace.step(0, steps)
     assert pace.seconds_left == 0

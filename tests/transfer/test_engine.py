@@ -617,6 +617,7 @@ RUNS = {
     "tensorflow": {"preset": "series-adam", "keep_best": True},
     "d2l": {"preset": "d2l", "tv_weight": 2},
     "exploding": {"preset": "gatys", "learning_rate": 1000, "steps": (6, 2)},
+    "converging": {"tolerance": 0.7, "patience": 2, "steps": (6, 9)},
     "bfloat16": {"precision": "bfloat16", "color": "match"},
     "float64": {"precision": "float64", "init": "noise", "color": "luminance"},
 }
@@ -718,6 +719,7 @@ def test_automatic_precision_is_decided_once_for_a_run(images, file, monkeypatch
         lambda state: state.pop("scale"),
         lambda state: state.pop("settings"),
         lambda state: state.update(scale=7),
+        lambda state: state.update(steps=[]),
         lambda state: state.update(styles=None),
         lambda state: state.update(content=3),
         lambda state: state["painting"].update(variable=state["painting"]["variable"][..., 1:]),
@@ -838,6 +840,55 @@ def test_the_guard_only_looks(images, monkeypatch, overrides):
     free = start(*images, **overrides)
     assert [update.losses for update in updates] == [update.losses for update in free]
     np.testing.assert_array_equal(guarded.result, free.result)
+
+
+# ------------------------------------------------------------------ convergence
+
+
+@pytest.mark.parametrize(("optimizer", "learning_rate"), [("adam", 0.1), ("lbfgs", 1)])
+def test_a_scale_that_has_converged_ends_early(images, optimizer, learning_rate):
+    overrides = {"optimizer": optimizer, "learning_rate": learning_rate, "scales": (20, 40)}
+    transfer = start(*images, **overrides, steps=(60, 60), tolerance=0.2, patience=5)
+    updates = list(transfer)
+    first, second = transfer.steps
+    assert 5 < first < 60 > second > 5
+    assert transfer.total == len(updates) == updates[-1].step == updates[-1].total == first + second
+    assert transfer.result.shape == (32, 40, 3)
+    notes = {update.step: update.note for update in updates if update.note}
+    assert notes == {
+        first: f"Converged at 20 x 16 pixels after {first} of 60 steps.",
+        first + second: f"Converged at 40 x 32 pixels after {second} of 60 steps.",
+    }
+    for scale in (0, 1):
+        losses = [update.losses["total"] for update in updates if update.scale == scale]
+        lowest = np.minimum.accumulate(losses)
+        gains = 1 - lowest[5:] / lowest[:-5]
+        assert gains[-1] < 0.2
+        assert (gains[:-1] >= 0.2).all()
+
+
+def test_a_run_that_has_not_converged_has_all_its_steps(images):
+    plain, patient = start(*images, steps=9), start(*images, steps=9, tolerance=0.5, patience=9)
+    assert totals(plain) == totals(patient)
+
+
+def test_losses_weighed_anew_are_not_converged(images):
+    transfer = start(*images, steps=20, tolerance=1, patience=5)
+    for update in transfer:
+        if update.step == 4:
+            transfer.update(style_weight=100)
+    assert transfer.total == 4 + 6
+
+
+def test_the_recipe_tells_the_steps_that_were_made(images):
+    transfer = start(*images, scales=(20, 30, 40), steps=9, tolerance=1, patience=1)
+    made = []
+    for update in transfer:
+        made.append(transfer.provenance()["steps"])
+        assert sum(made[-1]) == update.step
+    assert made == [[1, 0, 0], [2, 0, 0], [2, 1, 0], [2, 2, 0], [2, 2, 1], [2, 2, 2]]
+    settings = transfer.provenance()["settings"] | {"tolerance": 0, "steps": made[-1]}
+    assert start(*images, **settings).steps == (2, 2, 2)
 
 
 # ------------------------------------------------------------------------ facts

@@ -180,9 +180,9 @@ class _Progress:
     """A bar on stderr with the losses and the time that is left."""
 
     def __init__(self, transfer: "StyleTransfer", quiet: bool) -> None:
-        self._description = f"Painting on {transfer.device}"
+        self._transfer = transfer
         # A bar's own estimate takes all steps for equal; large scales are slower.
-        self._pace = Pace([height * width for height, width in transfer.scales], transfer.steps)
+        self._pace = Pace([height * width for height, width in transfer.scales])
         self._quiet = quiet
         self._bar: tqdm[NoReturn] | None = None
         self._losses_due = 0.0
@@ -199,8 +199,7 @@ class _Progress:
             return
         if self._bar is None:  # not before it is known where a resumed run goes on
             self._bar = tqdm(
-                desc=self._description,
-                total=update.total,
+                desc=f"Painting on {self._transfer.device}",
                 initial=update.step - 1,
                 unit="step",
                 dynamic_ncols=True,
@@ -208,7 +207,8 @@ class _Progress:
             )
         if update.note:
             self._bar.write(update.note, file=sys.stderr)
-        self._pace.step(update.scale)
+        self._bar.total = update.total  # which may change
+        self._pace.step(update.scale, self._transfer.steps)
         now = time.monotonic()
         if now >= self._losses_due or update.step == update.total:
             # Seldom: on a GPU, reading the losses waits for the device.

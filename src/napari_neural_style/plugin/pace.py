@@ -17,13 +17,13 @@ class Pace:
 
     Parameters
     ----------
-    pixels, steps
-        Size of the image and planned steps of each scale, coarse to fine.
+    pixels
+        Of each scale, coarse to fine.
     """
 
-    def __init__(self, pixels: Sequence[int], steps: Sequence[int]) -> None:
+    def __init__(self, pixels: Sequence[int]) -> None:
         self._pixels = pixels
-        self._steps = steps
+        self._steps: Sequence[int] = ()
         self._scale = -1
         self._done = 0
         self._durations: deque[float] = deque(maxlen=_REMEMBERED_STEPS)
@@ -31,8 +31,9 @@ class Pace:
         self.seconds_per_step: float | None = None
         """Seconds that a step takes at the present scale; None before that is known."""
 
-    def step(self, scale: int) -> None:
-        """Count one step of a scale."""
+    def step(self, scale: int, steps: Sequence[int]) -> None:
+        """Count one step of a scale, given those planned at each, which may change."""
+        self._steps = steps
         now = time.perf_counter()
         if scale == self._scale:
             self._done += 1

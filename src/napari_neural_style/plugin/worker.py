@@ -174,10 +174,10 @@ class Painter(QObject):
             if self._stopped:
                 transfer.stop()
         self.started.emit(transfer.provenance())
-        pace = Pace([h * w for h, w in transfer.scales], transfer.steps)
+        pace = Pace([h * w for h, w in transfer.scales])
         last = -np.inf
         for update in transfer:
-            pace.step(update.scale)
+            pace.step(update.scale, transfer.steps)
             if update.note:
                 self.noted.emit(update.note)
             # Only now are loss and image asked for: both make a GPU wait.

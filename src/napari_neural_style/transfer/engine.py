@@ -252,6 +252,7 @@ class StyleTransfer:
             "step": self._step,
             "total": self.total,
             "scales": [list(shape) for shape in self.scales],
+            "steps": self._steps_made(),
             "device": self.device,
             "precision": self.precision,
             "weights": {"source": self.settings.weights, "sha256": self._fingerprint},
@@ -263,6 +264,11 @@ class StyleTransfer:
             },
             "note": "This image was stylized by a neural network; it is not data.",
         }
+
+    def _steps_made(self) -> list[int]:
+        """At each scale, coarse to fine; as ``steps`` takes them."""
+        later = [0] * (len(self._plan) - self._scale - 1)
+        return [*self.steps[: self._scale], self._scale_step, *later]
 
     def _present_losses(self) -> dict[str, float] | None:
         if self._painting is None:
@@ -348,6 +354,8 @@ class StyleTransfer:
         assert self._painting is not None
         if self._painting.guard.alarmed(losses[-1]):
             self._return_to_best()
+        elif self._painting.converged(self.settings.tolerance, self.settings.patience):
+            self._end_scale()
         if self._scale_step == self._plan[self._scale].steps:
             self._settle()
             self._finished = self._step == self.total
@@ -389,6 +397,17 @@ class StyleTransfer:
         self._notes.append(
             f"The loss exploded at step {self._step}: the run went back to the best image so far "
             f"and goes on with {self._rate:g} times the step size."
+        )
+
+    def _end_scale(self) -> None:
+        """Let no more steps follow at the present scale."""
+        scale = self._plan[self._scale]
+        if self._scale_step == scale.steps:
+            return
+        self._plan[self._scale] = scale._replace(steps=self._scale_step)
+        self._notes.append(
+            f"Converged at {scale.width} x {scale.height} pixels after {self._scale_step} of "
+            f"{scale.steps} steps."
         )
 
     def _settle(self) -> None:
@@ -534,7 +553,7 @@ class StyleTransfer:
             return
         if self._objective is not None:
             self._objective.settings = self.settings
-        self._painting.guard.forget()
+        self._painting.weigh_anew()
         if self.settings.optimizer == "lbfgs":  # its history is of another function
             self._painting.restart_optimizer()
 
@@ -563,6 +582,7 @@ class StyleTransfer:
                 "tile": self._means.tile,
                 "content": self._content,
                 "styles": self._styles,
+                "steps": self.steps,  # planned; a scale that converged has had its own
                 "step": self._step,
                 "scale": self._scale,
                 "scale_step": self._scale_step,
@@ -605,6 +625,8 @@ class StyleTransfer:
         return transfer
 
     def _restore(self, state: dict[str, Any]) -> None:
+        steps = state["steps"]
+        self._plan = [s._replace(steps=int(steps[i])) for i, s in enumerate(self._plan)]
         self._step, self._scale = int(state["step"]), int(state["scale"])
         self._scale_step = int(state["scale_step"])
         self._rate = float(state["rate"])

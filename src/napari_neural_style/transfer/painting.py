@@ -5,6 +5,7 @@ from typing import Any, Self
 import torch
 
 from napari_neural_style.settings import Settings
+from napari_neural_style.transfer.convergence import Convergence
 from napari_neural_style.transfer.guard import Guard
 from napari_neural_style.transfer.objective import Evaluation
 from napari_neural_style.transfer.optimizers import Evaluate, Optimizer, make_optimizer
@@ -24,6 +25,7 @@ class Painting:
     def __init__(self, variable: torch.Tensor, settings: Settings) -> None:
         self.variable = variable
         self.guard = Guard(variable)
+        self._convergence = Convergence(variable.device)
         self.losses: torch.Tensor | None = None
         """(4,): of the last step."""
         self._settings = settings
@@ -48,11 +50,21 @@ class Painting:
             raise
         return self.losses
 
+    def converged(self, tolerance: float, patience: int) -> bool:
+        """Whether the last steps gained too little; to be asked after each."""
+        return self._convergence.reached(self.guard.lowest[-1], tolerance, patience)
+
+    def weigh_anew(self) -> None:
+        """Forget the losses so far: the objective has changed, they do not compare."""
+        self.guard.forget()
+        self._convergence.forget()
+
     def return_to_best(self) -> None:
         """Take the image of the lowest loss, and forget how the present one was reached."""
         self.variable.copy_(self.guard.best)
         self.losses = self.guard.lowest
         self.guard.calm()
+        self._convergence.forget()
         self.restart_optimizer()
 
     def restart_optimizer(self) -> None:
@@ -65,7 +77,12 @@ class Painting:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as tensors, lists of tensors and numbers."""
-        state = {"variable": self.variable, "losses": self.losses, "guard": self.guard.state()}
+        state = {
+            "variable": self.variable,
+            "losses": self.losses,
+            "guard": self.guard.state(),
+            "convergence": self._convergence.state(),
+        }
         if self._optimizer is not None:
             state["optimizer"] = self._optimizer.state()
         return state
@@ -77,6 +94,7 @@ class Painting:
         if state["losses"] is not None:
             painting.losses = state["losses"].to(device)
         painting.guard.load(state["guard"])
+        painting._convergence.load(state["convergence"], device)
         if painting._optimizer is not None and "optimizer" in state:
             painting._optimizer.load(state["optimizer"])
         return painting

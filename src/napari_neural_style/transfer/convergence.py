@@ -1,0 +1,55 @@
+"""Convergence: when a scale has no more to gain."""
+
+from typing import Any
+
+import torch
+
+from napari_neural_style.transfer.guard import look_every
+
+
+class Convergence:
+    """Watches the lowest loss of a scale.
+
+    Parameters
+    ----------
+    device : torch.device
+        Of the losses.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._look_every = look_every(device)
+        self._lowest: list[torch.Tensor] = []  # after each of the last evaluations
+        self._seen = 0
+
+    def reached(self, lowest: torch.Tensor, tolerance: float, patience: int) -> bool:
+        """Whether the last evaluations have lowered the loss by less than a share.
+
+        Parameters
+        ----------
+        lowest : torch.Tensor
+            (), the lowest loss so far; one call for each evaluation.
+        tolerance : float
+            The share, in [0, 1]; with 0 nothing is watched.
+        patience : int
+            The number of evaluations.
+        """
+        if not tolerance:
+            return False
+        self._lowest = [*self._lowest, lowest][-patience - 1 :]
+        self._seen += 1
+        if self._seen % self._look_every or len(self._lowest) <= patience:
+            return False
+        return float(lowest) > (1 - tolerance) * float(self._lowest[0])
+
+    def forget(self) -> None:
+        """Start anew: what follows does not compare."""
+        self._lowest = []
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as tensors and numbers."""
+        return {"lowest": self._lowest, "seen": self._seen}
+
+    def load(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from :meth:`state`."""
+        self._lowest = [lowest.to(device) for lowest in state["lowest"]]
+        self._seen = int(state["seen"])
