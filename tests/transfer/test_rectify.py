@@ -33,7 +33,7 @@ def test_the_way_back_through_relu_is_torchs(seed, height, width, dtype):
     x, gradient = (features(seed + i, height, width, dtype) for i in range(2))
     expected = torch.ops.aten.threshold_backward(gradient, x, 0)
     rectified = rectify.relu(x, torch.empty_like(x))
-    for numbers in (rectified, rectify.pack(rectified)):
+    for numbers in (rectified, rectify.pack(rectified, rectify.Arena())):
         found = gradient.clone()
         rectify.relu_backward_(found, numbers)
         assert torch.equal(found, expected)
@@ -50,7 +50,7 @@ def test_max_pooling_is_torchs_there_and_back(seed, height, width, dtype):
     rectified = rectify.relu(x, torch.empty_like(x))
     maxima = rectify.compare(rectified, rectify.empty_maxima(rectified))
     assert torch.equal(rectify.pooled(maxima, dtype), expected)
-    for kept in (maxima, rectify.pack_maxima(maxima)):
+    for kept in (maxima, rectify.pack_maxima(maxima, rectify.Arena())):
         out = torch.full_like(x, torch.nan)
         rectify.max_pool_backward(gradient.clone(), kept, out)
         assert torch.equal(out, expected_gradient)
@@ -59,5 +59,5 @@ def test_max_pooling_is_torchs_there_and_back(seed, height, width, dtype):
 def test_a_bit_is_kept_for_each_number():
     rectified = torch.zeros(1, 64, 32, 32, dtype=torch.bfloat16)
     rectified = rectified.contiguous(memory_format=torch.channels_last)
-    bits = rectify.pack(rectified)._bits
+    bits = rectify.pack(rectified, rectify.Arena())._bits
     assert 8 * bits.nbytes == rectified.numel()

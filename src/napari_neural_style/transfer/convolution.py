@@ -30,7 +30,7 @@ class Convolution:
                 self._packed = torch.ops.mkldnn._reorder_convolution_weight(
                     self._weight, [1, 1], [1, 1], [1, 1], 1, shape
                 )
-                self._weight = self._weight[:0]
+                self._weight = torch.empty(0)
             except (AttributeError, RuntimeError):  # a torch without oneDNN, or with another
                 pass
 

@@ -1,7 +1,9 @@
 """Devices, precision and memory."""
 
+import ctypes
 import functools
 import shutil
+from collections.abc import Callable
 from typing import NamedTuple
 
 import psutil
@@ -111,3 +113,19 @@ def free_memory(device: torch.device) -> int:
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return int(psutil.virtual_memory().available)
+
+
+def give_memory_back() -> None:
+    """Give the system what a CPU's memory has in holes between its tensors, where that can be."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # a C library other than GNU's
+        return None
+    return trim

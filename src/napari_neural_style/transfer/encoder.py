@@ -23,13 +23,16 @@ from torch.nn import functional as F
 from napari_neural_style.layers import BLOCKS, LAYERS, Layer
 from napari_neural_style.transfer import rectify
 from napari_neural_style.transfer.convolution import Convolution
+from napari_neural_style.transfer.devices import give_memory_back
 
+_COLOURS: Final = 3
 # Memory of so many bytes is given back between the steps.
 _LARGE: Final = 64 << 20
 
 Region = tuple[slice, slice]
 """Rows and columns of a layer."""
 Look = Callable[[Layer, torch.Tensor, Region], None]
+Prepare = Callable[[torch.Tensor], torch.Tensor]
 _Room = TypeVar("_Room", torch.Tensor, rectify.Maxima)
 AddGradient = Callable[[Layer, torch.Tensor, Region, torch.Tensor], None]
 
@@ -174,6 +177,7 @@ class Trace:
     """What a forward pass keeps for the way back."""
 
     segments: tuple[Segment, ...]
+    prepare: Prepare
     inputs: list[torch.Tensor] = field(default_factory=list)
     tiles: list[list[tuple[Tile, Activations]]] = field(default_factory=list)
 
@@ -236,31 +240,40 @@ class Encoder:
         return max(layer.stride for layer in self.layers)
 
     @torch.no_grad()
-    def forward(self, image: torch.Tensor, look: Look, keep: bool = True) -> Trace:
+    def forward(
+        self,
+        image: torch.Tensor,
+        look: Look,
+        keep: bool = True,
+        prepare: Prepare = lambda part: part,
+    ) -> Trace:
         """Compute the features of an image and show those wanted, tile by tile.
 
         Parameters
         ----------
         image : torch.Tensor
-            (1, 3, H, W), normalised RGB.
+            (1, 3, H, W); not to be changed before :meth:`backward`.
         look : callable
             Called with each wanted layer, a part of its features (1, C, rows, columns)
             and the rows and columns of the layer that these are.
         keep : bool
             Keep what :meth:`backward` needs.
+        prepare : callable
+            Makes normalised RGB of a part of the image; of a whole one it would be several
+            images more.
 
         Returns
         -------
         Trace
             For :meth:`backward`.
         """
-        x = _channels_last(image.to(self.dtype))
-        if keep and x.shape != self._shape:
-            self._rooms, self._shape = {}, x.shape
-        trace = Trace(segments_of(self.layers, self._joined(x)))
+        if keep and image.shape != self._shape:
+            self._rooms, self._shape = {}, image.shape
+        trace = Trace(segments_of(self.layers, self._joined(image)), prepare)
+        x = image
         for segment in trace.segments:
             trace.inputs.append(x if keep else x.new_empty(0))
-            x, kept = self._run_segment(segment, x, look, keep)
+            x, kept = self._run_segment(segment, x, look, keep, prepare)
             trace.tiles.append(kept)
         return trace
 
@@ -286,24 +299,30 @@ class Encoder:
         for segment in reversed(trace.segments):
             x, tiles = trace.inputs.pop(), trace.tiles.pop()
             alone = len(tiles) == 1
-            inner = x if alone else self._room((segment, "gradient"), lambda: torch.empty_like(x))  # noqa: B023
+            inner = x
+            if not alone:
+                make = functools.partial(_empty, x, x.shape[1:], self.dtype)
+                inner = self._room((segment, "gradient"), make)
             covered = Covered(*x.shape[2:])
             while tiles:  # from the last to the first
                 tile, activations = tiles.pop()
-                part = x[(..., *tile.whole)]
-                self._complete(segment, part, activations)
-                gradient = self._run_back(segment, tile, part, activations, outer, add_gradient)
+                self._complete(segment, x, tile, activations, trace.prepare)
+                gradient = self._run_back(segment, tile, activations, outer, add_gradient)
                 if alone:
                     inner = gradient
                 else:
                     covered.add(inner, gradient, tile)
             outer = inner
+            if not self._keeps_features(segment, x):
+                give_memory_back()
         assert outer is not None
         return outer
 
-    def _joined(self, x: torch.Tensor) -> bool:
+    def _joined(self, image: torch.Tensor) -> bool:
         """Whether the first two segments are one for an image."""
-        between = BLOCKS[0][-1] * (x.shape[2] // 2) * (x.shape[3] // 2) * x.itemsize
+        between = (
+            (image.shape[2] // 2) * (image.shape[3] // 2) * BLOCKS[0][-1] * self.dtype.itemsize
+        )
         return between > self._plan.joined_bytes
 
     def _room(self, key: Hashable, make: Callable[[], _Room]) -> _Room:
@@ -315,34 +334,52 @@ class Encoder:
             self._rooms[key] = made
         return made
 
+    def _keeps_features(self, segment: Segment, x: torch.Tensor) -> bool:
+        return segment.numbers(*x.shape[2:]) * self.dtype.itemsize <= self._plan.kept_bytes
+
+    def _part(self, x: torch.Tensor, tile: Tile, prepare: Prepare) -> torch.Tensor:
+        """A tile of a segment's input."""
+        part = x[(..., *tile.whole)]
+        if x.shape[1] == _COLOURS:
+            part = prepare(part).to(self.dtype)
+        return _channels_last(part)
+
     def _run_segment(
-        self, segment: Segment, x: torch.Tensor, look: Look, keep: bool
+        self, segment: Segment, x: torch.Tensor, look: Look, keep: bool, prepare: Prepare
     ) -> tuple[torch.Tensor, list[tuple[Tile, Activations]]]:
         """Compute a segment; its output, and what is kept of each tile."""
         height, width = x.shape[2:]
         tiles = segment.tiles(height, width, self._plan.tile(segment, height, width))
-        whole = segment.numbers(height, width) * x.itemsize <= self._plan.kept_bytes
+        whole = self._keeps_features(segment, x)
+        arena = None if whole else rectify.Arena()
+        kept_layers = set(segment.layers) if keep else set()
+        if not whole:
+            kept_layers -= set(self._computed_again(segment))
         last = segment.layers[-1]
         output, kept = x, []
         if len(tiles) > 1:
             shape = last.channels, *(side // segment.relative(last) for side in (height, width))
-            output = self._room(segment, lambda: _empty(x, *shape)) if keep else _empty(x, *shape)
+            make = functools.partial(_empty, x, shape, self.dtype)
+            output = self._room(segment, make) if keep else make()
         for tile in tiles:
             activations = Activations()
             room = tile if keep and whole else None
-            for layer, y, maxima in self._run(segment.layers, x[(..., *tile.whole)], room):
+            part = self._part(x, tile, prepare)
+            for layer, y, maxima in self._run(segment.layers, part, room):
                 stride = segment.relative(layer)
                 inner, core = (..., *tile.inner(stride)), tile.core(stride)
                 if layer in self.layers:
                     look(layer, y[inner], core)
-                if keep:
-                    self._keep(activations, layer, y, maxima, whole)
+                if layer in kept_layers:
+                    self._keep(activations, layer, y, maxima, arena)
                 if layer is last:
                     if len(tiles) > 1:
                         output[(..., *core)] = y[inner]
                     else:
                         output = y
             kept.append((tile, activations))
+        if not whole:
+            give_memory_back()
         return output, kept
 
     def _run(
@@ -375,34 +412,44 @@ class Encoder:
         layer: Layer,
         y: torch.Tensor,
         maxima: rectify.Maxima | None,
-        whole: bool,
+        arena: rectify.Arena | None = None,
     ) -> None:
-        """Keep of a layer what the way back needs."""
-        if layer in self.layers and whole:
+        """Keep of a layer what the way back needs; in bits, if there is an arena for them."""
+        if layer in self.layers:
             activations.features[layer] = y
         if maxima is not None:
-            activations.maxima[layer] = maxima if whole else rectify.pack_maxima(maxima)
+            activations.maxima[layer] = rectify.pack_maxima(maxima, arena) if arena else maxima
         elif layer.kind == "relu" and self._needs_mask(layer):
-            activations.rectified[layer] = y if whole else rectify.pack(y)
+            activations.rectified[layer] = rectify.pack(y, arena) if arena else y
 
     def _needs_mask(self, relu: Layer) -> bool:
         # Where it is wanted, its features tell; behind it, max pooling's way back does.
         pooled = self._pooling == "max" and LAYERS[relu.index + 1].kind == "pool"
         return relu not in self.layers and not pooled
 
-    def _complete(self, segment: Segment, x: torch.Tensor, activations: Activations) -> None:
-        """Compute the features again that are wanted and were not kept."""
+    def _complete(
+        self,
+        segment: Segment,
+        x: torch.Tensor,
+        tile: Tile,
+        activations: Activations,
+        prepare: Prepare,
+    ) -> None:
+        """Compute again what was not kept."""
+        again = self._computed_again(segment)
+        if again and not activations.features:
+            for layer, y, maxima in self._run(again, self._part(x, tile, prepare)):
+                self._keep(activations, layer, y, maxima)
+
+    def _computed_again(self, segment: Segment) -> tuple[Layer, ...]:
+        """Of a segment of which only bits are kept, the layers up to the last one wanted."""
         wanted = [i for i, layer in enumerate(segment.layers) if layer in self.layers]
-        if wanted and not activations.features:
-            for layer, y, _ in self._run(segment.layers[: wanted[-1] + 1], x):
-                if layer in self.layers:
-                    activations.features[layer] = y
+        return segment.layers[: wanted[-1] + 1] if wanted else ()
 
     def _run_back(
         self,
         segment: Segment,
         tile: Tile,
-        x: torch.Tensor,
         activations: Activations,
         outer: torch.Tensor | None,
         add_gradient: AddGradient,
@@ -417,7 +464,7 @@ class Encoder:
             if core.shape[2:] == (height, width):
                 gradient = core
             else:
-                gradient = _empty(x, last.channels, height, width).zero_()
+                gradient = _empty(core, (last.channels, height, width), self.dtype).zero_()
                 gradient[(..., *tile.inner(stride))] = core
         for layer in reversed(segment.layers):
             stride = segment.relative(layer)
@@ -438,7 +485,7 @@ class Encoder:
             else:
                 stride //= 2
                 height, width = (span.last // stride - span.first // stride for span in tile)
-                before = _empty(gradient, layer.channels, height, width)
+                before = _empty(gradient, (layer.channels, height, width), self.dtype)
                 if layer in activations.maxima:
                     rectify.max_pool_backward(gradient, activations.maxima[layer], before)
                     gradient = before
@@ -470,8 +517,11 @@ def segments_of(layers: Iterable[Layer], joined: bool = False) -> tuple[Segment,
     return tuple(Segment(tuple(segment)) for segment in segments)
 
 
-def _empty(like: torch.Tensor, channels: int, height: int, width: int) -> torch.Tensor:
-    return like.new_empty(1, height, width, channels).permute(0, 3, 1, 2)
+def _empty(like: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Memory of channels, rows and columns beside a tensor."""
+    channels, height, width = shape
+    x = torch.empty((1, height, width, channels), dtype=dtype, device=like.device)
+    return x.permute(0, 3, 1, 2)
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:

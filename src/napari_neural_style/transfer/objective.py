@@ -70,7 +70,7 @@ def style_targets(
         if layer in content_layers:
             _add(squares, layer, _square(features))
 
-    encoder.forward(space.encoder_input(style), look, keep=False)
+    encoder.forward(style, look, keep=False, prepare=space.encoder_input)
     height, width = style.shape[2:]
     return StyleTargets(
         {
@@ -184,7 +184,7 @@ class Objective:
             if layer in self._style_weights:
                 _add(sums, layer, gram_sum(features))
 
-        trace = self._encoder.forward(self._space.encoder_input(variable), look)
+        trace = self._encoder.forward(variable, look, prepare=self._space.encoder_input)
         style, gram_gradients = self._style(sums)
         content: list[torch.Tensor] = []
 
@@ -226,7 +226,7 @@ class Objective:
                     targets[layer] = features.new_empty(shape).permute(0, 3, 1, 2)
                 targets[layer][(..., *region)] = features
 
-        self._encoder.forward(self._space.encoder_input(content), look, keep=False)
+        self._encoder.forward(content, look, keep=False, prepare=self._space.encoder_input)
         return targets
 
     def _style(self, sums: Grams) -> tuple[torch.Tensor, Grams]:

@@ -24,7 +24,7 @@ class Painting:
 
     def __init__(self, variable: torch.Tensor, settings: Settings) -> None:
         self.variable = variable
-        self.guard = Guard(variable)
+        self.guard = Guard(variable, exact=settings.keep_best)
         self._convergence = Convergence(variable.device)
         self.losses: torch.Tensor | None = None
         """(4,): of the last step."""

@@ -11,6 +11,7 @@ The way back needs no features, only how they compared, and that is one bit each
 Features are (1, C, H, W), channels last, C a multiple of 64.
 """
 
+import math
 from typing import Final, NamedTuple
 
 import torch
@@ -22,11 +23,43 @@ _INTEGERS: Final = {
     torch.float64: torch.int64,
 }
 
+# Bytes of an arena's blocks: enough for the system to give and take each by itself.
+_BLOCK: Final = 64 << 20
+_ALIGNED: Final = 64
+
+
+class Arena:
+    """Memory for many small tensors that live long, in large blocks.
+
+    Among large tensors that come and go, they would break the memory up.
+    """
+
+    def __init__(self) -> None:
+        self._free = torch.empty(0, dtype=torch.uint8)
+
+    def take(self, like: torch.Tensor) -> torch.Tensor:
+        """Memory for a tensor of the same kind."""
+        size = math.ceil(like.nbytes / _ALIGNED) * _ALIGNED
+        if size > self._free.numel():
+            # Of what is not used the system does not give memory.
+            block = max(_BLOCK, size)
+            self._free = torch.empty(block, dtype=torch.uint8, device=like.device)
+        taken, self._free = self._free[:size], self._free[size:]
+        return taken[: like.nbytes].view(like.dtype).view(like.shape)
+
 
 class Positive:
-    """Where numbers are above zero, in a bit each."""
+    """Where numbers are above zero, in a bit each.
 
-    def __init__(self, numbers: torch.Tensor) -> None:
+    Parameters
+    ----------
+    numbers : torch.Tensor
+        Integers, of which there must be a multiple of 64, or floating-point.
+    arena : Arena
+        Where the bits are kept.
+    """
+
+    def __init__(self, numbers: torch.Tensor, arena: Arena) -> None:
         self._shape = numbers.shape
         if numbers.is_floating_point():
             self._bits = numbers > 0
@@ -35,7 +68,7 @@ class Positive:
         parts = numbers.clamp(0, 1).view(8 * numbers.itemsize, -1)
         while (half := parts.shape[0] // 2) > 0:
             parts = parts[:half].add_(parts[half:], alpha=1 << half)
-        self._bits = parts[0].bitwise_not()
+        self._bits = torch.bitwise_not(parts[0], out=arena.take(parts[0]))
 
     def select(self, gradient: torch.Tensor, out: torch.Tensor) -> None:
         """Write the gradient where the numbers are above zero, and zero elsewhere."""
@@ -71,9 +104,9 @@ def relu(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def pack(rectified: torch.Tensor) -> Positive:
+def pack(rectified: torch.Tensor, arena: Arena) -> Positive:
     """Keep of rectified features what :func:`relu_backward_` needs."""
-    return Positive(_positions(rectified))
+    return Positive(_positions(rectified), arena)
 
 
 def relu_backward_(gradient: torch.Tensor, rectified: Numbers) -> None:
@@ -107,9 +140,9 @@ def compare(x: torch.Tensor, out: Maxima) -> Maxima:
     return out
 
 
-def pack_maxima(maxima: Maxima) -> Maxima:
+def pack_maxima(maxima: Maxima, arena: Arena) -> Maxima:
     """Keep of maxima what :func:`max_pool_backward` needs."""
-    return Maxima(*(n if isinstance(n, Positive) else Positive(n) for n in maxima))
+    return Maxima(*(n if isinstance(n, Positive) else Positive(n, arena) for n in maxima))
 
 
 def pooled(maxima: Maxima, dtype: torch.dtype) -> torch.Tensor:
