@@ -81,9 +81,11 @@ _COMMON: Final[Mapping[str, Any]] = {
     "tv_weight": 0.0,
     "pooling": "max",
     "schedule": "cosine",
+    "budget": None,
     "tolerance": 0.0,
     "patience": 20,
     "scales": "auto",
+    "detail": 0.0,
     "size": None,
     "init": "content",
     "style_scale": 1.0,
@@ -294,15 +296,22 @@ class Settings:
         Weights of content loss, style loss and total variation; at least 0.
     pooling : {"max", "avg"}
         Pooling of the encoder.
-    optimizer : {"adam", "lbfgs"}
-        Optimizer of the image.
+    optimizer : {"adam", "lbfgs", "bounded-lbfgs"}
+        Optimizer of the image: Adam, L-BFGS without a line search as published, or L-BFGS
+        with bounded steps, which heeds that the image is clamped and takes back a step
+        after which the loss is higher.
     learning_rate : float
-        Step size, above 0.
+        Step size, above 0; of ``bounded-lbfgs`` the largest root mean square of a step.
     schedule : {"constant", "step", "cosine"}
         Of the learning rate: constant, a tenth every 200 steps of a scale, or falling
         over the whole run to 5 % along half a cosine.
     steps : int or sequence of int
-        Evaluations of loss and gradient in all, or one number per scale.
+        Evaluations of loss and gradient in all, or one number per scale; with 0 a scale is
+        left out.
+    budget : float or None
+        Seconds that the run shall take, from the images to the result. It replaces the
+        number of steps; numbers per scale keep their proportions. Such a run is not
+        reproducible to the bit, for its steps depend on the time that they take.
     tolerance : float
         A scale ends early when its last ``patience`` evaluations lowered the loss by less
         than this share, in [0, 1]; 0 for never.
@@ -310,6 +319,10 @@ class Settings:
         See ``tolerance``.
     scales : "auto" or sequence of int
         Longest sides in pixels, coarse to fine.
+    detail : float
+        Share, in [0, 2], of the content's fine detail that is added to the image when it is
+        enlarged for the next scale. The detail of a pyramid's level, after Burt & Adelson,
+        "The Laplacian pyramid as a compact image code", 1983.
     size : int or None
         Longest side of the result in pixels; None for the content's own size, or
         the size that the preset publishes. Given scales are resized to end there.
@@ -352,9 +365,11 @@ class Settings:
     learning_rate: float = _PRESET
     schedule: str = _PRESET
     steps: int | tuple[int, ...] = _PRESET
+    budget: float | None = _PRESET
     tolerance: float = _PRESET
     patience: int = _PRESET
     scales: str | tuple[int, ...] = _PRESET
+    detail: float = _PRESET
     size: int | None = _PRESET
     init: str | npt.NDArray[Any] = _PRESET
     style_scale: float = _PRESET
@@ -519,7 +534,10 @@ def _layers(name: str, value: Any) -> LayerWeights:
 
 def _steps(name: str, value: Any) -> int | tuple[int, ...]:
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
-        return tuple(_whole(name, v, 1, 10**7) for v in value)
+        steps = tuple(_whole(name, v, 0, 10**7) for v in value)
+        if not any(steps):
+            raise _fail(name, value, "a whole number from 1 for one scale at least.")
+        return steps
     return _whole(name, value, 1, 10**7, "one number per scale or ")
 
 
@@ -584,13 +602,15 @@ _VALIDATORS: Final[Mapping[str, Any]] = {
     "style_weight": lambda n, v: _number(n, v, 0, math.inf),
     "tv_weight": lambda n, v: _number(n, v, 0, math.inf),
     "pooling": lambda n, v: _choice(n, v, ("max", "avg")),
-    "optimizer": lambda n, v: _choice(n, v, ("adam", "lbfgs")),
+    "optimizer": lambda n, v: _choice(n, v, ("adam", "lbfgs", "bounded-lbfgs")),
     "learning_rate": lambda n, v: _number(n, v, 0, 1000, above=True),
     "schedule": lambda n, v: _choice(n, v, ("constant", "step", "cosine")),
     "steps": _steps,
+    "budget": lambda n, v: None if v is None else _number(n, v, 0, math.inf, above=True),
     "tolerance": lambda n, v: _number(n, v, 0, 1),
     "patience": lambda n, v: _whole(n, v, 1, 10**7),
     "scales": _scales,
+    "detail": lambda n, v: _number(n, v, 0, 2),
     "size": lambda n, v: None if v is None else _whole(n, v, 16, MAX_SIZE, "None or "),
     "init": _init,
     "style_scale": lambda n, v: _number(n, v, 0, 10, above=True),

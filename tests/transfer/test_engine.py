@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from tests.reference.images import pair
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_neural_style import PRESETS, Settings, StyleTransfer, stylize
-from napari_neural_style.transfer import devices
+from napari_neural_style.transfer import devices, engine
 from napari_neural_style.transfer import guard as guard_module
+from napari_neural_style.transfer.budget import Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
 from napari_neural_style.transfer.objective import Objective
 
@@ -606,7 +608,15 @@ def test_keep_best_knows_the_images_before_it_was_asked_for(images):
     for update in transfer:
         if update.step == 7:
             transfer.update(keep_best=True)
-    np.testing.assert_array_equal(transfer.result, shown[best])
+    np.testing.assert_allclose(transfer.result, shown[best], atol=5e-4)
+
+
+def test_a_scale_starts_in_full_precision_from_the_best_image(images):
+    transfer = start(*images, scales=(20, 40), steps=(3, 1))
+    for update in transfer:
+        if update.step == 2:
+            transfer.update(keep_best=True)
+    assert transfer._painting.variable.dtype == torch.float32
 
 
 # ----------------------------------------------------------------- checkpoints
@@ -764,7 +774,8 @@ def test_a_run_that_explodes_ends_in_an_image(images, preset):
     wrong = [step for step, loss in enumerate(losses) if not math.isfinite(loss)]
     for step in wrong:
         assert f"exploded at step {step + 1}" in notes[step]
-        assert losses[step + 1] == min(losses[: step + 1])  # at the best image again
+        # At the best image again, as well as the guard keeps it.
+        assert losses[step + 1] == pytest.approx(min(losses[: step + 1]), rel=1e-3)
     assert_at_most(10 * min(losses), transfer)
 
 
@@ -790,7 +801,7 @@ def test_a_run_that_stays_high_goes_back(images):
     assert max(losses) > 1e6 * losses[0]
     (step,) = [step for step, note in enumerate(notes[:-1]) if note]
     assert "exploded" in notes[step]
-    assert losses[step + 1] == min(losses[: step + 1])
+    assert losses[step + 1] == pytest.approx(min(losses[: step + 1]), rel=1e-3)
     assert_at_most(10 * min(losses), transfer)
 
 
@@ -856,8 +867,8 @@ def test_a_scale_that_has_converged_ends_early(images, optimizer, learning_rate)
     assert transfer.result.shape == (32, 40, 3)
     notes = {update.step: update.note for update in updates if update.note}
     assert notes == {
-        first: f"Converged at 20 x 16 pixels after {first} of 60 steps.",
-        first + second: f"Converged at 40 x 32 pixels after {second} of 60 steps.",
+        first: f"Converged at 20 x 16 pixels after {first} steps.",
+        first + second: f"Converged at 40 x 32 pixels after {second} steps.",
     }
     for scale in (0, 1):
         losses = [update.losses["total"] for update in updates if update.scale == scale]
@@ -889,6 +900,134 @@ def test_the_recipe_tells_the_steps_that_were_made(images):
     assert made == [[1, 0, 0], [2, 0, 0], [2, 1, 0], [2, 2, 0], [2, 2, 1], [2, 2, 2]]
     settings = transfer.provenance()["settings"] | {"tolerance": 0, "steps": made[-1]}
     assert start(*images, **settings).steps == (2, 2, 2)
+
+
+# ---------------------------------------------------------------------- budget
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine on which an evaluation takes a second for each 1000 pixels, and nothing else."""
+
+    class Machine:
+        now = 0.0
+        speed = 1.0
+
+    evaluate = Objective.__call__
+
+    def timed(self, variable):
+        Machine.now += variable[0, 0].numel() / 1000 / Machine.speed
+        return evaluate(self, variable)
+
+    monkeypatch.setattr(Objective, "__call__", timed)
+    monkeypatch.setattr(engine, "Stopwatch", partial(Stopwatch, lambda: Machine.now))
+    monkeypatch.setattr(engine.time, "perf_counter", lambda: Machine.now)
+    return Machine
+
+
+THREE = {"scales": (32, 64, 128), "budget": 400}
+
+
+@pytest.mark.parametrize("speed", [0.5, 1, 3])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_run_ends_on_time(machine, speed, optimizer):
+    transfer = start(*pair(96, 128), **THREE, optimizer=optimizer)
+    assert transfer.estimate().seconds == pytest.approx(400, rel=0.05)
+    machine.speed = speed  # other than in the trial
+    updates = list(transfer)
+    assert machine.now == pytest.approx(400, abs=0.6 * 12.3 / speed)
+    assert updates[-1].step == updates[-1].total == len(updates)
+    assert transfer.steps == tuple(transfer.provenance()["steps"])
+    assert transfer.result.shape == (96, 128, 3)
+    assert not any(update.note for update in updates)
+
+
+def test_a_larger_budget_is_used_up(machine):
+    transfer = start(*pair(20, 32), scales=(32,), budget=100, steps=1)
+    list(transfer)
+    assert transfer.total > 100
+
+
+def test_the_learning_rate_falls_over_the_planned_steps(machine):
+    transfer = start(*pair(96, 128), **THREE)
+    rates = []
+    step = transfer._advance
+    transfer._advance = lambda: rates.append(transfer._step / transfer.total) or step()
+    list(transfer)
+    assert rates[0] == 0
+    assert rates[-1] > 0.97
+    assert rates == sorted(rates)
+
+
+def test_steps_of_each_scale_keep_their_proportions(machine):
+    first, second = start(*pair(48, 64), scales=(32, 64), steps=(10, 20), budget=300).steps
+    assert second == pytest.approx(2 * first, abs=1)
+    with pytest.raises(ValueError, match=r"steps=\(1, 2\) has 2 numbers.*run has 1 scale"):
+        start(*pair(48, 64), scales="auto", steps=(1, 2), budget=300)
+
+
+def test_what_there_is_no_time_for_is_enlarged(machine):
+    content, style = pair(96, 128)
+    transfer = start(content, style, **THREE | {"budget": 110}, color="luminance")
+    updates = list(transfer)
+    assert transfer.steps[2] == 0 < transfer.steps[1]
+    assert machine.now == pytest.approx(110, rel=0.05)
+    note = "Painted at 64 x 48 pixels and enlarged to 128 x 96: 110 s allow no more."
+    assert [update.note for update in updates if update.note] == [note]
+    assert updates[-1].size == (48, 64)
+    assert updates[-1].image.shape == transfer.result.shape == (96, 128, 3)
+    # It can be made again, and then has the same bits each time.
+    recipe = transfer.provenance()
+    settings = Settings.from_dict(recipe["settings"] | {"steps": recipe["steps"], "budget": None})
+    again = StyleTransfer(content, style, settings=settings)
+    assert [update.note for update in again][-1] == f"{note.partition(':')[0]}."
+    assert again.steps == transfer.steps
+    assert again.result.shape == (96, 128, 3)
+    assert abs(again.result - transfer.result).mean() < 0.01
+
+
+def test_scales_without_steps_are_left_out(images):
+    transfer = start(*images, scales=(20, 30, 40), steps=(0, 2, 0))
+    assert [update.size for update in transfer] == [(24, 30)] * 2
+    assert transfer.result.shape == (32, 40, 3)
+    only = start(*images, scales=(30,), steps=2)
+    assert totals(only) == totals(start(*images, scales=(20, 30, 40), steps=(0, 2, 0)))
+
+
+def test_a_pause_is_not_counted(machine):
+    transfer = start(*pair(96, 128), **THREE)
+    next(transfer)
+    transfer.pause()
+    with thread(next, transfer) as worker:
+        worker.join(0.2)
+        machine.now += 1000
+        transfer.resume()
+    assert transfer.total > 50
+    list(transfer)
+    assert machine.now == pytest.approx(1400, abs=8)
+
+
+def test_a_resumed_run_has_the_time_that_was_left(machine, file):
+    transfer = start(*pair(96, 128), **THREE)
+    while machine.now < 150:
+        update = next(transfer)
+    saved = machine.now
+    transfer.save(file)
+    machine.now += 5000
+    resumed = StyleTransfer.load(file)
+    assert resumed.steps == transfer.steps
+    assert next(resumed).step == update.step + 1
+    trials = machine.now - saved - 5000
+    list(resumed)
+    assert machine.now == pytest.approx(5400 + trials, abs=20)
+
+
+def test_a_converged_scale_leaves_its_time_to_the_others(machine):
+    transfer = start(*pair(96, 128), **THREE, tolerance=0.05, patience=5)
+    planned = transfer.steps
+    list(transfer)
+    assert transfer.steps[0] < planned[0]
+    assert transfer.steps[2] > planned[2] or machine.now < 400
 
 
 # ------------------------------------------------------------------------ facts
@@ -1065,7 +1204,7 @@ from tests.reference.images import pair
 from tests.transfer.test_engine import start
 
 def run(content, style, limit):
-    transfer = start(content, style, optimizer=sys.argv[1], tile="off", steps=4)
+    transfer = start(content, style, optimizer=sys.argv[1], tile="off", steps=3)
     losses, notes = [], []
     for update in transfer:
         losses.append(update.losses["total"])
@@ -1075,12 +1214,12 @@ def run(content, style, limit):
             resource.setrlimit(resource.RLIMIT_AS, (used + limit, resource.RLIM_INFINITY))
     return losses, notes, transfer.result.mean((0, 1)).tolist()
 
-images = pair(200, 256)
+images = pair(400, 512)
 run(*pair(64, 64), 0)
-free, limit = run(*images, 0), 80 << 20
+free, limit = run(*images, 0), 160 << 20
 while not any((limited := run(*images, limit))[1]):  # less and less, until it is too little
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-    limit //= 2
+    limit = limit * 4 // 5
 print(json.dumps([free, limited]))
 """
 
@@ -1098,7 +1237,7 @@ def test_a_run_that_finds_too_little_memory_goes_on_in_tiles(optimizer):
     )
     assert done.returncode == 0, done.stderr
     (losses, notes, colour), (*limited, limited_colour) = json.loads(done.stdout)
-    assert notes == [None] * 4
+    assert notes == [None] * 3
     assert limited[0] == pytest.approx(losses, rel=1e-4)
     assert limited_colour == pytest.approx(colour, abs=1e-4)
     assert limited[1][:2] == [None] * 2

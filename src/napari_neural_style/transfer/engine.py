@@ -17,6 +17,7 @@ import torch
 from napari_neural_style.images import to_rgb
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.transfer import devices
+from napari_neural_style.transfer.budget import Budget, Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
 from napari_neural_style.transfer.color import keep_color, match_color
 from napari_neural_style.transfer.encoder import Encoder
@@ -26,6 +27,7 @@ from napari_neural_style.transfer.fallback import (
     is_out_of_memory,
     memory_errors,
 )
+from napari_neural_style.transfer.guard import look_every
 from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_strips
 from napari_neural_style.transfer.objective import (
     Evaluation,
@@ -36,7 +38,7 @@ from napari_neural_style.transfer.objective import (
 )
 from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
 from napari_neural_style.transfer.painting import Painting
-from napari_neural_style.transfer.scales import Scale, fit, plan_scales, resize
+from napari_neural_style.transfer.scales import Scale, fit, plan_scales, resize, step_shares
 from napari_neural_style.transfer.spaces import image_space
 from napari_neural_style.transfer.update import Estimate, Image, Update, named_losses
 from napari_neural_style.transfer.weights import fingerprint, load_weights
@@ -50,6 +52,8 @@ LIVE: Final = _WEIGHTS | {"learning_rate", "keep_best"}
 
 # Longest sides of the two images that `estimate` times a step on.
 _TRIAL_SIDES: Final = (96, 192)
+# They may take about so much of a budget.
+_TRIAL_SHARE: Final = 0.1
 # The targets of a scale take about so many steps.
 _STEPS_TO_PREPARE: Final = 1.5
 
@@ -96,6 +100,8 @@ class StyleTransfer:
     ) -> None:
         if settings is not None and (overrides or preset != "default"):
             raise ValueError("Give either settings, or a preset and overrides, not both.")
+        self._stopwatch = Stopwatch()
+        self._stopwatch.start()
         self.settings = settings or make_settings(preset, **overrides)
         styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         if not styles:
@@ -135,7 +141,6 @@ class StyleTransfer:
         self._scale_step = 0
         self._rate = 1.0  # lowered by the guard
         self._painting: Painting | None = None
-        self._finished = False
         self._notes: list[str] = []  # for the next update
 
         # Two locks, so that nobody who pauses or stops waits for a step to end.
@@ -143,6 +148,11 @@ class StyleTransfer:
         self._control = threading.Condition()  # guards the three below
         self._paused = self._stopped = False
         self._pending: Settings | None = None
+
+        self._budget = None if self.settings.budget is None else self._make_budget()
+        if self._budget is not None:
+            self._plan_steps(self._budget)
+        self._stopwatch.stop()
 
     # ------------------------------------------------------------------- facts
 
@@ -181,32 +191,49 @@ class StyleTransfer:
 
         Takes under a second; the run's own state is not touched.
         """
-        sides = [min(side, max(self._largest)) for side in _TRIAL_SIDES]
         with self._running:
-            (few, small), (many, large) = (self._trial(side) for side in sides)
+            costs = self._step_seconds
+            seconds = sum(
+                cost * (scale.steps + _STEPS_TO_PREPARE + self._steps_to_end)
+                for cost, scale in zip(costs, self._plan, strict=True)
+                if scale.steps
+            )
+            if self._budget is not None:
+                seconds += self._stopwatch.elapsed
+        return Estimate(self._memory_needed(self._means), seconds)
+
+    @functools.cached_property
+    def _step_seconds(self) -> list[float]:
+        """What a step of each scale will take, from steps on two small images."""
+        share = math.inf if self.settings.budget is None else _TRIAL_SHARE * self.settings.budget
+        until = time.perf_counter() + share
+        sides = [min(side, max(self._largest)) for side in _TRIAL_SIDES]
+        few, small = self._trial(sides[0], until)
+        many, large = few, small
+        if time.perf_counter() < until:
+            many, large = self._trial(sides[1], until)
         per_pixel = (large - small) / (many - few) if many > few else large / many
         fixed = max(0.0, small - per_pixel * few)
-        seconds = 0.0
-        for scale in self._plan:
+        seconds = []
+        for height, width in self.scales:
             # Larger images leave the caches, and are computed again instead of kept.
-            doublings = max(0.0, math.log2(max(scale.height, scale.width) / 512))
-            step = fixed + per_pixel * scale.height * scale.width * (1 + 0.18 * doublings)
-            seconds += step * (scale.steps + _STEPS_TO_PREPARE)
-        return Estimate(self._memory_needed(self._means), seconds)
+            doublings = max(0.0, math.log2(max(height, width) / 512))
+            seconds.append(fixed + per_pixel * height * width * (1 + 0.18 * doublings))
+        return seconds
 
     def _memory_needed(self, means: Means) -> int:
         strips = plan_strips(means.tile, means.precision, means.device)
         return memory_needed(self._layers, self._largest, strips, means.precision)
 
-    def _trial(self, side: int) -> tuple[int, float]:
-        """Pixels of a small image and the seconds of a step on it."""
+    def _trial(self, side: int, until: float) -> tuple[int, float]:
+        """Pixels of a small image and the seconds of a step on it; for little time one step."""
         height, width = fit(*self._largest, side)
         height, width = (max(n, self._made_encoder().stride) for n in (height, width))
         objective = self._make_objective(height, width)
         variable = self._space.from_rgb(resize(self._content, height, width)).contiguous()
         optimizer = make_optimizer(variable, self.settings)
-        times = []
-        for _ in range(3):
+        times: list[float] = []
+        while not times or (len(times) < 3 and time.perf_counter() < until):
             start = time.perf_counter()
             float(optimizer.step(objective, 0.0)[-1])
             times.append(time.perf_counter() - start)
@@ -219,12 +246,18 @@ class StyleTransfer:
         with self._running:
             if self._painting is None:
                 return None
-            variable = self._painting.guard.best if self._shows_best else self._painting.variable
-            rgb = self._space.to_rgb(variable).clamp(0, 1)
+            rgb = self._space.to_rgb(self._kept(self._shows_best)).clamp(0, 1)
+            if self._finished:
+                rgb = resize(rgb, *self._largest)
             if self.settings.color == "luminance":
                 rgb = keep_color(rgb, resize(self._content, *rgb.shape[2:]))
             image: Image = rgb[0].permute(1, 2, 0).float().cpu().contiguous().numpy()
             return image
+
+    def _kept(self, best: bool) -> torch.Tensor:
+        assert self._painting is not None
+        # The guard may keep it in half precision.
+        return self._painting.guard.best.to(self._dtype) if best else self._painting.variable
 
     @property
     def _shows_best(self) -> bool:
@@ -329,8 +362,11 @@ class StyleTransfer:
 
     def __next__(self) -> Update:
         with self._control:
-            self._control.wait_for(lambda: self._stopped or not self._paused)
+            if self._paused:
+                with self._stopwatch.held():
+                    self._control.wait_for(lambda: self._stopped or not self._paused)
         with self._running:
+            self._stopwatch.start()
             if self._stopped or self._finished:
                 self._release()
                 raise StopIteration
@@ -354,17 +390,24 @@ class StyleTransfer:
         assert self._painting is not None
         if self._painting.guard.alarmed(losses[-1]):
             self._return_to_best()
-        elif self._painting.converged(self.settings.tolerance, self.settings.patience):
-            self._end_scale()
+        self._adjust_plan()
         if self._scale_step == self._plan[self._scale].steps:
             self._settle()
-            self._finished = self._step == self.total
+        if self._finished:
+            self._tell_enlarging()
         return Update(self, losses, self._step, self._scale, " ".join(self._notes) or None)
 
     @property
+    def _finished(self) -> bool:
+        return self._upcoming == len(self._plan)
+
+    @property
     def _upcoming(self) -> int:
-        """Scale of the next step."""
-        return self._scale + (self._scale_step == self._plan[self._scale].steps)
+        """Scale of the next step; beyond the last scale if there is none."""
+        if self._scale_step < self._plan[self._scale].steps:
+            return self._scale
+        later = range(self._scale + 1, len(self._plan))
+        return next((i for i in later if self._plan[i].steps), len(self._plan))
 
     def _advance(self) -> torch.Tensor:
         if self._painting is None or self._upcoming != self._scale:
@@ -399,23 +442,12 @@ class StyleTransfer:
             f"and goes on with {self._rate:g} times the step size."
         )
 
-    def _end_scale(self) -> None:
-        """Let no more steps follow at the present scale."""
-        scale = self._plan[self._scale]
-        if self._scale_step == scale.steps:
-            return
-        self._plan[self._scale] = scale._replace(steps=self._scale_step)
-        self._notes.append(
-            f"Converged at {scale.width} x {scale.height} pixels after {self._scale_step} of "
-            f"{scale.steps} steps."
-        )
-
     def _settle(self) -> None:
         """End a scale with its best image if its last one is no fit end."""
         assert self._painting is not None
         assert self._painting.losses is not None
         total = self._painting.losses[-1]
-        if self.settings.optimizer == "lbfgs":
+        if self._steps_to_end:
             # Without a line search a step may lead anywhere, and where the last one led
             # only another evaluation tells.
             total = self._within_memory(self._evaluate_present).losses[-1]
@@ -427,6 +459,61 @@ class StyleTransfer:
             f"The loss was high at the end of the scale of {width} x {height} pixels: its best "
             "image was taken instead. A smaller learning_rate may do better."
         )
+
+    def _tell_enlarging(self) -> None:
+        (height, width), (asked_height, asked_width) = self.scales[self._scale], self._largest
+        if self._scale == len(self._plan) - 1:
+            return
+        why = "" if self._budget is None else f": {self.settings.budget:g} s allow no more"
+        self._notes.append(
+            f"Painted at {width} x {height} pixels and enlarged to {asked_width} x "
+            f"{asked_height}{why}."
+        )
+
+    # ------------------------------------------------------------------- steps
+
+    def _make_budget(self) -> Budget:
+        assert self.settings.budget is not None
+        return Budget(
+            self.settings.budget,
+            self._step_seconds,
+            step_shares(self.settings, len(self._plan)),
+            before=_STEPS_TO_PREPARE,
+            after=self._steps_to_end,
+        )
+
+    @property
+    def _steps_to_end(self) -> int:
+        """Evaluations that `_settle` adds to a scale."""
+        return 1 if self.settings.optimizer != "adam" else 0
+
+    def _plan_steps(self, budget: Budget, converged: bool = False) -> None:
+        """Plan the steps of this scale and of those to come, by the time that is left."""
+        elapsed = self._stopwatch.elapsed
+        steps = budget.plan(self._scale, self._scale_step, elapsed, converged)
+        for scale, count in enumerate(steps, start=self._scale):
+            self._plan[scale] = self._plan[scale]._replace(steps=count)
+
+    def _adjust_plan(self) -> None:
+        """Plan anew by what the last step has shown."""
+        assert self._painting is not None
+        assert self._painting.losses is not None
+        scale, step = self._plan[self._scale], self._scale_step
+        converged = step < scale.steps and self._painting.converged(
+            self.settings.tolerance, self.settings.patience
+        )
+        if converged:
+            self._plan[self._scale] = scale._replace(steps=step)
+            self._notes.append(
+                f"Converged at {scale.width} x {scale.height} pixels after {step} steps."
+            )
+        if self._budget is None:
+            return
+        # On a GPU, looking at the time waits for the device: often only at first.
+        seldom = look_every(self._means.device)
+        if converged or step in (scale.steps, 1, 2, 4, 8) or step % seldom == 0:
+            float(self._painting.losses[-1])
+            self._plan_steps(self._budget, converged)
 
     # ------------------------------------------------------------------ memory
 
@@ -455,12 +542,14 @@ class StyleTransfer:
         lesser = fall_back(before, self.settings, self._memory_needed)
         self._objective = self._encoder = None
         if lesser is None:
-            height, width = self.scales[self._upcoming]
+            height, width = self.scales[min(self._upcoming, len(self._plan) - 1)]
             raise MemoryError(
                 f"The memory of {self.device} ran out at {width} x {height} pixels, in small tiles "
                 "too: close other programs, or choose a smaller size."
             )
         self._means = lesser
+        if self._budget is not None:
+            self._budget.forget()
         if lesser.device != before.device:
             self._move()
         before.free_cache()
@@ -499,12 +588,15 @@ class StyleTransfer:
 
     def _carried_rgb(self, height: int, width: int) -> torch.Tensor:
         """The result of the scale before, at the size of the next."""
-        assert self._painting is not None
-        best = self.settings.keep_best
-        rgb = self._space.to_rgb(self._painting.guard.best if best else self._painting.variable)
+        rgb = self._space.to_rgb(self._kept(self.settings.keep_best))
         if self.settings.method.eight_bit_between_scales:
             rgb = (rgb.clamp(0, 1) * 255).floor() / 255
-        return resize(rgb, height, width)
+        larger = resize(rgb, height, width)
+        if self.settings.detail:
+            content, coarse = self._content, resize(self._content, *rgb.shape[2:])
+            detail = resize(content, height, width) - resize(coarse, height, width)
+            larger = larger + self.settings.detail * detail
+        return larger
 
     def _make_objective(self, height: int, width: int) -> Objective:
         return Objective(
@@ -554,12 +646,13 @@ class StyleTransfer:
         if self._objective is not None:
             self._objective.settings = self.settings
         self._painting.weigh_anew()
-        if self.settings.optimizer == "lbfgs":  # its history is of another function
+        if self.settings.optimizer != "adam":  # its history is of another function
             self._painting.restart_optimizer()
 
     def _release(self) -> None:
         """Let go of everything but the result and, of a stopped run, what can resume it."""
         self._objective = self._encoder = None
+        self._stopwatch.stop()
         if self._finished and self._painting is not None:
             self._painting.finish()
 
@@ -587,7 +680,7 @@ class StyleTransfer:
                 "scale": self._scale,
                 "scale_step": self._scale_step,
                 "rate": self._rate,
-                "finished": self._finished,
+                "elapsed": self._stopwatch.elapsed,
             }
             if self._painting is not None:
                 state["painting"] = self._painting.state()
@@ -630,7 +723,7 @@ class StyleTransfer:
         self._step, self._scale = int(state["step"]), int(state["scale"])
         self._scale_step = int(state["scale_step"])
         self._rate = float(state["rate"])
-        self._finished = bool(state["finished"])
+        self._stopwatch.elapsed = float(state["elapsed"])
         if "painting" not in state:
             return
         shape = self.scales[self._scale]

@@ -12,8 +12,6 @@ from napari_neural_style.transfer.devices import choose_precision
 
 # Smaller ones save nothing more.
 _TILES: Final = (1024, 512, 256, 128, 64)
-# What is not less than this share of the memory is not worth another attempt.
-_LESS: Final = 0.95
 
 # How torch, its parts for CUDA and MPS, C++ and oneDNN say it, in a RuntimeError.
 _SIGNS: Final = re.compile(
@@ -73,7 +71,7 @@ def fall_back(means: Means, settings: Settings, needed: Callable[[Means], int]) 
     for tile in _TILES:
         tiled = means._replace(tile=tile)
         smaller = isinstance(means.tile, str) or tile < means.tile
-        if smaller and needed(tiled) < _LESS * needed(means):
+        if smaller and needed(tiled) < needed(means):
             return tiled
     if means.device.type == "cpu":
         return None

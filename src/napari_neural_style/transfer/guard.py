@@ -85,6 +85,6 @@ class Guard:
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`."""
-        self.best.copy_(state["best"])
+        self.best = state["best"].to(self.best.device, copy=True)
         self.lowest = state["lowest"].to(self.lowest)
         self._seen, self._high_since = state["seen"], state["high_since"]

@@ -40,7 +40,7 @@ def plan_scales(settings: Settings, height: int, width: int, least_side: int) ->
     longest = max(height, width)
     if settings.scales == "auto":
         sides = _auto_sides(settings.size or longest, min(height, width) / longest, least_side)
-        if isinstance(settings.steps, int):
+        if isinstance(settings.steps, int) and settings.budget is None:
             sides = sides[-settings.steps :]  # no scale goes without a step
     else:
         assert not isinstance(settings.scales, str)
@@ -72,6 +72,14 @@ def _auto_sides(longest: int, aspect: float, least_side: int) -> list[int]:
     return sides
 
 
+def step_shares(settings: Settings, count: int) -> list[float]:
+    """Steps of each of so many scales relative to the others."""
+    if isinstance(settings.steps, tuple):
+        return [float(steps) for steps in settings.steps]
+    # Twice the size costs four times as much and has less left to do.
+    return [settings.method.steps_ratio ** (count - i) for i in range(count)]
+
+
 def _steps(settings: Settings, count: int) -> Sequence[int]:
     if isinstance(settings.steps, tuple):
         if len(settings.steps) != count:
@@ -80,13 +88,14 @@ def _steps(settings: Settings, count: int) -> Sequence[int]:
                 f"{count} scales: give one number per scale, or one number for all together."
             )
         return settings.steps
+    if settings.budget is not None:
+        return [1] * count  # planned when it is known what a step takes
     if settings.steps < count:
         raise ValueError(
             f"steps={settings.steps} is less than one for each of the {count} scales: "
             "give more steps, or fewer scales."
         )
-    # Twice the size costs four times as much and has less left to do.
-    shares = [settings.method.steps_ratio ** (count - i) for i in range(count)]
+    shares = step_shares(settings, count)
     spare = settings.steps - count  # beyond one for each scale
     steps = [1 + int(spare * share / sum(shares)) for share in shares]
     steps[0] += settings.steps - sum(steps)
