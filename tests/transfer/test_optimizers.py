@@ -7,6 +7,7 @@ from napari_neural_style import Settings
 from napari_neural_style.transfer.objective import Evaluation
 from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
 
+OPTIMIZERS = ["adam", "lbfgs", "bounded-lbfgs"]
 CURVATURES = torch.logspace(-2, 1, 4 * 4 * 3, dtype=torch.float64).view(1, 3, 4, 4)
 
 
@@ -104,7 +105,60 @@ def test_lbfgs_takes_a_gradient_in_any_layout():
     assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_bounded_lbfgs_comes_down_the_valley():
+    losses, _ = run(Settings(optimizer="bounded-lbfgs"), 100, 0.3)
+    adams, _ = run(Settings(optimizer="adam"), 100, 0.3)
+    assert losses[-1] < 1e-6 * losses[0]
+    assert losses[-1] < adams[-1] / 10
+
+
+def test_its_steps_are_bounded():
+    variable = start()
+    optimizer = make_optimizer(variable, Settings(optimizer="bounded-lbfgs"))
+    for _ in range(30):
+        before = variable.clone()
+        optimizer.step(evaluate, 0.01)
+        assert (variable - before).square().mean().sqrt() <= 0.01 * (1 + 1e-9)
+        assert (variable - before).abs().max() <= 0.05 * (1 + 1e-9)
+
+
+def test_it_takes_a_step_back_after_which_the_loss_is_much_higher():
+    variable = start()
+    optimizer = make_optimizer(variable, Settings(optimizer="bounded-lbfgs"))
+    factor = 1.0
+
+    def walled(variable):
+        losses, gradient = evaluate(variable)
+        return Evaluation(losses * factor, gradient)
+
+    for _ in range(5):
+        good = variable.clone()
+        optimizer.step(walled, 0.1)
+    reached, factor = variable.clone(), 99.0
+    optimizer.step(walled, 0.1)
+    assert not torch.equal(good, reached)
+    assert torch.equal(optimizer.state()["image"], good)  # from where it went on
+    factor = 1.0
+    losses = [optimizer.step(walled, 0.1)[-1] for _ in range(20)]
+    assert losses[-1] < evaluate(good).losses[-1]
+
+
+def test_it_survives_that_the_image_is_clamped():
+    """Towards ones, of which half of the numbers may not reach more than a half."""
+    limits = torch.where(torch.rand(1, 3, 4, 4, generator=torch.manual_seed(1)) < 0.5, 0.5, 2.0)
+
+    def clamped(variable):
+        torch.minimum(variable, limits.to(variable), out=variable)
+        return evaluate(variable)
+
+    variable = start()
+    made = make_optimizer(variable, Settings(optimizer="bounded-lbfgs"))
+    losses = [made.step(clamped, 0.3)[-1].item() for _ in range(150)]
+    assert max(losses[10:]) < losses[0] / 10
+    assert losses[-1] < 1.5 * min(losses)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_losses_are_those_before_the_step(optimizer):
     variable = start()
     before = evaluate(variable).losses
@@ -113,7 +167,7 @@ def test_losses_are_those_before_the_step(optimizer):
     assert not torch.equal(variable, start())
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_step_is_one_evaluation(optimizer):
     calls = []
 
@@ -129,7 +183,7 @@ def test_every_step_is_one_evaluation(optimizer):
     assert variable.grad is None
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_at_the_bottom_it_stays(optimizer):
     """Where the gradient is nothing, as in a run from the content with no style weight."""
 
@@ -148,8 +202,8 @@ def test_at_the_bottom_it_stays(optimizer):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     "settings",
-    [Settings(optimizer="adam"), Settings(preset="series-adam"), Settings(optimizer="lbfgs")],
-    ids=["adam", "tensorflow", "lbfgs"],
+    [Settings(preset="series-adam"), *(Settings(optimizer=name) for name in OPTIMIZERS)],
+    ids=["tensorflow", *OPTIMIZERS],
 )
 @pytest.mark.parametrize("steps", [1, 2, 130])  # L-BFGS forgets after a hundred
 def test_state_resumes_to_the_last_bit(settings, dtype, steps):

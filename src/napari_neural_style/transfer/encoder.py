@@ -171,6 +171,13 @@ class Activations:
     rectified: dict[Layer, rectify.Numbers] = field(default_factory=dict)
     maxima: dict[Layer, rectify.Maxima] = field(default_factory=dict)
 
+    def positive(self, relu: Layer) -> rectify.Numbers:
+        """Numbers above zero where a ReLU is: its own features, those before it, or bits."""
+        for layer in (relu, LAYERS[relu.index - 1]):
+            if layer in self.features:
+                return self.features[layer]
+        return self.rectified[relu]
+
 
 @dataclass
 class Trace:
@@ -392,10 +399,11 @@ class Encoder:
             if layer.kind == "conv":
                 y = self._forward[layer](y)
             elif layer.kind == "relu":
+                alike = functools.partial(torch.empty_like, y)
                 if tile is not None and (layer in self.layers or self._needs_mask(layer)):
-                    out = self._room((layer, tile), functools.partial(torch.empty_like, y))
+                    out = self._room((layer, tile), alike)
                 else:  # features that are wanted as they are before it stay so
-                    out = torch.empty_like(y) if wanted_before else y
+                    out = self._room((layer, y.shape), alike) if wanted_before else y
                 y = rectify.relu(y, out)
             elif self._pooling == "max":
                 make = functools.partial(rectify.empty_maxima, y)
@@ -423,9 +431,15 @@ class Encoder:
             activations.rectified[layer] = rectify.pack(y, arena) if arena else y
 
     def _needs_mask(self, relu: Layer) -> bool:
-        # Where it is wanted, its features tell; behind it, max pooling's way back does.
+        """Whether something must be kept to know where a ReLU was positive."""
+        # Its own features tell or those before it do, where they are wanted.
+        wanted = not self.layers.isdisjoint((relu, LAYERS[relu.index - 1]))
+        return not wanted and not self._pool_masks(relu)
+
+    def _pool_masks(self, relu: Layer) -> bool:
+        """Whether the way back through the max pooling behind a ReLU does its part."""
         pooled = self._pooling == "max" and LAYERS[relu.index + 1].kind == "pool"
-        return relu not in self.layers and not pooled
+        return pooled and relu not in self.layers
 
     def _complete(
         self,
@@ -479,9 +493,8 @@ class Encoder:
             if layer.kind == "conv":
                 gradient = self._backward[layer](gradient)
             elif layer.kind == "relu":
-                if layer in self.layers or layer in activations.rectified:
-                    kept = activations.features if layer in self.layers else activations.rectified
-                    rectify.relu_backward_(gradient, kept[layer])
+                if not self._pool_masks(layer):
+                    rectify.relu_backward_(gradient, activations.positive(layer))
             else:
                 stride //= 2
                 height, width = (span.last // stride - span.first // stride for span in tile)
