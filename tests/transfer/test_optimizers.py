@@ -5,7 +5,13 @@ import torch
 
 from napari_neural_style import Settings
 from napari_neural_style.transfer.objective import Evaluation
-from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
+from napari_neural_style.transfer.optimizers import (
+    Adam,
+    BoundedLBFGS,
+    history_pairs,
+    learning_rate_factor,
+    make_optimizer,
+)
 
 OPTIMIZERS = ["adam", "lbfgs", "bounded-lbfgs"]
 CURVATURES = torch.logspace(-2, 1, 4 * 4 * 3, dtype=torch.float64).view(1, 3, 4, 4)
@@ -137,10 +143,20 @@ def test_it_takes_a_step_back_after_which_the_loss_is_much_higher():
     reached, factor = variable.clone(), 99.0
     optimizer.step(walled, 0.1)
     assert not torch.equal(good, reached)
-    assert torch.equal(optimizer.state()["image"], good)  # from where it went on
+    assert torch.equal(optimizer.state()["before"][0], good)  # from where it went on
     factor = 1.0
     losses = [optimizer.step(walled, 0.1)[-1] for _ in range(20)]
     assert losses[-1] < evaluate(good).losses[-1]
+
+
+def test_a_large_image_has_a_short_history_or_none():
+    settings = Settings(optimizer="bounded-lbfgs")
+    assert history_pairs(3 * 4 * 512**2) == 12
+    assert 3 <= history_pairs(3 * 4 * 2048**2) < 12
+    assert history_pairs(3 * 4 * 4096**2) < 3
+    enormous = torch.empty(1, device="meta").expand(1, 3, 16_384, 16_384)
+    assert isinstance(make_optimizer(enormous, settings), Adam)
+    assert isinstance(make_optimizer(start(), settings), BoundedLBFGS)
 
 
 def test_it_survives_that_the_image_is_clamped():

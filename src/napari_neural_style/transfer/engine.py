@@ -485,7 +485,7 @@ class StyleTransfer:
     @property
     def _steps_to_end(self) -> int:
         """Evaluations that `_settle` adds to a scale."""
-        return 1 if self.settings.optimizer != "adam" else 0
+        return 1 if self.settings.optimizer == "lbfgs" else 0
 
     def _plan_steps(self, budget: Budget, converged: bool = False) -> None:
         """Plan the steps of this scale and of those to come, by the time that is left."""

@@ -11,8 +11,10 @@ from napari_neural_style.transfer.objective import Evaluation
 
 # Rows of an image that are moved at once: several times an image is much memory.
 _ROWS: Final = 1024
-# Of the bounded L-BFGS: pairs that are remembered, …
-_HISTORY: Final = 12
+# Of the bounded L-BFGS: pairs that are remembered at most, in bytes and at least, …
+_MOST_PAIRS: Final = 12
+_HISTORY_BYTES: Final = 640 << 20
+_LEAST_PAIRS: Final = 3
 # … the largest step of a single number, in root mean squares of the largest step, …
 _LARGEST: Final = 5.0
 # … the loss, relative to that before, from which a step is taken back, …
@@ -149,7 +151,7 @@ class BoundedLBFGS:
     Without a line search, the first steps of L-BFGS lead anywhere, and most of what the
     image was is lost. Here no step is larger than the learning rate; one after which the
     loss is much higher is taken back but for a quarter; and the history is of the steps
-    as they were, after clamping.
+    as they were, after clamping. Nothing waits for the device.
 
     Parameters
     ----------
@@ -165,25 +167,30 @@ class BoundedLBFGS:
 
     def __init__(self, variable: torch.Tensor, settings: Settings) -> None:
         self.variable = variable
+        # Moves of the image, the changes of the gradient that they made, and the inverse
+        # of their product: 0 for a pair that tells nothing.
         self._history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        self._before: tuple[torch.Tensor, torch.Tensor, float] | None = None
-        self._share = 1.0
+        self._pairs = history_pairs(variable.nbytes)
+        self._before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+        self._share = variable.new_ones(())
+        self._curvature: torch.Tensor | None = None
 
     def step(self, evaluate: Evaluate, learning_rate: float) -> torch.Tensor:
         """Evaluate, move the image, and return the losses before the move."""
         losses, gradient = evaluate(self.variable)
-        loss, image = float(losses[-1]), self.variable
-        if self._before is not None:
+        loss, image = losses[-1], self.variable
+        if self._before is None:
+            self._curvature = gradient.abs().mean().clamp_min(1e-30) / learning_rate
+        else:
             image_before, gradient_before, loss_before = self._before
             self._learn(image - image_before, gradient - gradient_before)
-            if loss > _MUCH_HIGHER * loss_before:
-                self._share /= 4
-                image.copy_(image_before)
-                gradient, loss = gradient_before, loss_before
-            else:
-                self._share = min(1.0, 2 * self._share)
+            higher = ~(loss <= _MUCH_HIGHER * loss_before)  # NaN is
+            torch.where(higher, image_before, image, out=image)
+            gradient = torch.where(higher, gradient_before, gradient)
+            loss = torch.where(higher, loss_before, loss)
+            self._share = torch.where(higher, self._share / 4, (2 * self._share).clamp(max=1))
         self._before = image.clone(), gradient, loss
-        step = self._direction(gradient, learning_rate)
+        step = self._direction(gradient)
         step.clamp_(-_LARGEST * learning_rate, _LARGEST * learning_rate)
         size = step.square().mean().sqrt()
         image.add_(step.mul_((learning_rate / size).clamp(max=1)))
@@ -191,49 +198,49 @@ class BoundedLBFGS:
 
     def _learn(self, move: torch.Tensor, change: torch.Tensor) -> None:
         """Remember how a move of the image changed the gradient."""
-        product = torch.sum(move * change)
-        if product > _LEAST_CURVATURE * torch.sum(change * change):
-            self._history = [*self._history[1 - _HISTORY :], (move, change, 1 / product)]
+        assert self._curvature is not None
+        product, square = torch.sum(move * change), torch.sum(change * change)
+        tells = product > _LEAST_CURVATURE * square
+        inverse = torch.where(tells, 1 / product, 0)
+        self._curvature = torch.where(tells, square / product, self._curvature)
+        self._history = [*self._history, (move, change, inverse)][-self._pairs :]
 
-    def _direction(self, gradient: torch.Tensor, learning_rate: float) -> torch.Tensor:
+    def _direction(self, gradient: torch.Tensor) -> torch.Tensor:
         """The two-loop recursion."""
+        assert self._curvature is not None
         step = -gradient
-        if not self._history:
-            return step.mul_(learning_rate / step.abs().mean().clamp_min(1e-30))
         shares = []
         for move, change, inverse in reversed(self._history):
             shares.append(inverse * torch.sum(move * step))
             step.addcmul_(change, -shares[-1])
-        _, change, inverse = self._history[-1]
-        step.mul_(1 / (inverse * torch.sum(change * change)))
+        step.div_(self._curvature)
         for (move, change, inverse), share in zip(self._history, reversed(shares), strict=True):
             step.addcmul_(move, share - inverse * torch.sum(change * step))
         return step.mul_(self._share)
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on, as lists of tensors and numbers."""
-        image, gradient, loss = self._before or (None, None, None)
-        moves, changes, inverses = zip(*self._history, strict=True) if self._history else ((),) * 3
+        """Everything needed to go on, as lists of tensors."""
         return {
-            "moves": list(moves),
-            "changes": list(changes),
-            "inverses": list(inverses),
-            "image": image,
-            "gradient": gradient,
-            "loss": loss,
+            "history": [tensor for pair in self._history for tensor in pair],
+            "before": [] if self._before is None else list(self._before),
             "share": self._share,
+            "curvature": self._curvature,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`."""
         here = self.variable.device
-        lists = ([t.to(here) for t in state[key]] for key in ("moves", "changes", "inverses"))
-        self._history = list(zip(*lists, strict=True))
-        self._before = None
-        if state["image"] is not None:
-            image, gradient = (state[key].to(here) for key in ("image", "gradient"))
-            self._before = image, gradient, float(state["loss"])
-        self._share = float(state["share"])
+        history, before = ([t.to(here) for t in state[key]] for key in ("history", "before"))
+        self._history = list(zip(history[::3], history[1::3], history[2::3], strict=True))
+        self._before = (before[0], before[1], before[2]) if before else None
+        self._share = state["share"].to(here)
+        curvature = state["curvature"]
+        self._curvature = None if curvature is None else curvature.to(here)
+
+
+def history_pairs(image_bytes: int) -> int:
+    """Pairs that the bounded L-BFGS remembers of an image of so many bytes."""
+    return max(0, min(_MOST_PAIRS, _HISTORY_BYTES // (2 * image_bytes)))
 
 
 Optimizer = Adam | LBFGS | BoundedLBFGS
@@ -246,4 +253,7 @@ _OPTIMIZERS: Final[Mapping[str, type[Optimizer]]] = {
 
 def make_optimizer(variable: torch.Tensor, settings: Settings) -> Optimizer:
     """Build the optimizer that the settings name."""
-    return _OPTIMIZERS[settings.optimizer](variable, settings)
+    made = _OPTIMIZERS[settings.optimizer]
+    if made is BoundedLBFGS and history_pairs(variable.nbytes) < _LEAST_PAIRS:
+        made = Adam  # for its memory; with one pair or two the other is hardly better
+    return made(variable, settings)
