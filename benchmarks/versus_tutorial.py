@@ -36,11 +36,11 @@ from napari_neural_style.transfer.weights import load_weights
 #: Ours: the tutorial's objective, our way down. Scales end at --size.
 OURS: Final[Mapping[str, Any]] = {
     "preset": "tutorial",
-    "optimizer": "adam",
-    "learning_rate": 0.05,
-    "schedule": "cosine",
+    "optimizer": "bounded-lbfgs",
+    "learning_rate": 0.02,
+    "detail": 1.0,
     "scales": (128, 256, 512),
-    "steps": (60, 60, 60),
+    "steps": (40, 15, 150),
     "precision": "auto",
     "device": "cpu",
 }

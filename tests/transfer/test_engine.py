@@ -1270,7 +1270,7 @@ def test_moving_to_another_device_keeps_the_state_to_the_last_bit(images, optimi
 
 
 def test_an_optimizer_without_memory_starts_anew(images, monkeypatch):
-    transfer = start(*images)
+    transfer = start(*images, optimizer="adam")
     next(transfer)
     painted, optimizer = transfer.result, transfer._painting._optimizer
     with monkeypatch.context() as patch:

@@ -8,14 +8,12 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from napari_neural_style import PRESETS, Settings
-from napari_neural_style.layers import LAYERS, find_layer
+from napari_neural_style.layers import LAYERS
 from napari_neural_style.transfer.encoder import segments_of
-from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_strips
-from napari_neural_style.transfer.objective import layers_of
+from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles
 from napari_neural_style.transfer.scales import fit
 
 CPU = torch.device("cpu")
-DEEP = [find_layer("relu1_1"), find_layer("relu5_1")]
 DTYPES = [torch.float32, torch.bfloat16, torch.float64]
 
 
@@ -25,7 +23,7 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float64]
     dtype=st.sampled_from(DTYPES),
 )
 def test_every_segment_has_tiles(tile, width, dtype):
-    plan = plan_strips(tile, dtype, CPU)
+    plan = plan_tiles(tile, dtype, CPU)
     for segment in segments_of(LAYERS):
         shape = plan.tile(segment, 500, max(1, width // segment.stride))
         assert (shape is None) == (tile == "off")
@@ -43,10 +41,10 @@ def test_every_segment_has_tiles(tile, width, dtype):
     tile=st.sampled_from(["auto", "off", 256]),
 )
 def test_more_of_everything_needs_more_memory(side, preset, dtype, tile):
-    layers = layers_of(Settings(preset=preset))
+    settings = Settings(preset=preset)
 
     def needed(height, width, tile=tile, dtype=dtype):
-        return memory_needed(layers, (height, width), plan_strips(tile, dtype, CPU), dtype)
+        return memory_needed(settings, (height, width), plan_tiles(tile, dtype, CPU), dtype)
 
     assert needed(side, side) > 12 * side * side
     assert needed(4 * side, 4 * side) > needed(side, side)  # kept below, computed again above
@@ -78,8 +76,8 @@ def test_a_size_beyond_the_memory_names_one_that_fits(memory, tile):
         memory(gigabytes)
 
         def check_side(side):
-            plan = plan_strips(tile, dtype, CPU)
-            check_memory(DEEP, fit(*shape, side), plan, dtype, CPU)
+            plan = plan_tiles(tile, dtype, CPU)
+            check_memory(Settings(), fit(*shape, side), plan, dtype, CPU)
 
         try:
             check_side(max(shape))

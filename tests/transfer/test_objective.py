@@ -11,7 +11,7 @@ from napari_neural_style import PRESETS, Settings
 from napari_neural_style.layers import find_layer
 from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.losses import add_total_variation
-from napari_neural_style.transfer.memory import plan_strips
+from napari_neural_style.transfer.memory import plan_tiles
 from napari_neural_style.transfer.objective import (
     Objective,
     StyleTargets,
@@ -29,7 +29,7 @@ SHALLOW = {"content_layers": "relu2_2", "style_layers": ("relu1_1", "conv2_1", "
 @functools.lru_cache(maxsize=3)
 def make_encoder(layers, normalize, pooling, dtype, tile):
     weights = load_weights("original", normalize=normalize)
-    return Encoder(weights, layers, pooling, dtype=dtype, plan=plan_strips(tile, dtype, CPU))
+    return Encoder(weights, layers, pooling, dtype=dtype, plan=plan_tiles(tile, dtype, CPU))
 
 
 class Problem:

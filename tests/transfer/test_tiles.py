@@ -106,7 +106,8 @@ def pictures(shape, **settings):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "learning_rate", "pooling"), [("adam", 0.04, "max"), ("lbfgs", 1, "avg")]
+    ("optimizer", "learning_rate", "pooling"),
+    [("adam", 0.04, "max"), ("lbfgs", 1, "avg"), ("bounded-lbfgs", 0.04, "max")],
 )
 def test_the_picture_is_the_same(optimizer, learning_rate, pooling):
     """In float64, so that fifty steps do not magnify rounding to something that can be seen.
@@ -120,5 +121,6 @@ def test_the_picture_is_the_same(optimizer, learning_rate, pooling):
 
 
 def test_the_picture_is_the_same_to_the_eye():
-    whole, tiles = pictures((97, 61))
+    """With Adam: either L-BFGS makes more of float32's last digit, whatever it comes from."""
+    whole, tiles = pictures((97, 61), optimizer="adam")
     assert np.sqrt(np.square(whole - tiles).mean()) < 1e-3

@@ -28,7 +28,7 @@ from napari_neural_style.transfer.fallback import (
     memory_errors,
 )
 from napari_neural_style.transfer.guard import look_every
-from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_strips
+from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles
 from napari_neural_style.transfer.objective import (
     Evaluation,
     Objective,
@@ -130,8 +130,8 @@ class StyleTransfer:
             normalize=self.settings.weights == "original"
             and self.settings.method.normalize_original,
         )
-        strips = plan_strips(self.settings.tile, precision, device)
-        check_memory(self._layers, self._largest, strips, precision, device)
+        tiles = plan_tiles(self.settings.tile, precision, device)
+        check_memory(self.settings, self._largest, tiles, precision, device)
         self._encoder: Encoder | None = None
         self._objective: Objective | None = None
 
@@ -222,8 +222,8 @@ class StyleTransfer:
         return seconds
 
     def _memory_needed(self, means: Means) -> int:
-        strips = plan_strips(means.tile, means.precision, means.device)
-        return memory_needed(self._layers, self._largest, strips, means.precision)
+        tiles = plan_tiles(means.tile, means.precision, means.device)
+        return memory_needed(self.settings, self._largest, tiles, means.precision)
 
     def _trial(self, side: int, until: float) -> tuple[int, float]:
         """Pixels of a small image and the seconds of a step on it; for little time one step."""
@@ -615,7 +615,7 @@ class StyleTransfer:
                 self.settings.pooling,
                 self._means.device,
                 self._means.precision,
-                plan_strips(self._means.tile, self._means.precision, self._means.device),
+                plan_tiles(self._means.tile, self._means.precision, self._means.device),
             )
         return self._encoder
 

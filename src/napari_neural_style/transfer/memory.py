@@ -1,14 +1,16 @@
-"""Memory: how the encoder is cut into strips, and what a run needs in all."""
+"""Memory: how the encoder is cut into tiles, and what a run needs in all."""
 
 import math
-from collections.abc import Collection
 from typing import Final
 
 import torch
 
-from napari_neural_style.layers import Layer
+from napari_neural_style.layers import BLOCKS
+from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.devices import free_memory
 from napari_neural_style.transfer.encoder import Plan, Segment, segments_of
+from napari_neural_style.transfer.objective import layer_weights, layers_of
+from napari_neural_style.transfer.optimizers import images_held
 from napari_neural_style.transfer.scales import fit
 
 # Bytes of one layer of a tile: by measurement; less is more halo, more leaves the caches.
@@ -20,23 +22,22 @@ _KEPT: Final = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 # Between the first two segments, more bytes than these are computed again.
 _JOINED: Final = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 
-# The measured peaks of runs from 256 to 4096 pixels, float32 and bfloat16, lie within a
-# quarter of what follows from these.
-_FIXED: Final = 280 << 20  # the weights, as loaded and as cast
-_IMAGE_COPIES: Final = 9  # image, gradient, moments, best, content: three float32 each
-_LAYERS_AT_ONCE: Final = 6  # of a strip
-_FRAGMENTED: Final = {2: 1.7, 4: 1.2, 8: 1.2}  # kept activations, by the bytes of a number
+# The measured peaks of runs from 256 to 4096 pixels lie within a quarter of what follows.
+_FIXED: Final = 450 << 20  # Python, torch, and the weights as loaded and as laid out
+_IMAGES: Final = 3.5  # content, image, its gradient and, in half precision, the best one
+_LAYERS_AT_ONCE: Final = 5  # of a tile
+_FRAGMENTED: Final = 1.15
 # Share of the free memory that a run may take.
 _SHARE: Final = 0.8
 
 
-def plan_strips(tile: str | int, dtype: torch.dtype, device: torch.device) -> Plan:
-    """Plan the strips of the encoder.
+def plan_tiles(tile: str | int, dtype: torch.dtype, device: torch.device) -> Plan:
+    """Plan the tiles of the encoder.
 
     Parameters
     ----------
     tile : "auto", "off" or int
-        The setting: by cache and memory, in one piece, or so many rows of the image.
+        The setting: by cache and memory, in one piece, or of so many pixels each way.
     dtype, device
         Of the encoder.
     """
@@ -56,40 +57,54 @@ def plan_strips(tile: str | int, dtype: torch.dtype, device: torch.device) -> Pl
 
 
 def memory_needed(
-    layers: Collection[Layer], shape: tuple[int, int], plan: Plan, dtype: torch.dtype
+    settings: Settings, shape: tuple[int, int], plan: Plan, dtype: torch.dtype
 ) -> int:
-    """Estimate the peak memory of a run at its largest size, in bytes.
+    """Estimate the peak memory of a program that makes a run and nothing else, in bytes.
 
     Parameters
     ----------
-    layers : collection of Layer
-        Every layer of the run.
+    settings : Settings
+        Of the run.
     shape : tuple of int
-        Height and width of the image, in pixels.
+        Height and width of the image at its largest, in pixels.
     plan, dtype
         Of the encoder.
     """
     height, width = shape
-    inputs, kept, working = 0.0, 0.0, 0.0
-    channels = 3
-    for segment in segments_of(layers):
-        h, w = height // segment.stride, width // segment.stride
-        inputs += channels * h * w * dtype.itemsize
-        channels = segment.channels
-        activations = segment.numbers(h, w) * dtype.itemsize
-        if activations <= plan.kept_bytes:
-            kept += activations + channels * h * w / 4 * 8  # and where the maxima were
-        rows, columns = plan.tile(segment, h, w) or (h, w)
-        tile = channels * min(rows, h) * min(columns, w) * dtype.itemsize
-        working = max(working, _LAYERS_AT_ONCE * tile)
-    images = _IMAGE_COPIES * 3 * 4 * height * width
-    # On the way back, gradients of the inputs live beside them, and the content's targets.
-    held = images + 1.8 * inputs
-    return int(_FIXED + held + kept * _FRAGMENTED[dtype.itemsize] + working)
+    image = 3 * max(4, dtype.itemsize) * height * width
+    held = image * (_IMAGES + images_held(settings, image))
+    for layer in layer_weights(settings.content_layers):
+        held += dtype.itemsize * layer.channels * (height // layer.stride) * (width // layer.stride)
+    return int(_FIXED + held + _FRAGMENTED * _encoder_peak(settings, shape, plan, dtype))
+
+
+def _encoder_peak(
+    settings: Settings, shape: tuple[int, int], plan: Plan, dtype: torch.dtype
+) -> float:
+    """Bytes of inputs, kept features, gradients and the tile at work, when they are most."""
+    wanted = layers_of(settings)
+    between = dtype.itemsize * BLOCKS[0][-1] * (shape[0] // 2) * (shape[1] // 2)
+    segments = segments_of(wanted, joined=between > plan.joined_bytes)
+    peak = kept = source = 0.0
+    for segment in segments:
+        height, width = (side // segment.stride for side in shape)
+        kept += source
+        features = segment.numbers(height, width) * dtype.itemsize
+        kept += features if features <= plan.kept_bytes else features / (8 * dtype.itemsize)
+        last = segment.layers[-1]
+        ratio = segment.relative(last)
+        output = dtype.itemsize * last.channels * (height // ratio) * (width // ratio)
+        rows, columns = plan.tile(segment, height, width) or (height, width)
+        positions = min(rows, height) * min(columns, width)
+        working = _LAYERS_AT_ONCE * dtype.itemsize * segment.channels * positions
+        # On the way back, the gradients of output and input live beside them.
+        peak = max(peak, kept + output + source + working)
+        source = output
+    return peak
 
 
 def check_memory(
-    layers: Collection[Layer],
+    settings: Settings,
     shape: tuple[int, int],
     plan: Plan,
     dtype: torch.dtype,
@@ -99,7 +114,7 @@ def check_memory(
     free = free_memory(device) * _SHARE
 
     def needed_at(side: int) -> int:
-        return memory_needed(layers, fit(*shape, side), plan, dtype)
+        return memory_needed(settings, fit(*shape, side), plan, dtype)
 
     needed = needed_at(max(shape))
     if needed > free:

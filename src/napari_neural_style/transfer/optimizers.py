@@ -251,6 +251,17 @@ _OPTIMIZERS: Final[Mapping[str, type[Optimizer]]] = {
 }
 
 
+def images_held(settings: Settings, image_bytes: int) -> int:
+    """How many times an image of so many bytes the optimizer holds at its peak."""
+    if settings.optimizer == "lbfgs":
+        steps = settings.steps if isinstance(settings.steps, int) else max(settings.steps)
+        return 2 * min(100, steps) + 5
+    pairs = history_pairs(image_bytes)
+    if settings.optimizer == "bounded-lbfgs" and pairs >= _LEAST_PAIRS:
+        return 2 * pairs + 5
+    return 2
+
+
 def make_optimizer(variable: torch.Tensor, settings: Settings) -> Optimizer:
     """Build the optimizer that the settings name."""
     made = _OPTIMIZERS[settings.optimizer]

@@ -16,7 +16,8 @@ class Estimate(NamedTuple):
     """What a run will take."""
 
     memory: int
-    """Peak memory of the run, in bytes, beside what the program holds already."""
+    """Peak memory of a program that makes the run and nothing else, in bytes; about 0.4 GB
+    of it are torch and the weights, which a program that has them does not need again."""
     seconds: float
     """Time of the whole run."""
 
