@@ -185,6 +185,7 @@ class Trace:
 
     segments: tuple[Segment, ...]
     prepare: Prepare
+    large: bool
     inputs: list[torch.Tensor] = field(default_factory=list)
     tiles: list[list[tuple[Tile, Activations]]] = field(default_factory=list)
 
@@ -276,12 +277,15 @@ class Encoder:
         """
         if keep and image.shape != self._shape:
             self._rooms, self._shape = {}, image.shape
-        trace = Trace(segments_of(self.layers, self._joined(image)), prepare)
+        large = self._joined(image)
+        trace = Trace(segments_of(self.layers, large), prepare, large)
         x = image
         for segment in trace.segments:
             trace.inputs.append(x if keep else x.new_empty(0))
             x, kept = self._run_segment(segment, x, look, keep, prepare)
             trace.tiles.append(kept)
+            if large:
+                give_memory_back()
         return trace
 
     @torch.no_grad()
@@ -320,7 +324,7 @@ class Encoder:
                 else:
                     covered.add(inner, gradient, tile)
             outer = inner
-            if not self._keeps_features(segment, x):
+            if trace.large:
                 give_memory_back()
         assert outer is not None
         return outer
@@ -385,8 +389,6 @@ class Encoder:
                     else:
                         output = y
             kept.append((tile, activations))
-        if not whole:
-            give_memory_back()
         return output, kept
 
     def _run(

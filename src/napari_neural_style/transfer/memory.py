@@ -18,7 +18,7 @@ _TILE: Final = {"cpu": (8 << 20, 16 << 20), "cuda": (1 << 30,) * 2, "mps": (1 <<
 # Strips of fewer rows than these become tiles.
 _LEAST_ROWS: Final = 24
 # Activations of a segment that are kept: computing them again costs a fifth of the time.
-_KEPT: Final = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
+_KEPT: Final = {"cpu": 320 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 # Between the first two segments, more bytes than these are computed again.
 _JOINED: Final = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 
