@@ -184,6 +184,15 @@ def test_losses_are_those_before_the_step(optimizer):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_with_no_step_size_the_image_stays(optimizer):
+    variable = start()
+    made = make_optimizer(variable, Settings(optimizer=optimizer))
+    for _ in range(3):
+        made.step(evaluate, 0.0)
+    assert torch.equal(variable, start())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_step_is_one_evaluation(optimizer):
     calls = []
 

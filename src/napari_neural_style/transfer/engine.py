@@ -52,6 +52,8 @@ LIVE: Final = _WEIGHTS | {"learning_rate", "keep_best"}
 
 # Longest sides of the two images that `estimate` times a step on.
 _TRIAL_SIDES: Final = (96, 192)
+# Steps of a trial beyond the first are repeated for so long.
+_TRIAL_SECONDS: Final = 0.1
 # They may take about so much of a budget.
 _TRIAL_SHARE: Final = 0.1
 # The targets of a scale take about so many steps.
@@ -233,7 +235,10 @@ class StyleTransfer:
         variable = self._space.from_rgb(resize(self._content, height, width)).contiguous()
         optimizer = make_optimizer(variable, self.settings)
         times: list[float] = []
-        while not times or (len(times) < 3 and time.perf_counter() < until):
+        # The first warms up; slow ones are not repeated more than once.
+        while not times or (
+            len(times) < 3 and sum(times[1:]) < _TRIAL_SECONDS and time.perf_counter() < until
+        ):
             start = time.perf_counter()
             float(optimizer.step(objective, 0.0)[-1])
             times.append(time.perf_counter() - start)

@@ -193,7 +193,7 @@ class BoundedLBFGS:
         step = self._direction(gradient)
         step.clamp_(-_LARGEST * learning_rate, _LARGEST * learning_rate)
         size = step.square().mean().sqrt()
-        image.add_(step.mul_((learning_rate / size).clamp(max=1)))
+        image.add_(step.mul_((learning_rate / size.clamp_min(1e-30)).clamp(max=1)))
         return losses
 
     def _learn(self, move: torch.Tensor, change: torch.Tensor) -> None:
