@@ -162,6 +162,15 @@ class Plan:
     joined_bytes: float = math.inf
     """The first two segments are one if more bytes would be kept between them."""
 
+    def joins(self, height: int, width: int, dtype: torch.dtype) -> bool:
+        """Whether the first two segments are one for an image of so many pixels."""
+        between = (height // 2) * (width // 2) * BLOCKS[0][-1] * dtype.itemsize
+        return between > self.joined_bytes
+
+    def keeps(self, segment: Segment, height: int, width: int, dtype: torch.dtype) -> bool:
+        """Whether a segment's features are kept, for an input of some size."""
+        return segment.numbers(height, width) * dtype.itemsize <= self.kept_bytes
+
 
 @dataclass
 class Activations:
@@ -277,7 +286,7 @@ class Encoder:
         """
         if keep and image.shape != self._shape:
             self._rooms, self._shape = {}, image.shape
-        large = self._joined(image)
+        large = self._plan.joins(image.shape[2], image.shape[3], self.dtype)
         trace = Trace(segments_of(self.layers, large), prepare, large)
         x = image
         for segment in trace.segments:
@@ -329,13 +338,6 @@ class Encoder:
         assert outer is not None
         return outer
 
-    def _joined(self, image: torch.Tensor) -> bool:
-        """Whether the first two segments are one for an image."""
-        between = (
-            (image.shape[2] // 2) * (image.shape[3] // 2) * BLOCKS[0][-1] * self.dtype.itemsize
-        )
-        return between > self._plan.joined_bytes
-
     def _room(self, key: Hashable, make: Callable[[], _Room]) -> _Room:
         """Memory of an earlier pass: that of the system costs more than what is done in it."""
         if key in self._rooms:
@@ -344,9 +346,6 @@ class Encoder:
         if isinstance(made, rectify.Maxima) or made.nbytes <= _LARGE:
             self._rooms[key] = made
         return made
-
-    def _keeps_features(self, segment: Segment, x: torch.Tensor) -> bool:
-        return segment.numbers(*x.shape[2:]) * self.dtype.itemsize <= self._plan.kept_bytes
 
     def _part(self, x: torch.Tensor, tile: Tile, prepare: Prepare) -> torch.Tensor:
         """A tile of a segment's input."""
@@ -361,7 +360,7 @@ class Encoder:
         """Compute a segment; its output, and what is kept of each tile."""
         height, width = x.shape[2:]
         tiles = segment.tiles(height, width, self._plan.tile(segment, height, width))
-        whole = self._keeps_features(segment, x)
+        whole = self._plan.keeps(segment, height, width, self.dtype)
         arena = None if whole else rectify.Arena()
         kept_layers = set(segment.layers) if keep else set()
         if not whole:

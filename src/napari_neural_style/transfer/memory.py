@@ -5,7 +5,6 @@ from typing import Final
 
 import torch
 
-from napari_neural_style.layers import BLOCKS
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.devices import free_memory
 from napari_neural_style.transfer.encoder import Plan, Segment, segments_of
@@ -83,14 +82,14 @@ def _encoder_peak(
 ) -> float:
     """Bytes of inputs, kept features, gradients and the tile at work, when they are most."""
     wanted = layers_of(settings)
-    between = dtype.itemsize * BLOCKS[0][-1] * (shape[0] // 2) * (shape[1] // 2)
-    segments = segments_of(wanted, joined=between > plan.joined_bytes)
+    segments = segments_of(wanted, plan.joins(*shape, dtype))
     peak = kept = source = 0.0
     for segment in segments:
         height, width = (side // segment.stride for side in shape)
         kept += source
         features = segment.numbers(height, width) * dtype.itemsize
-        kept += features if features <= plan.kept_bytes else features / (8 * dtype.itemsize)
+        whole = plan.keeps(segment, height, width, dtype)
+        kept += features if whole else features / (8 * dtype.itemsize)
         last = segment.layers[-1]
         ratio = segment.relative(last)
         output = dtype.itemsize * last.channels * (height // ratio) * (width // ratio)

@@ -239,8 +239,9 @@ class BoundedLBFGS:
 
 
 def history_pairs(image_bytes: int) -> int:
-    """Pairs that the bounded L-BFGS remembers of an image of so many bytes."""
-    return max(0, min(_MOST_PAIRS, _HISTORY_BYTES // (2 * image_bytes)))
+    """Pairs that the bounded L-BFGS remembers of an image of so many bytes; 0 for too few."""
+    pairs = min(_MOST_PAIRS, _HISTORY_BYTES // (2 * image_bytes))
+    return pairs if pairs >= _LEAST_PAIRS else 0
 
 
 Optimizer = Adam | LBFGS | BoundedLBFGS
@@ -257,7 +258,7 @@ def images_held(settings: Settings, image_bytes: int) -> int:
         steps = settings.steps if isinstance(settings.steps, int) else max(settings.steps)
         return 2 * min(100, steps) + 5
     pairs = history_pairs(image_bytes)
-    if settings.optimizer == "bounded-lbfgs" and pairs >= _LEAST_PAIRS:
+    if settings.optimizer == "bounded-lbfgs" and pairs:
         return 2 * pairs + 5
     return 2
 
@@ -265,6 +266,6 @@ def images_held(settings: Settings, image_bytes: int) -> int:
 def make_optimizer(variable: torch.Tensor, settings: Settings) -> Optimizer:
     """Build the optimizer that the settings name."""
     made = _OPTIMIZERS[settings.optimizer]
-    if made is BoundedLBFGS and history_pairs(variable.nbytes) < _LEAST_PAIRS:
+    if made is BoundedLBFGS and not history_pairs(variable.nbytes):
         made = Adam  # for its memory; with one pair or two the other is hardly better
     return made(variable, settings)
