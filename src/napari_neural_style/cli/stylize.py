@@ -25,7 +25,7 @@ from napari_neural_style.images import (
     to_rgb,
     write_image,
 )
-from napari_neural_style.plugin.pace import Pace, duration
+from napari_neural_style.pace import Pace, duration
 from napari_neural_style.settings import make_settings
 
 if TYPE_CHECKING:

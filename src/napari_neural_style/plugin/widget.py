@@ -20,12 +20,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..pace import duration
 from ..settings import PRESETS, Settings, strength_to_weight
 from .activity import ActivityBar
 from .controls import CountBox, LayerBox, PercentSlider, Picture, may_be_narrow
 from .layers import Plane, displayed_plane, is_result, quoted, thumbnail
 from .machine import Machine, load_engine
-from .pace import duration
 from .preferences import remembered
 from .result import ResultLayer
 from .worker import Frame, Outcome, Painter, explain

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..images import to_uint8
-from .pace import Pace
+from ..pace import Pace
 
 if TYPE_CHECKING:
     from .. import StyleTransfer

@@ -3,14 +3,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_neural_style.plugin import pace
-from napari_neural_style.plugin.pace import Pace, duration
+from napari_neural_style import pace as module
+from napari_neural_style.pace import Pace, duration
 
 
 @pytest.fixture
 def clock(monkeypatch):
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock.now)
     return clock
 
 

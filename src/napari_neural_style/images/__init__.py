@@ -1,0 +1,20 @@
+"""Arrays of any dtype to RGB in [0, 1] and back, and image files in and out."""
+
+from napari_neural_style.images.files import (
+    METADATA_KEY,
+    check_output,
+    check_writable,
+    read_image,
+    write_image,
+)
+from napari_neural_style.images.pixels import to_rgb, to_uint8
+
+__all__ = [
+    "METADATA_KEY",
+    "check_output",
+    "check_writable",
+    "read_image",
+    "to_rgb",
+    "to_uint8",
+    "write_image",
+]
