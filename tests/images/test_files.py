@@ -12,8 +12,10 @@ from PIL import Image
 
 from napari_neural_style.images import (
     METADATA_KEY,
+    Calibration,
     check_output,
     check_writable,
+    read_calibration,
     read_image,
     to_rgb,
     to_uint8,
@@ -35,14 +37,19 @@ def colours():
         ("a.tif", None, np.uint16),
         ("a.TIFF", 8, np.uint8),
         ("a.tiff", 16, np.uint16),
+        ("a.tif", 32, np.float32),
     ],
 )
-def test_lossless_round_trip(tmp_path, colours, name, bits, dtype):
+@pytest.mark.parametrize("alpha", [False, True])
+def test_lossless_round_trip(tmp_path, colours, name, bits, dtype, alpha):
     path = tmp_path / name
+    if alpha:
+        colours = np.concatenate([colours, colours[::-1, :, :1]], axis=-1)
     write_image(path, colours, bits)
     image = read_image(path)
     assert image.dtype == dtype
-    assert np.abs(to_rgb(image) - colours).max() <= 0.51 / np.iinfo(dtype).max
+    top = 1 if bits == 32 else np.iinfo(dtype).max
+    assert np.abs(image / top - colours).max() <= (0 if bits == 32 else 0.51 / top)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -51,6 +58,53 @@ def test_jpeg_round_trip(tmp_path, name):
     ramp = np.broadcast_to(np.linspace(0, 1, 32)[:, None, None], (32, 24, 3))
     write_image(tmp_path / name, ramp)
     assert np.abs(to_rgb(read_image(tmp_path / name)) - ramp).max() < 0.02
+
+
+def test_jpeg_gets_transparent_colours_over_black(tmp_path):
+    image = np.ones((16, 16, 4))
+    image[:8, :, 3] = 0
+    write_image(tmp_path / "a.jpg", image)
+    back = read_image(tmp_path / "a.jpg")
+    assert back[:6].max() < 10
+    assert back[10:].min() > 245
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("a.png", "u1"),
+        ("a.png", "u2"),
+        ("a.png", ">u2"),
+        *(
+            ("a.tif", dtype)
+            for dtype in ("?", "u1", "i1", "u2", ">i2", "u4", "i8", "f2", "f4", "f8")
+        ),
+    ],
+)
+def test_one_channel_keeps_its_values_and_dtype(tmp_path, name, dtype):
+    image = np.random.default_rng(2).integers(0, 99, (5, 7)).astype(dtype)
+    write_image(tmp_path / name, image, metadata={"seed": 3})
+    back = read_image(tmp_path / name)
+    assert back.dtype == image.dtype.newbyteorder("=")
+    assert np.array_equal(back, image)
+    gray = image.astype(np.uint8)
+    write_image(tmp_path / "a.jpg", gray)
+    assert read_image(tmp_path / "a.jpg").shape == gray.shape
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize("unit", ["micrometer", "nanometer", "inch"])
+def test_tiff_keeps_the_size_of_a_pixel(tmp_path, channels, unit):
+    calibration = Calibration("YX", (0.5, 0.25), (unit, unit))
+    image = np.random.default_rng(2).random((5, 7, *channels), np.float32)
+    write_image(tmp_path / "a.tif", image, calibration=calibration)
+    back = read_calibration(tmp_path / "a.tif")
+    factor = {"micrometer": 1, "nanometer": 1e-3, "inch": 25400}[unit]
+    assert back.units == ("micrometer", "micrometer")
+    assert back.scale == pytest.approx([0.5 * factor, 0.25 * factor])
+    with Image.open(tmp_path / "a.tif") as other:
+        assert other.tag_v2[296] == 3  # centimetres
+        assert 1e4 / float(other.tag_v2[282]) == pytest.approx(0.25 * factor)
 
 
 def test_other_programs_read_what_is_written(tmp_path, colours):
@@ -242,6 +296,10 @@ def test_missing_files_and_folders(tmp_path, colours):
             write(tmp_path / "a")
     with pytest.raises(ValueError, match="with 16 bits"):
         check_output(tmp_path / "a.jpg", 16)
+    with pytest.raises(ValueError, match=r"dtype float32.*uint8 or uint16.*\.tif"):
+        check_output(tmp_path / "a.png", dtype=np.float32)
+    with pytest.raises(ValueError, match="keeps its own dtype, uint16"):
+        check_output(tmp_path / "a.tif", 8, np.uint16)
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="Cannot write"):
         write_image(tmp_path / "file" / "a.png", colours)

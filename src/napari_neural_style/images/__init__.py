@@ -1,9 +1,11 @@
 """Arrays of any dtype to RGB in [0, 1] and back, and image files in and out."""
 
+from napari_neural_style.images.calibration import Calibration
 from napari_neural_style.images.files import (
     METADATA_KEY,
     check_output,
     check_writable,
+    read_calibration,
     read_image,
     write_image,
 )
@@ -11,8 +13,10 @@ from napari_neural_style.images.pixels import to_rgb, to_uint8
 
 __all__ = [
     "METADATA_KEY",
+    "Calibration",
     "check_output",
     "check_writable",
+    "read_calibration",
     "read_image",
     "to_rgb",
     "to_uint8",

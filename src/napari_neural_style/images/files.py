@@ -5,15 +5,20 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from napari_neural_style.images.calibration import (
+    Calibration,
+    pixels_per_centimeter,
+    tiff_calibration,
+)
 from napari_neural_style.images.pixels import quantize
 
 METADATA_KEY = "napari_neural_style"
@@ -69,53 +74,97 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     return image
 
 
+def read_calibration(path: str | os.PathLike[str]) -> Calibration:
+    """Read the physical size of the pixels of an image file that :func:`read_image` can read.
+
+    Parameters
+    ----------
+    path
+        The file. Of TIFF, the OME metadata, ImageJ's or the resolution tags tell the size.
+
+    Returns
+    -------
+    Calibration
+        With the axes ``"YX"``; unknown sizes for files of other kinds.
+    """
+    with open(path, "rb") as file:
+        if not file.read(4).startswith(_TIFF_SIGNATURES):
+            return Calibration.unknown("YX")
+    from tifffile import TiffFile
+
+    with TiffFile(path) as tiff:
+        whole = tiff_calibration(tiff)
+    sizes = {axis: whole.size(axis) for axis in "YX"}
+    return Calibration.of("YX", {axis: size for axis, size in sizes.items() if size})
+
+
 def write_image(
     path: str | os.PathLike[str],
-    rgb: ArrayLike,
+    image: ArrayLike,
     bits: int | None = None,
     metadata: Mapping[str, Any] | None = None,
+    calibration: Calibration | None = None,
 ) -> None:
-    """Write an RGB image to a PNG, TIFF or JPEG file, whole or not at all.
+    """Write an image to a PNG, TIFF or JPEG file, whole or not at all.
 
     Parameters
     ----------
     path
         The file; its extension gives the format. A file of this name is replaced.
-    rgb
-        An ``(H, W, 3)`` array of finite values in [0, 1]; values beyond are clipped.
+    image
+        Colours: ``(H, W, 3)``, or ``(H, W, 4)`` with straight alpha, of finite values in
+        [0, 1]; values beyond are clipped, and JPEG, which knows no transparency, gets them
+        over black, as napari shows them. Or the values of one channel: ``(H, W)``, written
+        as they are, in their own dtype.
     bits
-        8 or 16 bits per channel; JPEG has 8. The default is 16 for TIFF, otherwise 8.
+        Of each channel of colours: 8, 16, or 32 for floats; PNG has 8 and 16, JPEG 8. The
+        default is 16 for TIFF, otherwise 8.
     metadata
         Stored as JSON: in a PNG text chunk, in the TIFF description, or, as far as
         the 64 kB of it suffice, in the JPEG comment.
+    calibration
+        Size of a pixel along y and x, which TIFF keeps.
 
     Raises
     ------
     ValueError
-        If the extension is unknown or the format has no such number of bits.
+        If the extension is unknown or the format has no such bits or dtype.
     OSError
         If the file cannot be written.
     """
-    path, encode, dtype = _output_format(path, bits)
-    _replace_file(path, encode(quantize(rgb, dtype), metadata))
+    pixels = np.asarray(image)
+    path, output = _output(path, bits, pixels.dtype if pixels.ndim == 2 else None)
+    if pixels.ndim == 3:
+        if pixels.shape[2] == 4 and not output.alpha:
+            pixels = pixels[..., :3] * pixels[..., 3:]
+        pixels = _with_bits(pixels, bits or output.bits[0])
+    else:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    data = output.encode(pixels, metadata, calibration)
+    with replacing(path) as part:
+        part.write_bytes(data)
 
 
-def check_output(path: str | os.PathLike[str], bits: int | None = None) -> None:
+def check_output(
+    path: str | os.PathLike[str], bits: int | None = None, dtype: DTypeLike | None = None
+) -> None:
     """Raise now what :func:`write_image` would raise after hours of work.
 
     Parameters
     ----------
     path, bits
         As for :func:`write_image`.
+    dtype
+        Of an image of one channel; None for colours.
 
     Raises
     ------
     ValueError
-        If the extension is unknown or the format has no such number of bits.
+        If the extension is unknown or the format has no such bits or dtype.
     OSError
         If the file could not be written.
     """
-    path, _, _ = _output_format(path, bits)
+    path, _ = _output(path, bits, None if dtype is None else np.dtype(dtype))
     check_writable(path)
 
 
@@ -200,10 +249,11 @@ def _decode_other(data: bytes) -> NDArray[Any]:
     return np.array(image)
 
 
-_Encoder = Callable[[NDArray[Any], Mapping[str, Any] | None], bytes]
+_Metadata = Mapping[str, Any] | None
+_Encoder = Callable[[NDArray[Any], _Metadata, Calibration | None], bytes]
 
 
-def _encode_png(image: NDArray[Any], metadata: Mapping[str, Any] | None) -> bytes:
+def _encode_png(image: NDArray[Any], metadata: _Metadata, calibration: Calibration | None) -> bytes:
     import imagecodecs
 
     data = bytes(imagecodecs.png_encode(image))
@@ -215,23 +265,39 @@ def _encode_png(image: NDArray[Any], metadata: Mapping[str, Any] | None) -> byte
     return data[:end_of_header] + chunk + data[end_of_header:]
 
 
-def _encode_tiff(image: NDArray[Any], metadata: Mapping[str, Any] | None) -> bytes:
+def _encode_tiff(
+    image: NDArray[Any], metadata: _Metadata, calibration: Calibration | None
+) -> bytes:
     import tifffile
 
+    resolution = None if calibration is None else pixels_per_centimeter(calibration)
     file = BytesIO()
     tifffile.imwrite(
         file,
         image,
-        photometric="rgb",
-        compression="zlib",
-        predictor=True,
+        **tiff_options(image.dtype, image.shape[2:]),
+        resolution=resolution,
+        resolutionunit=None if resolution is None else "CENTIMETER",
         description=_description(metadata),
         metadata=None,
     )
     return file.getvalue()
 
 
-def _encode_jpeg(image: NDArray[Any], metadata: Mapping[str, Any] | None) -> bytes:
+def tiff_options(dtype: np.dtype[Any], channels: tuple[int, ...]) -> dict[str, Any]:
+    """Return how tifffile writes planes of a dtype, with the channels of colours or without."""
+    return {
+        "photometric": "rgb" if channels else "minisblack",
+        "extrasamples": ["unassalpha"] if channels == (4,) else None,
+        "compression": "zlib",
+        # Few programs read what a predictor makes of other values.
+        "predictor": True if dtype.kind in "iu" and dtype.itemsize <= 2 else None,
+    }
+
+
+def _encode_jpeg(
+    image: NDArray[Any], metadata: _Metadata, calibration: Calibration | None
+) -> bytes:
     from PIL import Image
 
     comment = _description(metadata) or ""
@@ -246,38 +312,66 @@ def _description(metadata: Mapping[str, Any] | None) -> str | None:
     return None if metadata is None else json.dumps({METADATA_KEY: metadata})
 
 
-_FORMATS: dict[str, tuple[_Encoder, tuple[int, ...]]] = {
-    ".png": (_encode_png, (8, 16)),
-    ".tif": (_encode_tiff, (16, 8)),
-    ".tiff": (_encode_tiff, (16, 8)),
-    ".jpg": (_encode_jpeg, (8,)),
-    ".jpeg": (_encode_jpeg, (8,)),
-}
-"""By extension: how to encode, and the bits per channel, the default first."""
+class _Format(NamedTuple):
+    encode: _Encoder
+    bits: tuple[int, ...]
+    """Of a channel of colours; the default first."""
+    dtypes: str | None
+    """Of a single channel; None for any."""
+    alpha: bool
 
 
-def _output_format(
-    path: str | os.PathLike[str], bits: int | None
-) -> tuple[Path, _Encoder, type[np.uint8] | type[np.uint16]]:
+_PNG = _Format(_encode_png, (8, 16), "uint8 or uint16", alpha=True)
+_TIFF = _Format(_encode_tiff, (16, 8, 32), None, alpha=True)
+_JPEG = _Format(_encode_jpeg, (8,), "uint8", alpha=False)
+_FORMATS = {".png": _PNG, ".tif": _TIFF, ".tiff": _TIFF, ".jpg": _JPEG, ".jpeg": _JPEG}
+
+
+def _output(
+    path: str | os.PathLike[str], bits: int | None, dtype: np.dtype[Any] | None
+) -> tuple[Path, _Format]:
     path = Path(path)
-    extension = path.suffix.lower()
-    if extension not in _FORMATS:
+    if path.suffix.lower() not in _FORMATS:
         raise ValueError(
             f"Cannot write {path}: its extension must be one of {', '.join(_FORMATS)}."
         )
-    encode, depths = _FORMATS[extension]
-    bits = depths[0] if bits is None else bits
-    if bits not in depths:
+    output = _FORMATS[path.suffix.lower()]
+    if dtype is not None and bits is not None:
         raise ValueError(
-            f"Cannot write {path} with {bits} bits per channel: PNG and TIFF have 8 or 16, JPEG 8."
+            f"Cannot write {path} with {bits} bits: one channel keeps its own dtype, {dtype}."
         )
-    return path, encode, np.uint8 if bits == 8 else np.uint16
+    if dtype is not None and output.dtypes and dtype.name not in output.dtypes.split():
+        raise ValueError(
+            f"Cannot write {path} with values of dtype {dtype}: this format holds "
+            f"{output.dtypes}; TIFF (.tif) holds them all."
+        )
+    if bits is not None and bits not in output.bits:
+        raise ValueError(
+            f"Cannot write {path} with {bits} bits per channel: TIFF has 8, 16 or 32, "
+            "PNG 8 or 16, JPEG 8."
+        )
+    return path, output
 
 
-def _replace_file(path: Path, data: bytes) -> None:
+def _with_bits(colours: NDArray[Any], bits: int) -> NDArray[Any]:
+    if bits == 32:
+        clipped: NDArray[np.float32] = np.clip(colours, 0, 1).astype(np.float32)
+        return clipped
+    return quantize(colours, np.uint8 if bits == 8 else np.uint16)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a file to write, which takes the place of `path` if all goes well.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the one of that name is then as it was.
+    """
     part = _beside(path)
     try:
-        part.write_bytes(data)
+        yield part
         part.replace(path.resolve())
     except OSError as error:
         raise _write_error(path, error) from error

@@ -1,0 +1,180 @@
+"""The physical size of an image's pixels, planes and frames, as files store it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
+UNKNOWN_UNIT = "pixel"
+"""The unit of an axis without a physical size, as napari calls it."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Size of one step along each axis.
+
+    Parameters
+    ----------
+    axes
+        A letter for each axis, such as ``"TZYX"``.
+    scale
+        Size of one step along each.
+    units
+        The unit of each, written out: ``"micrometer"``, ``"second"``; ``"pixel"`` where no
+        size is known.
+    """
+
+    axes: str
+    scale: tuple[float, ...]
+    units: tuple[str, ...]
+
+    @classmethod
+    def unknown(cls, axes: str) -> "Calibration":
+        """Return axes of which no size is known."""
+        return cls(axes, (1.0,) * len(axes), (UNKNOWN_UNIT,) * len(axes))
+
+    @classmethod
+    def of(cls, axes: str, sizes: Mapping[str, tuple[float, str]]) -> "Calibration":
+        """Return axes with the known sizes among `sizes`, letter to scale and unit."""
+        known = [sizes.get(axis, (1.0, UNKNOWN_UNIT)) for axis in axes]
+        # A size of 0 or NaN is how some programs write that they know none.
+        known = [
+            size if math.isfinite(size[0]) and size[0] > 0 else (1.0, UNKNOWN_UNIT)
+            for size in known
+        ]
+        return cls(axes, tuple(size for size, _ in known), tuple(unit for _, unit in known))
+
+    def size(self, axis: str) -> tuple[float, str] | None:
+        """Scale and unit along an axis; None where no size is known."""
+        index = self.axes.find(axis)
+        if index < 0 or self.units[index] == UNKNOWN_UNIT:
+            return None
+        return self.scale[index], self.units[index]
+
+    def resized(self, before: tuple[int, int], after: tuple[int, int]) -> "Calibration":
+        """Return the calibration after resizing planes from one height and width to another."""
+        factors = {"Y": before[0] / after[0], "X": before[1] / after[1]}
+        scale = (
+            size if unit == UNKNOWN_UNIT else size * factors.get(axis, 1.0)
+            for axis, size, unit in zip(self.axes, self.scale, self.units, strict=True)
+        )
+        return replace(self, scale=tuple(scale))
+
+
+# By their names in napari and OME-Zarr: OME-TIFF's symbol, and metres or seconds.
+_LENGTHS = {
+    "angstrom": ("Å", 1e-10),
+    "picometer": ("pm", 1e-12),
+    "nanometer": ("nm", 1e-9),
+    "micrometer": ("µm", 1e-6),
+    "millimeter": ("mm", 1e-3),
+    "centimeter": ("cm", 1e-2),
+    "meter": ("m", 1.0),
+    "inch": ("in", 0.0254),
+}
+_TIMES = {
+    "nanosecond": ("ns", 1e-9),
+    "microsecond": ("µs", 1e-6),
+    "millisecond": ("ms", 1e-3),
+    "second": ("s", 1.0),
+    "minute": ("min", 60.0),
+    "hour": ("h", 3600.0),
+    "day": ("d", 86400.0),
+}
+# The attributes of OME's Pixels.
+_OME_SIZES = {
+    "X": ("PhysicalSizeX", _LENGTHS),
+    "Y": ("PhysicalSizeY", _LENGTHS),
+    "Z": ("PhysicalSizeZ", _LENGTHS),
+    "T": ("TimeIncrement", _TIMES),
+}
+_NAMES = {
+    **{symbol: name for name, (symbol, _) in (_LENGTHS | _TIMES).items()},
+    # How ImageJ and others write them; μ is the Greek letter, µ the micro sign.
+    **dict.fromkeys(("um", "μm", "micron", "microns", "\\u00B5m"), "micrometer"),
+    **{"sec": "second", "msec": "millisecond"},
+}
+
+
+def unit_name(unit: str) -> str:
+    """Write a unit out as napari does; ``pixel`` for one that is none of length or time."""
+    unit = unit.strip()
+    name = _NAMES.get(unit, unit.lower().replace("metre", "meter").removesuffix("s"))
+    return name if name in _LENGTHS or name in _TIMES else UNKNOWN_UNIT
+
+
+def tiff_calibration(file: "TiffFile") -> Calibration:
+    """Return axes and sizes of the first series of a TIFF file.
+
+    They are those of its OME metadata, of ImageJ's, or of the resolution tags.
+    """
+    axes = file.series[0].axes
+    if file.is_ome and file.ome_metadata:
+        return Calibration.of(axes, _ome_sizes(file.ome_metadata))
+    if file.is_imagej and file.imagej_metadata:
+        return Calibration.of(axes, _imagej_sizes(file))
+    return Calibration.of(axes, _tag_sizes(file))
+
+
+def ome_attributes(calibration: Calibration) -> dict[str, float | str]:
+    """Return the attributes of OME's Pixels that tell the known sizes."""
+    attributes: dict[str, float | str] = {}
+    for axis, (name, symbols) in _OME_SIZES.items():
+        size = calibration.size(axis)
+        if size is not None and size[1] in symbols:
+            attributes |= {name: size[0], f"{name}Unit": symbols[size[1]][0]}
+    return attributes
+
+
+def pixels_per_centimeter(calibration: Calibration) -> tuple[float, float] | None:
+    """Along x and along y; None where that is unknown or beyond what TIFF tags can say."""
+    resolution = []
+    for axis in "XY":
+        scale, unit = calibration.size(axis) or (1.0, UNKNOWN_UNIT)
+        if unit not in _LENGTHS:
+            return None
+        resolution.append(_LENGTHS["centimeter"][1] / (scale * _LENGTHS[unit][1]))
+    x, y = resolution
+    return (x, y) if all(2**-31 < value < 2**31 for value in resolution) else None
+
+
+def _ome_sizes(xml: str) -> dict[str, tuple[float, str]]:
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:  # the pixels can be used without
+        return {}
+    pixels = next((part.attrib for part in root.iter() if part.tag.endswith("}Pixels")), {})
+    sizes = {}
+    for axis, (name, symbols) in _OME_SIZES.items():
+        if name in pixels:
+            # What OME's schema means without a unit.
+            default = "µm" if symbols is _LENGTHS else "s"
+            sizes[axis] = float(pixels[name]), unit_name(pixels.get(f"{name}Unit", default))
+    return sizes
+
+
+def _imagej_sizes(file: "TiffFile") -> dict[str, tuple[float, str]]:
+    metadata: Mapping[str, Any] = file.imagej_metadata or {}
+    unit = unit_name(str(metadata.get("unit", UNKNOWN_UNIT)))
+    x, y = file.series[0].keyframe.resolution
+    sizes = {"X": (1 / x, unit), "Y": (1 / y, unit)} if x > 0 and y > 0 else {}
+    if "spacing" in metadata:
+        sizes["Z"] = float(metadata["spacing"]), unit
+    if "finterval" in metadata:
+        sizes["T"] = float(metadata["finterval"]), unit_name(str(metadata.get("tunit", "s")))
+    return sizes
+
+
+def _tag_sizes(file: "TiffFile") -> dict[str, tuple[float, str]]:
+    page = file.series[0].keyframe
+    unit = page.tags.get("ResolutionUnit")
+    micrometers = {2: 25400.0, 3: 10000.0}.get(0 if unit is None else unit.value)  # inch, cm
+    x, y = page.resolution
+    # One pixel an inch is what is written for want of a size.
+    if micrometers is None or not (x > 0 and y > 0) or x == y == 1:
+        return {}
+    return {"X": (micrometers / x, "micrometer"), "Y": (micrometers / y, "micrometer")}
