@@ -139,6 +139,19 @@ def test_any_mapping_makes_settings_or_a_value_error(data):
         ("style_weights", (0, 0), "not all 0"),
         ("style_weights", 1.0, "one weight per style image"),
         ("color", "luma", "'style', 'luminance', 'match'"),
+        ("mask", [[0, 1]], "an array of booleans or labels from 0, or floats in [0, 1]"),
+        ("mask", np.ones((2, 2), complex), "an array of booleans"),
+        ("mask", np.ones((2, 2, 2), int), "shape (2, 2, 2): it must be (height, width)"),
+        ("mask", np.zeros((0, 2), int), "must be (height, width)"),
+        ("mask", np.array([[0, -1]]), "values from -1 to 0: they must be labels from 0"),
+        ("mask", np.array([[0, 1.5]]), "values from 0 to 1.5: they must be in [0, 1]"),
+        ("mask", np.array([[0, np.nan]]), "NaN or infinite values"),
+        ("mask", np.zeros((3, 4), bool), "0 everywhere: draw a label"),
+        ("style_masks", "mask.png", "one array of labels per style image"),
+        ("style_masks", [np.eye(2)], "an array of booleans or labels from 0."),
+        ("style_masks", np.eye(2, dtype=int), "there is no mask"),
+        ("feather", -1, "a number from 0 to 65536"),
+        ("feather", math.nan, "a number from 0 to 65536"),
         ("keep_best", 1, "True or False"),
         ("seed", -1, "whole number from 0"),
         ("seed", 2**63, "whole number from 0"),
@@ -224,6 +237,37 @@ def test_arrays_round_trip_through_json(init):
     assert again.init.dtype == init.dtype
     assert again.init.shape == init.shape
     assert again.init.tobytes() == init.tobytes()
+
+
+@given(
+    mask=arrays.arrays(
+        arrays.boolean_dtypes() | arrays.unsigned_integer_dtypes(endianness="?"),
+        arrays.array_shapes(min_dims=2, max_dims=2, max_side=4),
+    ).filter(np.any),
+    styles=st.integers(0, 2),
+)
+def test_masks_round_trip_through_json(mask, styles):
+    settings = Settings(mask=mask, style_masks=[mask.T] * styles)
+    assert_round_trip(settings)
+    again = Settings.from_dict(json.loads(json.dumps(settings.to_dict())))
+    expected = (mask, *[mask.T] * styles)
+    for found, kept in zip((again.mask, *again.style_masks), expected, strict=True):
+        assert found.dtype == mask.dtype
+        np.testing.assert_array_equal(found, kept)
+
+
+def test_masks_are_stored_small():
+    mask = np.zeros((1000, 1000), np.int64)
+    mask[100:900, 300:] = 7
+    assert len(json.dumps(Settings(mask=mask).to_dict()["mask"])) < 100_000
+
+
+def test_a_mask_is_not_what_its_owner_makes_of_it_later():
+    mask = np.eye(4, dtype=int)
+    settings = Settings(mask=mask, style_masks=mask)
+    mask[:] = 0
+    assert settings.mask.any()
+    assert settings.style_masks[0].any()
 
 
 def test_an_array_may_have_any_strides():

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -91,6 +92,9 @@ _COMMON: Final[Mapping[str, Any]] = {
     "style_scale": 1.0,
     "style_weights": (),
     "color": "style",
+    "mask": None,
+    "style_masks": (),
+    "feather": 4.0,
     "keep_best": False,
     "seed": 0,
     "device": "auto",
@@ -336,8 +340,19 @@ class Settings:
     style_weights : sequence of float
         One weight per style image; empty for equal weights.
     color : {"style", "luminance", "match"}
-        Take the style's colours; keep the content's colours; or recolour the
-        style to the content first.
+        Take the style's colours; paint the lightness alone and keep the content's hue
+        and, as far as there are such colours, its chroma; or recolour the style to the
+        content first.
+    mask : array or None
+        Where the content is painted; elsewhere it keeps its pixels to the last bit.
+        (H, W), the content's shape: booleans, whole numbers as labels, 0 for outside, or
+        floats in [0, 1], the share of each pixel that is painted, as one region of label 1.
+    style_masks : sequence of arrays, or array
+        Labels of the regions of each style image, (h, w) of its shape: a region of the
+        content is painted with those of its label. Empty to paint all of ``mask`` with the
+        whole style.
+    feather : float
+        Width of the soft edge within a mask of labels, in pixels of the result.
     keep_best : bool
         Return the image of the lowest loss instead of the last.
     seed : int
@@ -378,6 +393,9 @@ class Settings:
     style_scale: float = _PRESET
     style_weights: tuple[float, ...] = _PRESET
     color: str = _PRESET
+    mask: npt.NDArray[Any] | None = _PRESET
+    style_masks: tuple[npt.NDArray[Any], ...] = _PRESET
+    feather: float = _PRESET
     keep_best: bool = _PRESET
     seed: int = _PRESET
     device: str = _PRESET
@@ -403,6 +421,11 @@ class Settings:
                     f"steps={self.steps} has {len(self.steps)} numbers for "
                     f"{len(self.scales)} scales {self.scales}: give one number per scale, or one."
                 )
+        if self.style_masks and self.mask is None:
+            raise ValueError(
+                "style_masks say which region paints which, but there is no mask: give a mask of "
+                "the content with the same labels."
+            )
         if not self.content_weight and not self.style_weight:
             raise ValueError(
                 "content_weight and style_weight are both 0: there is nothing to optimise."
@@ -564,6 +587,32 @@ def _init(name: str, value: Any) -> str | npt.NDArray[Any]:
     raise _fail(name, value, "'content', 'noise', 'style' or an array of real numbers.")
 
 
+def _mask(name: str, value: Any, kinds: str = "biuf") -> npt.NDArray[Any]:
+    """Validate a mask of any size, and copy it: its owner may go on drawing."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in kinds:
+        floats = ", or floats in [0, 1]" if "f" in kinds else ""
+        raise _fail(name, value, f"an array of booleans or labels from 0{floats}.")
+    if value.ndim != 2 or not value.size:
+        raise ValueError(f"{name} has shape {value.shape}: it must be (height, width).")
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise ValueError(f"{name} holds NaN or infinite values: they must be in [0, 1].")
+    low, high = value.min(), value.max()
+    if low < 0 or (value.dtype.kind == "f" and high > 1):
+        allowed = "in [0, 1]" if value.dtype.kind == "f" else "labels from 0"
+        raise ValueError(f"{name} has values from {low:g} to {high:g}: they must be {allowed}.")
+    if not high:
+        raise ValueError(f"{name} is 0 everywhere: draw a label where the image shall be painted.")
+    return value.copy()
+
+
+def _style_masks(name: str, value: Any) -> tuple[npt.NDArray[Any], ...]:
+    if isinstance(value, np.ndarray):
+        value = (value,)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise _fail(name, value, "one array of labels per style image.")
+    return tuple(_mask(f"{name}[{i}]", mask, "biu") for i, mask in enumerate(value))
+
+
 def _style_weights(name: str, value: Any) -> tuple[float, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise _fail(name, value, "one weight per style image.")
@@ -619,6 +668,9 @@ _VALIDATORS: Final[Mapping[str, Any]] = {
     "style_scale": lambda n, v: _number(n, v, 0, 10, above=True),
     "style_weights": _style_weights,
     "color": lambda n, v: _choice(n, v, ("style", "luminance", "match")),
+    "mask": lambda n, v: None if v is None else _mask(n, v),
+    "style_masks": _style_masks,
+    "feather": lambda n, v: _number(n, v, 0, MAX_SIZE),
     "keep_best": _flag,
     "seed": lambda n, v: _whole(n, v, 0, 2**63 - 1),
     "device": _device,
@@ -632,18 +684,25 @@ _VALIDATORS: Final[Mapping[str, Any]] = {
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
-        return {"dtype": value.dtype.str, "shape": list(value.shape), "base64": data}
+        # Masks shrink to nearly nothing, at any level; pictures never do.
+        data = zlib.compress(np.ascontiguousarray(value).tobytes(), level=1)
+        return {
+            "dtype": value.dtype.str,
+            "shape": list(value.shape),
+            "base64": base64.b64encode(data).decode(),
+        }
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(part) for part in value]
     return dict(value) if isinstance(value, Mapping) else value
 
 
 def _unplain(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unplain(name, part) for part in value]
     if not isinstance(value, Mapping) or set(value) != {"dtype", "shape", "base64"}:
         return value
     try:
-        data = base64.b64decode(value["base64"], validate=True)
+        data = zlib.decompress(base64.b64decode(value["base64"], validate=True))
         return np.frombuffer(data, np.dtype(value["dtype"])).reshape(value["shape"]).copy()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, zlib.error) as error:
         raise _fail(name, value, f"an undamaged array ({error}).") from error
