@@ -25,7 +25,7 @@ METADATA_KEY = "napari_neural_style"
 """Names a result's recipe: in a layer's metadata, a PNG text chunk, a TIFF or JPEG description."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_COMMENT_LIMIT = 65533
 
 
@@ -59,7 +59,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
         raise type(error)(f"Cannot read {path}: {_reason(error)}.") from error
     if data.startswith(_PNG_SIGNATURE):
         decode = _decode_png
-    elif data.startswith(_TIFF_SIGNATURES):
+    elif data.startswith(TIFF_SIGNATURES):
         decode = _decode_tiff
     else:
         decode = _decode_other
@@ -88,7 +88,7 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
         With the axes ``"YX"``; unknown sizes for files of other kinds.
     """
     with open(path, "rb") as file:
-        if not file.read(4).startswith(_TIFF_SIGNATURES):
+        if not file.read(4).startswith(TIFF_SIGNATURES):
             return Calibration.unknown("YX")
     from tifffile import TiffFile
 

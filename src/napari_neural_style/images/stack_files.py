@@ -1,0 +1,385 @@
+"""Stacks in files: opened lazily, with axes and physical sizes, and written plane by plane."""
+
+import json
+import os
+import re
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_neural_style.images.calibration import (
+    UNKNOWN_UNIT,
+    Calibration,
+    ome_attributes,
+    tiff_calibration,
+    unit_name,
+)
+from napari_neural_style.images.files import (
+    METADATA_KEY,
+    TIFF_SIGNATURES,
+    check_writable,
+    read_calibration,
+    read_image,
+    replacing,
+    tiff_options,
+)
+
+ZARR, TIFF = (".zarr",), (".tif", ".tiff")
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
+_OME_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+_TIFF_LIMIT = 4 * 10**9  # bytes; larger files must be BigTIFF
+
+
+class LazyArray(Protocol):
+    """What a stack is: read where it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...  # noqa: D102
+
+    def __getitem__(self, index: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """A stack in a file or several, of which nothing but the description was read.
+
+    Parameters
+    ----------
+    data
+        The array, which can be pickled; a plane is read when it is indexed.
+    calibration
+        Its axes and the size of a step along each; colours are a last axis ``S``.
+    named
+        Whether the file names its axes; otherwise they are a guess.
+    """
+
+    data: LazyArray
+    calibration: Calibration
+    named: bool
+
+
+def open_stack(path: str | os.PathLike[str]) -> StackFile:
+    """Open a stack without reading its planes.
+
+    Parameters
+    ----------
+    path
+        A TIFF or OME-TIFF file; a Zarr array; an OME-Zarr group, of which the finest level
+        is taken; a folder of image files of one shape, or a pattern such as ``"cells/*.png"``,
+        which are put in the order of the numbers in their names.
+
+    Raises
+    ------
+    OSError
+        If there is no such file or it may not be read.
+    ValueError
+        If it is no stack.
+    """
+    path = Path(path)
+    if path.is_dir() and any((path / name).is_file() for name in _ZARR_FILES):
+        return _open_zarr(path)
+    if path.is_dir():
+        return _open_files(path, [file for file in path.iterdir() if _is_image(file)])
+    if not path.exists() and has_magic(str(path)):
+        return _open_files(path, [Path(file) for file in glob(str(path))])
+    try:
+        with path.open("rb") as file:
+            signature = file.read(4)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"Cannot read {path}: there is no such file or folder.") from error
+    except OSError as error:
+        raise type(error)(f"Cannot read {path}: {error.strerror}.") from error
+    if not signature.startswith(TIFF_SIGNATURES):
+        raise ValueError(
+            f"Cannot use {path} as a stack: a TIFF file, a Zarr folder, a folder of image files "
+            "or a pattern of their names (in quotes, such as 'cells/*.png') is needed."
+        )
+    return _open_tiff(path)
+
+
+def check_stack_output(path: str | os.PathLike[str], axes: str, dtype: np.dtype[Any]) -> None:
+    """Raise now what :func:`write_ome_tiff` would raise after hours of work."""
+    path = Path(path)
+    extension = path.suffix.lower()
+    if extension not in ZARR + TIFF:
+        raise ValueError(f"Cannot write {path}: its extension must be .zarr, .tif or .tiff.")
+    if extension in ZARR:
+        return
+    check_writable(path)
+    if dtype.name not in _OME_DTYPES:
+        raise ValueError(f"Cannot write {path}: OME-TIFF holds no {dtype}; choose .zarr.")
+    if not set(axes) <= set("TCZYXS"):
+        raise ValueError(
+            f"Cannot write {path}: OME-TIFF knows the axes T, C, Z, Y and X, and these are "
+            f"{axes}; name them with --axes, or choose .zarr."
+        )
+
+
+def write_ome_tiff(
+    path: str | os.PathLike[str],
+    stack: LazyArray,
+    calibration: Calibration,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a stack as OME-TIFF, plane by plane, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; one of this name is replaced.
+    stack
+        Of the calibration's axes, ``Y`` and ``X`` the last but for the colours ``S``.
+    calibration
+        Axes, and the sizes that the OME metadata tell.
+    metadata
+        Stored as JSON in the description of the OME metadata.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    from tifffile import TiffWriter
+
+    axes, shape = calibration.axes, stack.shape
+    channels = shape[axes.index("X") + 1 :]
+    size = int(np.prod(shape, dtype=np.int64)) * stack.dtype.itemsize
+    described = {} if metadata is None else {"Description": json.dumps({METADATA_KEY: metadata})}
+    with (
+        replacing(Path(path)) as part,
+        TiffWriter(part, bigtiff=size > _TIFF_LIMIT, ome=True) as to,
+    ):
+        to.write(
+            _planes(stack, axes.index("Y")),
+            shape=shape,
+            dtype=stack.dtype,
+            **tiff_options(stack.dtype, channels),
+            metadata={"axes": axes, **ome_attributes(calibration), **described},
+        )
+
+
+def _planes(stack: LazyArray, leading: int) -> Iterator[NDArray[Any]]:
+    for index in np.ndindex(*stack.shape[:leading]):
+        yield np.ascontiguousarray(stack[index])
+
+
+# ------------------------------------------------------------------------ TIFF
+
+
+class _TiffArray:
+    """The first series of a TIFF file; pickled, it is the file's name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return _TiffArray, (self._path,)
+
+    @cached_property
+    def _array(self) -> Any:
+        import zarr
+        from tifffile import imread
+
+        store = imread(self._path, aszarr=True, series=0, level=0, chunkmode="page")
+        weakref.finalize(self, store.close)
+        return zarr.open_array(store, mode="r")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._array.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self._array.dtype
+        return dtype
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        return np.asarray(self._array[index])
+
+
+def _open_tiff(path: Path) -> StackFile:
+    from tifffile import PHOTOMETRIC, TiffFile
+
+    try:
+        with TiffFile(path) as file:
+            calibration = tiff_calibration(file)
+            photometric = PHOTOMETRIC(file.series[0].keyframe.photometric)
+        data = _TiffArray(path.resolve())
+        shape = data.shape
+    except Exception as error:  # what tifffile raises on damaged files is not documented
+        raise ValueError(f"Cannot read {path}: the file is damaged ({error}).") from error
+    axes = calibration.axes
+    # The palettes of microscopes colour values that are intensities.
+    if photometric.name not in ("MINISBLACK", "RGB", "YCBCR", "PALETTE") or axes.endswith("SYX"):
+        raise ValueError(
+            f"Cannot use {path}: its colours are stored as {photometric.name} with the axes "
+            f"{axes}; convert it to grayscale or interleaved RGB."
+        )
+    # An axis that the file does not name is Q or I to tifffile.
+    named = not set(axes) & set("QI")
+    if not named:
+        calibration = _renamed(calibration, _guess(path, shape))
+    return StackFile(data, _checked(path, calibration), named)
+
+
+# ------------------------------------------------------------------------ Zarr
+
+_ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
+
+
+def _open_zarr(path: Path) -> StackFile:
+    import zarr
+
+    try:
+        node: Any = zarr.open(path, mode="r")
+    except Exception as error:  # what zarr raises on damaged files is not documented
+        raise ValueError(f"Cannot read {path}: the Zarr metadata are damaged ({error}).") from error
+    if isinstance(node, zarr.Array):
+        return _open_zarr_array(path, node)
+    attributes = dict(node.attrs)
+    images = attributes.get("ome", attributes).get("multiscales")
+    try:
+        finest = images[0]["datasets"][0]
+        array = node[finest["path"]]
+        sizes = _ome_zarr_sizes(images[0], finest)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Cannot use {path}: the Zarr group holds no OME-Zarr image; give the path of one of "
+            f"its arrays ({', '.join(sorted(node.array_keys())) or 'it has none'})."
+        ) from error
+    calibration = Calibration.of("".join(sizes), sizes)
+    return StackFile(array, _checked(path, calibration), named=True)
+
+
+def _open_zarr_array(path: Path, array: Any) -> StackFile:
+    shape = tuple(array.shape)
+    names = getattr(array.metadata, "dimension_names", None)
+    names = names or array.attrs.get("_ARRAY_DIMENSIONS")
+    if names and all(names):
+        axes = "".join(_letter(str(name)) for name in names)
+        calibration = Calibration.unknown(axes)
+    else:
+        calibration = Calibration.unknown(_guess(path, shape))
+    return StackFile(array, _checked(path, calibration), bool(names))
+
+
+def _ome_zarr_sizes(
+    image: Mapping[str, Any], dataset: Mapping[str, Any]
+) -> dict[str, tuple[float, str]]:
+    axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in image["axes"]]
+    scale = np.ones(len(axes))
+    for part in (dataset, image):
+        for transformation in part.get("coordinateTransformations", ()):
+            if transformation["type"] == "scale":
+                scale = scale * np.asarray(transformation["scale"], float)
+    return {
+        _letter(axis["name"]): (float(size), unit_name(axis.get("unit") or UNKNOWN_UNIT))
+        for axis, size in zip(axes, scale, strict=True)
+    }
+
+
+def _letter(name: str) -> str:
+    """The letter of an axis called ``t``, ``time`` or ``rgb``."""
+    return "S" if name.lower() in ("rgb", "rgba", "sample") else name[:1].upper()
+
+
+# ----------------------------------------------------------------- image files
+
+
+class _FilesArray:
+    """Image files as the planes of one stack."""
+
+    def __init__(self, files: Sequence[Path], plane: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._files = files
+        self.shape = (len(files), *plane)
+        self.ndim = len(self.shape)
+        self.dtype = dtype
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        first, *rest = index if isinstance(index, tuple) else (index,)
+        if isinstance(first, slice):
+            return np.stack([self._read(file)[*rest] for file in self._files[first]])
+        plane: NDArray[Any] = self._read(self._files[first])[*rest]
+        return plane
+
+    def _read(self, file: Path) -> NDArray[Any]:
+        image = read_image(file)
+        if image.shape != self.shape[1:] or image.dtype != self.dtype:
+            raise ValueError(
+                f"{file} has the shape {image.shape} and dtype {image.dtype}, and the first file "
+                f"of the stack {self.shape[1:]} and {self.dtype}."
+            )
+        return image
+
+
+def _open_files(path: Path, files: list[Path]) -> StackFile:
+    if not files:
+        raise FileNotFoundError(f"Cannot read {path}: there are no image files.")
+    files = sorted(files, key=_natural)
+    first = read_image(files[0])
+    data = _FilesArray([file.resolve() for file in files], first.shape, first.dtype)
+    plane = read_calibration(files[0])
+    sizes = {axis: size for axis in "YX" if (size := plane.size(axis))}
+    axes = "TYXS" if first.ndim == 3 else "TYX"
+    return StackFile(data, Calibration.of(axes, sizes), named=False)
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in _IMAGES and not file.name.startswith(".")
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """Key that puts ``plane9`` before ``plane10``."""
+    parts = re.split(r"(\d+)", str(file))
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+# ------------------------------------------------------------------------ axes
+
+
+def _guess(path: Path, shape: tuple[int, ...]) -> str:
+    """Axes of a file that does not name them."""
+    colours = "S" if len(shape) > 3 and shape[-1] in (3, 4) else ""
+    match len(shape) - len(colours):
+        case 2:
+            return "YX"
+        case 3:
+            return "TYX" + colours
+        case 4:
+            return "TZYX" + colours
+        case 5:
+            return "TCZYX" + colours
+        case _:
+            raise ValueError(f"Cannot use {path}: its shape {shape} is of no stack of images.")
+
+
+def _renamed(calibration: Calibration, axes: str) -> Calibration:
+    """The same sizes along axes of other names."""
+    return Calibration(axes, calibration.scale, calibration.units)
+
+
+def _checked(path: Path, calibration: Calibration) -> Calibration:
+    axes = calibration.axes
+    if axes in ("YX", "YXS"):
+        raise ValueError(f"Cannot use {path}: it is one plane and no stack; stylize paints it.")
+    if not re.fullmatch(r"[A-RT-WZ]+YXS?", axes) or len(set(axes)) < len(axes):
+        raise ValueError(
+            f"Cannot use {path}: its axes are {axes}, and planes with the axes YX at the end "
+            "are needed."
+        )
+    return calibration
