@@ -117,8 +117,6 @@ def test_the_pixels_read_are_those_that_napari_shows(ndim, extra, seed, rgb):
     pixels = displayed_plane(layer, viewer.dims).rgb()
 
     shown = shown_by_napari(layer)
-    row, column = layer._slice_input.displayed
-    shown = shown if row < column else shown.swapaxes(0, 1)
     low, high = layer.contrast_limits
     expected = np.clip((shown.astype(float) - low) / (high - low), 0, 1)
     expected = expected if rgb else np.repeat(expected[..., None], 3, axis=2)
@@ -147,7 +145,8 @@ def test_gamma_and_colormap_apply():
     rgb = displayed_plane(layer, viewer.dims).rgb()
 
     expected = layer.colormap.map((data**2).ravel())[:, :3].reshape(600, 3, 3)
-    np.testing.assert_allclose(rgb, expected, atol=1e-6)
+    # The canvas looks colours up in a table of 1024.
+    np.testing.assert_allclose(rgb, expected, atol=2e-3)
 
 
 def test_transparency_is_seen_over_black():

@@ -9,7 +9,7 @@ from napari_neural_style.images.files import (
     read_image,
     write_image,
 )
-from napari_neural_style.images.pixels import to_rgb, to_uint8
+from napari_neural_style.images.pixels import split_alpha, to_intensity, to_rgb, to_uint8
 
 __all__ = [
     "METADATA_KEY",
@@ -18,6 +18,8 @@ __all__ = [
     "check_writable",
     "read_calibration",
     "read_image",
+    "split_alpha",
+    "to_intensity",
     "to_rgb",
     "to_uint8",
     "write_image",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
 def to_rgb(
@@ -54,12 +54,199 @@ def to_rgb(
 
     rgb = np.empty((*pixels.shape[:2], 3), dtype)
     rgb[...] = colours
-    if (rgb == rgb[0, 0]).all():
+    check_structure(rgb, name)
+    return rgb
+
+
+def check_structure(image: NDArray[Any], name: str) -> None:
+    """Raise a ``ValueError`` if all pixels of an image are the same.
+
+    Parameters
+    ----------
+    image
+        ``(H, W)`` or ``(H, W, channels)``.
+    name
+        What it is called in the message.
+    """
+    if (image == image[0, 0]).all():
         raise ValueError(
             f"The {name} is constant, every pixel looks the same: "
             "choose an image with some structure, or other contrast limits."
         )
-    return rgb
+
+
+def normalize(
+    array: ArrayLike, name: str, contrast_limits: Sequence[float] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Bring values to [0, 1], and part colours from transparency.
+
+    Parameters
+    ----------
+    array, name, contrast_limits
+        As for :func:`to_rgb`. Alpha spans the range of unsigned integers of 8 and 16 bits;
+        of any other dtype it is clipped to [0, 1], as napari's canvas does.
+
+    Returns
+    -------
+    values
+        A new ``(H, W)`` or straight ``(H, W, 3)`` float32 array in [0, 1].
+    alpha
+        ``(H, W)`` float32 in [0, 1]; None unless the array is RGBA.
+
+    Raises
+    ------
+    ValueError
+        As :func:`to_rgb`, but for a constant image.
+    """
+    pixels = np.asarray(array)
+    _check_image(pixels, name)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    values = pixels[..., :3] if pixels.ndim == 3 else pixels
+    if contrast_limits is None:
+        unit = _to_unit_range(values, np.float32)
+    else:
+        unit = _between(values, contrast_limits, name)
+    alpha = None
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        top = np.iinfo(pixels.dtype).max if pixels.dtype in (np.uint8, np.uint16) else 1
+        alpha = np.clip(pixels[..., 3].astype(np.float32) / np.float32(top), 0, 1)
+    return unit.astype(np.float32), alpha
+
+
+def split_alpha(
+    array: ArrayLike, name: str = "image"
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Part an image into its colours and its transparency.
+
+    Parameters
+    ----------
+    array, name
+        As for :func:`to_rgb`.
+
+    Returns
+    -------
+    rgb
+        Straight colours, ``(H, W, 3)`` float32 in [0, 1], not multiplied by alpha. Fully
+        transparent pixels, whose colours mean nothing, continue what is visible around
+        them smoothly, so that nothing unseen leaves its traces in a style transfer.
+    alpha
+        ``(H, W)`` float32 in [0, 1]; None unless the array is RGBA.
+
+    Raises
+    ------
+    ValueError
+        As :func:`to_rgb`; or if nothing is visible.
+    """
+    values, alpha = normalize(array, name)
+    if alpha is not None:
+        values = fill_transparent(values, alpha, name)
+    rgb = np.empty((*values.shape[:2], 3), np.float32)
+    rgb[...] = values if values.ndim == 3 else values[..., np.newaxis]
+    check_structure(rgb, name)
+    return rgb, alpha
+
+
+def fill_transparent(
+    rgb: NDArray[np.float32], alpha: NDArray[np.float32], name: str = "image"
+) -> NDArray[np.float32]:
+    """Return straight colours with fully transparent pixels filled from their surroundings.
+
+    Colours are averaged, weighted by alpha, into ever coarser images until no hole is
+    left, and interpolated back into the holes: the pull-push of Gortler et al., "The
+    Lumigraph" (SIGGRAPH 1996).
+
+    Parameters
+    ----------
+    rgb
+        ``(H, W, 3)`` straight colours.
+    alpha
+        ``(H, W)`` in [0, 1].
+    name
+        What the image is called in the message.
+
+    Raises
+    ------
+    ValueError
+        If every pixel is fully transparent.
+    """
+    if not alpha.any():
+        raise ValueError(f"The {name} is fully transparent: choose an image that can be seen.")
+    hole = alpha == 0
+    if not hole.any():
+        return rgb
+    weight = alpha[..., np.newaxis]
+    coarse_weight = _half(weight)
+    coarse_rgb = _half(rgb * weight)
+    coarse_rgb /= np.where(coarse_weight == 0, 1, coarse_weight)
+    coarse = fill_transparent(coarse_rgb, coarse_weight[..., 0], name)
+    return np.where(hole[..., np.newaxis], _doubled(coarse, hole.shape), rgb)
+
+
+def _half(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average blocks of 2 x 2; zeros beyond an odd edge."""
+    height, width, channels = image.shape
+    even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)))
+    blocks = even.reshape(len(even) // 2, 2, -1, 2, channels)
+    mean: NDArray[np.float32] = blocks.mean(axis=(1, 3))
+    return mean
+
+
+def _doubled(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Interpolate linearly to twice the size, cropped to a shape."""
+    for axis, length in enumerate(shape):
+        last = image.shape[axis] - 1
+        position = np.clip((np.arange(length, dtype=np.float32) - 0.5) / 2, 0, last)
+        below = position.astype(np.intp)
+        part = (position - below).astype(np.float32)
+        part = part.reshape(-1, *(1,) * (image.ndim - axis - 1))
+        lower = image.take(below, axis)
+        image = lower + (image.take(np.minimum(below + 1, last), axis) - lower) * part
+    return image
+
+
+def to_intensity(
+    values: ArrayLike,
+    dtype: DTypeLike,
+    contrast_limits: Sequence[float],
+    gamma: float = 1.0,
+) -> NDArray[Any]:
+    """Turn values in [0, 1] back into those that a layer with these contrast limits shows so.
+
+    Parameters
+    ----------
+    values
+        Finite values; those beyond [0, 1] are clipped.
+    dtype
+        Of the result: booleans, integers or floats.
+    contrast_limits
+        What 0 and 1 become.
+    gamma
+        The layer's exponent, which is undone.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the shape of the values, rounded for integers, and clipped to what the dtype
+        can hold.
+    """
+    dtype = np.dtype(dtype)
+    low, high = (float(limit) for limit in contrast_limits)
+    part = np.clip(np.asarray(values, np.float64), 0, 1) ** (1 / gamma)
+    # Not low + part * (high - low): the difference of the limits can overflow.
+    wide = low * (1 - part) + high * part
+    if dtype.kind == "b":
+        return wide >= 0.5
+    if dtype.kind == "f":
+        info = np.finfo(dtype)
+        return np.clip(wide, float(info.min), float(info.max)).astype(dtype)
+    bounds = np.iinfo(dtype)
+    rounded = np.rint(wide)
+    high_end, low_end = rounded >= bounds.max, rounded <= bounds.min
+    # The largest 64-bit integers are no floats: what reaches them is set, not converted.
+    integers = np.where(high_end | low_end, 0, rounded).astype(dtype)
+    integers[high_end], integers[low_end] = bounds.max, bounds.min
+    return integers
 
 
 def to_uint8(rgb: ArrayLike) -> NDArray[np.uint8]:

@@ -1,0 +1,28 @@
+"""What layers show, where on the canvas it lies, and the guides drawn over it."""
+
+from ...images import METADATA_KEY
+from .composite import Composite, canvas_background, displayed_composite
+from .geometry import Geometry
+from .guides import content_mask, style_mask
+from .names import is_result, quoted
+from .plane import Plane, displayed_plane, thumbnail
+from .rendering import Rendering
+from .stack import StackSource, stack_planes
+
+__all__ = [
+    "METADATA_KEY",
+    "Composite",
+    "Geometry",
+    "Plane",
+    "Rendering",
+    "StackSource",
+    "canvas_background",
+    "content_mask",
+    "displayed_composite",
+    "displayed_plane",
+    "is_result",
+    "quoted",
+    "stack_planes",
+    "style_mask",
+    "thumbnail",
+]

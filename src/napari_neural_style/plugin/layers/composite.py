@@ -1,0 +1,200 @@
+"""Several image layers as one picture, blended as napari blends them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...images.pixels import check_structure
+from .geometry import Geometry
+from .names import quoted
+from .plane import Plane, displayed_plane
+from .slicing import fitting
+
+
+class Sheet(NamedTuple):
+    """One layer of a composite."""
+
+    plane: Plane
+    blending: str
+    opacity: float
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Planes that lie on each other, blended; used like a :class:`Plane`.
+
+    Attributes
+    ----------
+    name
+        What the composite is called in messages.
+    geometry
+        Where it lies.
+    sheets
+        The layers, the lowest first.
+    background
+        The colour of the canvas, RGB in [0, 1].
+    """
+
+    name: str
+    geometry: Geometry
+    sheets: tuple[Sheet, ...]
+    background: tuple[float, float, float]
+
+    def shape(self, size: int | None = None) -> tuple[int, int]:
+        """Return the height and width that :meth:`rgb` returns for a size."""
+        shapes = self._shapes()
+        return shapes[fitting(shapes, size)]
+
+    def rgb(self, size: int | None = None) -> NDArray[np.float32]:
+        """Read the layers and blend them.
+
+        Parameters
+        ----------
+        size
+            Longest side wanted, in pixels: of the resolutions that all layers have, the
+            coarsest that is at least as long is read; without it, the finest.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(H, W, 3)`` float32 in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If a layer has NaN, or the whole is a single colour.
+        """
+        shape = self.shape(size)
+        canvas = _Canvas(shape, self.background)
+        for number, (plane, blending, opacity) in enumerate(self.sheets):
+            pixels = plane.pixels.read(plane.pixels.shapes.index(shape))
+            colors, alpha = plane.rendering.rgba(pixels)
+            opaqueness = opacity if alpha is None else opacity * alpha
+            canvas.draw(colors, opaqueness, _lowest(blending) if number == 0 else blending)
+        check_structure(canvas.rgb, self.name)
+        return canvas.rgb
+
+    def alpha(self, size: int | None = None) -> None:
+        """Return None: what lies over the canvas is opaque."""
+        return None
+
+    def gray(self, size: int | None = None) -> NDArray[np.float32]:
+        """Raise, for a composite has colours."""
+        raise ValueError(
+            f"The {self.name} has the colours of several layers: an intensity result needs a "
+            "single one."
+        )
+
+    def _shapes(self) -> list[tuple[int, int]]:
+        first, *others = (sheet.plane.pixels.shapes for sheet in self.sheets)
+        return [shape for shape in first if all(shape in shapes for shapes in others)]
+
+
+def displayed_composite(
+    layers: Sequence[Any], dims: Any, background: Sequence[float] = (0.0, 0.0, 0.0)
+) -> Composite:
+    """Return what several image layers show together, as if there were no others.
+
+    Parameters
+    ----------
+    layers
+        ``napari.layers.Image`` layers, the lowest first, as in ``viewer.layers``.
+    dims
+        The viewer's ``dims``.
+    background
+        The colour of the canvas, RGB in [0, 1], see :func:`canvas_background`; it is
+        seen only where the lowest layer is transparent.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, if one of them has no plane to show, or if their pixels do
+        not lie on each other.
+    """
+    if not layers:
+        raise ValueError("There is no layer to blend: choose at least one.")
+    planes = [displayed_plane(layer, dims) for layer in layers]
+    # Of a plane and a stack together, the result lies in the plane of the stack.
+    geometry = max((plane.geometry for plane in planes), key=lambda g: len(g.scale))
+    base = next(plane for plane in planes if plane.geometry is geometry)
+    for plane in planes:
+        if not geometry.covers(plane.geometry, dims):
+            raise ValueError(
+                f"The {plane.name} does not lie on the {base.name}, pixel on pixel: it has "
+                f"{plane.geometry.described(dims)}, the other {geometry.described(dims)}. "
+                "Choose layers of one shape and place."
+            )
+    red, green, blue = background[:3]
+    return Composite(
+        name=f"composite of {', '.join(map(quoted, layers))}",
+        geometry=geometry,
+        sheets=tuple(
+            Sheet(plane, str(layer.blending), float(layer.opacity))
+            for plane, layer in zip(planes, layers, strict=True)
+        ),
+        background=(float(red), float(green), float(blue)),
+    )
+
+
+def canvas_background(viewer: Any) -> tuple[float, float, float]:
+    """Return the colour of a viewer's canvas, RGB in [0, 1].
+
+    Parameters
+    ----------
+    viewer
+        A ``napari.Viewer``.
+    """
+    from napari.utils.theme import get_theme
+
+    canvas = getattr(viewer, "canvas", None)  # new in napari 0.9
+    if canvas is not None:
+        red, green, blue = map(float, canvas.background_color[:3])
+    else:
+        red, green, blue = (c / 255 for c in get_theme(viewer.theme).canvas.as_rgb_tuple()[:3])
+    return red, green, blue
+
+
+def _lowest(blending: str) -> str:
+    """Return how napari blends the lowest visible layer with the empty canvas."""
+    return {"minimum": "replace", "additive": "over black"}.get(blending, "translucent")
+
+
+class _Canvas:
+    """The frame buffer of OpenGL: what is drawn is blended with what is there, and clamped.
+
+    Its alpha counts, for additive layers are added to what is there times its alpha.
+    """
+
+    def __init__(self, shape: tuple[int, int], background: Sequence[float]) -> None:
+        self.rgb = np.empty((*shape, 3), np.float32)
+        self.rgb[...] = background
+        self._alpha: Any = np.float32(1)
+
+    def draw(self, colors: NDArray[np.float32], alpha: Any, blending: str) -> None:
+        alpha = np.asarray(alpha, np.float32)[..., np.newaxis]
+        there = self.rgb
+        match blending:
+            case "opaque" | "replace":
+                self.rgb = colors
+            case "over black":
+                self.rgb = colors * alpha
+            case "translucent" | "translucent_no_depth":
+                self.rgb = colors * alpha + there * (1 - alpha)
+            case "additive":
+                self.rgb = np.minimum(colors * alpha + there * self._alpha, 1)
+            case "minimum":
+                self.rgb = np.minimum(colors, there)
+            case "multiplicative":
+                self.rgb = colors * there
+            case _:
+                raise ValueError(f"The blending {blending} is unknown.")
+        match blending:
+            case "opaque":
+                self._alpha = alpha
+            case "minimum":
+                self._alpha = np.minimum(alpha, self._alpha)
+            case _:
+                self._alpha = np.minimum(alpha + self._alpha, 1)

@@ -1,0 +1,134 @@
+"""The plane of an image layer that the viewer shows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...images import to_uint8
+from ...images.pixels import fill_transparent
+from .geometry import Geometry
+from .names import quoted
+from .rendering import Rendering, layer_rendering
+from .slicing import Slice, displayed_slice, fitting
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane of an image layer, ready to be read in any thread or process.
+
+    Nothing is computed before it is asked for, and then no more than this plane.
+    Everything that the layer may change meanwhile has been copied, except its pixels.
+
+    All methods take the longest side wanted, in pixels: of a multiscale layer, the
+    coarsest level that is at least as long is read; without it, the finest. All raise
+    ``ValueError`` for what cannot be stylized: NaN, a single colour, a single pixel.
+    """
+
+    pixels: Slice
+    rendering: Rendering
+
+    @property
+    def name(self) -> str:
+        """What the plane is called in messages."""
+        return self.rendering.name
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the plane lies."""
+        return self.pixels.geometry
+
+    def shape(self, size: int | None = None) -> tuple[int, int]:
+        """Return the height and width that the other methods return for a size."""
+        return self.pixels.shapes[fitting(self.pixels.shapes, size)]
+
+    def rgb(self, size: int | None = None) -> NDArray[np.float32]:
+        """Return ``(H, W, 3)`` colours in [0, 1] as napari shows them over black."""
+        return self.rendering.rgb(self._read(size))
+
+    def straight(
+        self, size: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return the colours apart from the transparency of an RGBA layer.
+
+        Parameters
+        ----------
+        size
+            Longest side wanted, in pixels.
+
+        Returns
+        -------
+        rgb
+            ``(H, W, 3)`` float32 in [0, 1]; where RGBA is fully transparent, smoothly
+            filled from what is visible around.
+        alpha
+            ``(H, W)`` float32 in [0, 1]; None unless the layer is RGBA.
+        """
+        pixels = self._read(size)
+        if not _is_rgba(pixels):
+            return self.rendering.rgb(pixels), None
+        colors, alpha = self.rendering.rgba(pixels)
+        assert alpha is not None
+        return fill_transparent(colors, alpha, self.name), alpha
+
+    def alpha(self, size: int | None = None) -> NDArray[np.float32] | None:
+        """Return how opaque an RGBA layer is, ``(H, W)`` in [0, 1]; None for others."""
+        pixels = self._read(size)
+        return self.rendering.rgba(pixels)[1] if _is_rgba(pixels) else None
+
+    def gray(self, size: int | None = None) -> NDArray[np.float32]:
+        """Return ``(H, W)`` values in [0, 1]: contrast limits and gamma, no colormap."""
+        return self.rendering.gray(self._read(size))
+
+    def _read(self, size: int | None) -> NDArray[Any]:
+        return self.pixels.read(fitting(self.pixels.shapes, size))
+
+
+def _is_rgba(pixels: NDArray[Any]) -> bool:
+    return pixels.ndim == 3 and pixels.shape[2] == 4
+
+
+def displayed_plane(layer: Any, dims: Any) -> Plane:
+    """Return the plane of an image layer that the viewer shows.
+
+    Parameters
+    ----------
+    layer
+        A ``napari.layers.Image``.
+    dims
+        The viewer's ``dims``.
+
+    Raises
+    ------
+    ValueError
+        If no single plane of the layer is displayed, or none of it at all.
+    """
+    return Plane(displayed_slice(layer, dims), layer_rendering(layer, f"layer {quoted(layer)}"))
+
+
+def thumbnail(layer: Any, dims: Any, side: int) -> NDArray[np.uint8]:
+    """Return a small picture of what a layer shows, without computing anything lazy.
+
+    Parameters
+    ----------
+    layer
+        A ``napari.layers.Image``.
+    dims
+        The viewer's ``dims``.
+    side
+        About the longest side of the picture, in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(h, w, 3)``; napari's own 32-pixel thumbnail where there is no better one.
+    """
+    try:
+        plane = displayed_plane(layer, dims)
+        thin = plane.pixels.thinned(side)
+        if thin is not None:
+            return to_uint8(plane.rendering.rgb(thin.read(0)))
+    except Exception:  # whatever is wrong with the layer is said when it is used
+        pass
+    return np.asarray(layer.thumbnail)[..., :3]

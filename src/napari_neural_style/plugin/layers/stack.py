@@ -1,0 +1,92 @@
+"""All planes of an image layer along the axes that the viewer does not display."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .geometry import Geometry
+from .names import quoted
+from .plane import Plane
+from .rendering import Rendering, layer_rendering
+from .slicing import Span, cut, layer_geometry, layer_levels, refuse_volume
+
+
+@dataclass(frozen=True)
+class StackSource:
+    """The planes of a layer, lazily; can be read in any thread or process.
+
+    Attributes
+    ----------
+    geometry
+        Where the planes lie; its position is that of the first.
+    levels
+        The data at each resolution, finest first, axes in the order of the layer.
+    rendering
+        What turns the values of a plane into colours, the same for all planes.
+    """
+
+    geometry: Geometry
+    levels: tuple[Any, ...]
+    rendering: Rendering
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Labels of the axes that the stack runs along, in the order of the data."""
+        return tuple(self.geometry.axis_labels[axis] for axis in self.geometry.hidden)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many planes there are along each of the axes."""
+        return tuple(self.levels[0].shape[axis] for axis in self.geometry.hidden)
+
+    def plane(self, index: Sequence[int]) -> Plane:
+        """Return one plane, by its index along each of the axes.
+
+        Parameters
+        ----------
+        index
+            As many indices as there are axes, each from 0.
+
+        Raises
+        ------
+        IndexError
+            If there is no such plane.
+        """
+        if len(index) != len(self.shape) or not all(
+            0 <= i < length for i, length in zip(index, self.shape, strict=True)
+        ):
+            raise IndexError(f"There is no plane {tuple(index)} in a stack of {self.shape}.")
+        at = dict(zip(self.geometry.hidden, map(int, index), strict=True))
+        position = tuple(at.get(axis, 0) for axis in range(len(self.geometry.scale)))
+        geometry = replace(self.geometry, position=position)
+        spans = {axis: Span(i, i, i) for axis, i in at.items()}
+        return Plane(cut(geometry, self.levels, spans), self.rendering)
+
+
+def stack_planes(layer: Any, dims: Any) -> StackSource:
+    """Return all planes of an image layer that are parallel to the one displayed.
+
+    Parameters
+    ----------
+    layer
+        A ``napari.layers.Image`` of more than two dimensions.
+    dims
+        The viewer's ``dims``: they say which two axes make the planes.
+
+    Raises
+    ------
+    ValueError
+        If the layer has no stack, or is shown as a volume.
+    """
+    if layer.ndim < 3:
+        raise ValueError(
+            f"{quoted(layer)} is a single plane: a whole stack needs an image of three or more "
+            "dimensions."
+        )
+    refuse_volume(layer, dims)
+    levels = layer_levels(layer)
+    return StackSource(
+        geometry=layer_geometry(layer, dims, levels[0].shape[: layer.ndim]),
+        levels=levels,
+        rendering=layer_rendering(layer, f"layer {quoted(layer)}"),
+    )
