@@ -77,9 +77,9 @@ class Composite:
         check_structure(canvas.rgb, self.name)
         return canvas.rgb
 
-    def alpha(self, size: int | None = None) -> None:
-        """Return None: what lies over the canvas is opaque."""
-        return None
+    def straight(self, size: int | None = None) -> tuple[NDArray[np.float32], None]:
+        """Return :meth:`rgb` and no alpha, for what lies over the canvas is opaque."""
+        return self.rgb(size), None
 
     def gray(self, size: int | None = None) -> NDArray[np.float32]:
         """Raise, for a composite has colours."""

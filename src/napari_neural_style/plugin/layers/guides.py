@@ -124,7 +124,7 @@ _Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
 def _in_polygon(corners: NDArray[np.float64], shape: tuple[int, int]) -> _Pixels:
     from skimage.draw import polygon
 
-    rows, columns = polygon(corners[:, 0], corners[:, 1], shape)  # type: ignore[no-untyped-call]
+    rows, columns = polygon(corners[:, 0], corners[:, 1], shape)
     return rows, columns
 
 

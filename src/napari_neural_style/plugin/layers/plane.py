@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...images import to_uint8
-from ...images.pixels import fill_transparent
+from ...images.pixels import check_structure, fill_transparent
 from .geometry import Geometry
 from .names import quoted
 from .rendering import Rendering, layer_rendering
@@ -45,7 +45,7 @@ class Plane:
 
     def rgb(self, size: int | None = None) -> NDArray[np.float32]:
         """Return ``(H, W, 3)`` colours in [0, 1] as napari shows them over black."""
-        return self.rendering.rgb(self._read(size))
+        return self.rendering.rgb(self.values(size))
 
     def straight(
         self, size: int | None = None
@@ -65,23 +65,26 @@ class Plane:
         alpha
             ``(H, W)`` float32 in [0, 1]; None unless the layer is RGBA.
         """
-        pixels = self._read(size)
+        pixels = self.values(size)
         if not _is_rgba(pixels):
             return self.rendering.rgb(pixels), None
         colors, alpha = self.rendering.rgba(pixels)
         assert alpha is not None
-        return fill_transparent(colors, alpha, self.name), alpha
+        filled = fill_transparent(colors, alpha, self.name)
+        check_structure(filled, self.name)
+        return filled, alpha
 
     def alpha(self, size: int | None = None) -> NDArray[np.float32] | None:
         """Return how opaque an RGBA layer is, ``(H, W)`` in [0, 1]; None for others."""
-        pixels = self._read(size)
+        pixels = self.values(size)
         return self.rendering.rgba(pixels)[1] if _is_rgba(pixels) else None
 
     def gray(self, size: int | None = None) -> NDArray[np.float32]:
         """Return ``(H, W)`` values in [0, 1]: contrast limits and gamma, no colormap."""
-        return self.rendering.gray(self._read(size))
+        return self.rendering.gray(self.values(size))
 
-    def _read(self, size: int | None) -> NDArray[Any]:
+    def values(self, size: int | None = None) -> NDArray[Any]:
+        """Return the layer's own values, ``(H, W)`` or ``(H, W, channels)``."""
         return self.pixels.read(fitting(self.pixels.shapes, size))
 
 
