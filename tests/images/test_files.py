@@ -1,4 +1,5 @@
 import itertools
+import json
 import os
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_neural_style import Settings
 from napari_neural_style.images import (
     METADATA_KEY,
     Calibration,
@@ -105,6 +107,14 @@ def test_tiff_keeps_the_size_of_a_pixel(tmp_path, channels, unit):
     with Image.open(tmp_path / "a.tif") as other:
         assert other.tag_v2[296] == 3  # centimetres
         assert 1e4 / float(other.tag_v2[282]) == pytest.approx(0.25 * factor)
+
+
+def test_a_recipe_with_arrays_is_no_description_of_the_pixels(tmp_path, colours):
+    recipe = Settings(mask=np.eye(3, dtype=int)).to_dict()
+    write_image(tmp_path / "a.tif", colours, metadata=recipe)
+    assert read_image(tmp_path / "a.tif").shape == colours.shape
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert json.loads(file.pages[0].description) == {METADATA_KEY: recipe}
 
 
 def test_other_programs_read_what_is_written(tmp_path, colours):

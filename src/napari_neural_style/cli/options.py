@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_neural_style.images import read_image
 from napari_neural_style.settings import PRESETS, Settings, strength_to_weight
@@ -32,7 +33,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(Settings):
         option = "--" + field.name.replace("_", "-")
         text = documentation.get(field.name)
-        if hints[field.name] is bool:
+        if field.name in _MASKS:
+            _add_mask(group, field.name)
+        elif hints[field.name] is bool:
             group.add_argument(
                 option,
                 action=argparse.BooleanOptionalAction,
@@ -62,8 +65,8 @@ def given_settings(arguments: argparse.Namespace, preset: str = Settings.preset)
         The preset that a style strength refers to, if none is given.
     """
     hints = typing.get_type_hints(Settings)
-    given = {
-        name: _convert(value, hints[name])
+    given: dict[str, Any] = {
+        name: _read_masks(value) if name in _MASKS else _convert(value, hints[name])
         for name, value in vars(arguments).items()
         if name in hints
     }
@@ -72,6 +75,47 @@ def given_settings(arguments: argparse.Namespace, preset: str = Settings.preset)
             arguments.style_strength, given.get("preset", preset)
         )
     return given
+
+
+_MASKS = {
+    "mask": "Image file of where to paint: black, 0, for outside; white for inside, or whole "
+    "numbers as the labels of regions; or floats from 0 to 1, the share that is painted. "
+    "Outside, the pixels stay as they are.",
+    "style_masks": "Image file of labels, of the size of a STYLE: each region of --mask is "
+    "painted with the regions of its label. Once for each STYLE.",
+}
+"""Help of the settings that are read from image files of labels."""
+
+
+def _add_mask(group: argparse._ArgumentGroup, name: str) -> None:
+    several = name.endswith("s")
+    group.add_argument(
+        "--" + name.removesuffix("s").replace("_", "-"),
+        dest=name,
+        metavar="FILE",
+        action="append" if several else "store",
+        default=argparse.SUPPRESS,
+        help=_MASKS[name],
+    )
+
+
+def _read_masks(paths: str | list[str]) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+    return read_mask(paths) if isinstance(paths, str) else tuple(map(read_mask, paths))
+
+
+def read_mask(path: str) -> NDArray[Any]:
+    """Read the labels or shares of a mask, ``(H, W)``, from an image file."""
+    image = read_image(path)
+    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        raise ValueError(f"Cannot use {path} as a mask: JPEG blurs its labels; use PNG or TIFF.")
+    if image.ndim == 3:
+        if (image[..., :3] != image[..., :1]).any():
+            raise ValueError(
+                f"Cannot use {path} as a mask: it has colours; save it in black and white, or "
+                "as an image of one channel with the labels as its values."
+            )
+        image = image[..., 0]
+    return image
 
 
 def _convert(value: str | bool, hint: Any) -> Any:

@@ -13,20 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from napari_neural_style.cli.content import OUTPUTS, Content
 from napari_neural_style.cli.options import PRESET_LIST, add_settings, given_settings
 from napari_neural_style.images import (
     check_output,
     check_writable,
-    read_image,
-    to_rgb,
     write_image,
 )
 from napari_neural_style.pace import Pace, duration
-from napari_neural_style.settings import make_settings
+from napari_neural_style.settings import Settings, make_settings
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -48,17 +45,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-o",
-        "--output",
+        "--out",
         metavar="OUT",
         type=Path,
         required=True,
-        help="Result: .png, .tif or .jpg, with the recipe inside. An existing file is replaced.",
+        help="Result: .png, .tif or .jpg, with the recipe inside, and in .png and .tif the "
+        "transparency of CONTENT. An existing file is replaced.",
+    )
+    parser.add_argument(
+        "--output",
+        choices=OUTPUTS,
+        default="rgb",
+        help="What the result is: colours, or the values of one channel, in the dtype and "
+        "range of a CONTENT of one channel.",
     )
     parser.add_argument(
         "--bits",
         type=int,
-        choices=(8, 16),
-        help="Bits per channel of the result; by default 16 for TIFF, otherwise 8.",
+        choices=(8, 16, 32),
+        help="Bits per channel of colours, 32 for floats in TIFF; by default 16 for TIFF, "
+        "otherwise 8.",
     )
     parser.add_argument(
         "--log", metavar="FILE", type=Path, help="Write the losses of every step as CSV."
@@ -84,19 +90,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Paint, and write what was painted even when interrupted."""
     with _StopSignals() as signals:
         _check_files(arguments)
-        transfer = _resume(arguments) if arguments.resume else _start(arguments)
+        content = _read_content(arguments)
+        transfer = _resume(arguments) if arguments.resume else _start(arguments, content)
         signals.painting = True
         try:
             _paint(transfer, arguments, signals)
         finally:  # whatever ended the run, what was painted is kept
-            _write_result(transfer, arguments)
+            _write_result(transfer, arguments, content)
     return signals.status
 
 
 def _check_files(arguments: argparse.Namespace) -> None:
     """Find out before the run whether its files can be written at its end."""
-    check_output(arguments.output, arguments.bits)
-    outputs = [arguments.output]
+    check_output(arguments.out, arguments.bits)
+    outputs = [arguments.out]
     for path in (arguments.log, arguments.checkpoint):
         if path is not None:
             check_writable(path)
@@ -109,35 +116,44 @@ def _check_files(arguments: argparse.Namespace) -> None:
         taken.add(path.resolve())
 
 
-def _start(arguments: argparse.Namespace) -> "StyleTransfer":
-    if not arguments.styles:
+def _read_content(arguments: argparse.Namespace) -> Content | None:
+    """Read the content; without it, a resumed run has the pixels of its checkpoint."""
+    if arguments.content is None and arguments.resume and arguments.output == "rgb":
+        return None
+    if arguments.content is None or not (arguments.styles or arguments.resume):
         raise ValueError("CONTENT and at least one STYLE are required (see stylize --help).")
-    settings = make_settings(**given_settings(arguments))
-    content, *styles = (_read(path) for path in (arguments.content, *arguments.styles))
+    content = Content(arguments.content, arguments.output)
+    if content.dtype is not None:
+        check_output(arguments.out, arguments.bits, content.dtype)
+    return content
+
+
+def _start(arguments: argparse.Namespace, content: Content | None) -> "StyleTransfer":
+    assert content is not None
+    settings = make_settings(**_given_settings(arguments))
+    styles = [Content(path, "rgb").rgb for path in arguments.styles]
 
     from napari_neural_style.transfer.engine import StyleTransfer
 
-    return StyleTransfer(content, styles, settings=settings)
+    return StyleTransfer(content.rgb, styles, settings=settings)
 
 
 def _resume(arguments: argparse.Namespace) -> "StyleTransfer":
     from napari_neural_style.transfer.engine import StyleTransfer
 
     transfer = StyleTransfer.load(arguments.resume)
-    given = given_settings(arguments, transfer.settings.preset)
+    given = _given_settings(arguments, transfer.settings.preset)
     wanted = dataclasses.replace(transfer.settings, **given).to_dict()
     present = transfer.settings.to_dict()
     transfer.update(**{name: given[name] for name in given if wanted[name] != present[name]})
     return transfer
 
 
-def _read(path: str) -> NDArray[Any]:
-    image = read_image(path)
-    limits = None
-    if image.ndim == 2 and image.dtype == np.uint16:
-        # Cameras seldom fill 16 bits: like napari, span what is there.
-        limits = float(image.min()), float(image.max())
-    return to_rgb(image, f"image {path}", limits)
+def _given_settings(arguments: argparse.Namespace, preset: str = Settings.preset) -> dict[str, Any]:
+    given = given_settings(arguments, preset)
+    if arguments.output == "intensity" and given.setdefault("color", "luminance") != "luminance":
+        raise ValueError("--output intensity has no colours: leave --color out.")
+    return given
 
 
 def _paint(
@@ -160,17 +176,24 @@ def _paint(
         transfer.save(arguments.checkpoint)
 
 
-def _write_result(transfer: "StyleTransfer", arguments: argparse.Namespace) -> None:
-    image = transfer.result
-    if image is None:
+def _write_result(
+    transfer: "StyleTransfer", arguments: argparse.Namespace, content: Content | None
+) -> None:
+    result = transfer.result
+    if result is None:
         return
+    height, width, _ = result.shape
     names = {"content": arguments.content, "styles": arguments.styles}
-    recipe = names | transfer.provenance()
-    write_image(arguments.output, image, arguments.bits, recipe)
+    recipe = names | {"output": arguments.output} | transfer.provenance()
+    if content is None:
+        write_image(arguments.out, result, arguments.bits, recipe)
+    else:
+        calibration = content.calibration.resized(content.rgb.shape[:2], (height, width))
+        image = content.finish(result)
+        write_image(arguments.out, image, arguments.bits, recipe, calibration)
     if not arguments.quiet:
-        height, width, _ = image.shape
         print(
-            f"Wrote {arguments.output}, {width} x {height} pixels, "
+            f"Wrote {arguments.out}, {width} x {height} pixels, "
             f"after {recipe['step']} of {recipe['total']} steps.",
             file=sys.stderr,
         )

@@ -55,7 +55,7 @@ class Calibration:
             return None
         return self.scale[index], self.units[index]
 
-    def resized(self, before: tuple[int, int], after: tuple[int, int]) -> "Calibration":
+    def resized(self, before: tuple[int, ...], after: tuple[int, ...]) -> "Calibration":
         """Return the calibration after resizing planes from one height and width to another."""
         factors = {"Y": before[0] / after[0], "X": before[1] / after[1]}
         scale = (

@@ -308,8 +308,11 @@ def _encode_jpeg(
     return file.getvalue()
 
 
-def _description(metadata: Mapping[str, Any] | None) -> str | None:
-    return None if metadata is None else json.dumps({METADATA_KEY: metadata})
+def _description(metadata: _Metadata) -> str | None:
+    if metadata is None:
+        return None
+    # tifffile takes JSON with "shape": for its own description of the pixels.
+    return json.dumps({METADATA_KEY: metadata}).replace('"shape":', '"shape" :')
 
 
 class _Format(NamedTuple):

@@ -1,0 +1,95 @@
+"""The content: a file's pixels as the engine takes them, and results as the file's pixels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_neural_style.images import (
+    read_calibration,
+    read_image,
+    split_alpha,
+    to_intensity,
+    to_rgb,
+)
+
+OUTPUTS = ("rgb", "intensity")
+
+
+class Content:
+    """An image file that is painted.
+
+    Parameters
+    ----------
+    path
+        The file.
+    output
+        One of ``OUTPUTS``: whether results are colours, with the file's transparency, or
+        one channel of its dtype and range.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the file cannot be read or used, or has colours where one channel is wanted.
+    """
+
+    def __init__(self, path: str | Path, output: str) -> None:
+        image, name = read_image(path), f"image {path}"
+        if output == "intensity" and image.ndim == 3:
+            raise ValueError(
+                f"--output intensity is for images of one channel, and {path} has colours."
+            )
+        self._image = image
+        self._limits = _limits(image)
+        self._one_channel = output == "intensity"
+        self._alpha: NDArray[np.float32] | None = None
+        self.calibration = read_calibration(path)
+        """Size of its pixels."""
+        self.rgb: NDArray[np.float32]
+        """What the engine paints, ``(H, W, 3)`` in [0, 1]."""
+        if image.ndim == 3:
+            self.rgb, self._alpha = split_alpha(image, name)
+        else:
+            self.rgb = to_rgb(image, name, self._limits)
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """Of a result of one channel; None for colours."""
+        return self._image.dtype if self._one_channel else None
+
+    def finish(self, result: NDArray[np.float32]) -> NDArray[Any]:
+        """Return a result, ``(H, W, 3)`` in [0, 1] of any size, as ``write_image`` takes it."""
+        if self._alpha is not None:
+            return np.dstack([result, _resized(self._alpha, result.shape[:2])])
+        if not self._one_channel:
+            return result
+        assert self._limits is not None
+        painted = result[..., 0]
+        values = to_intensity(painted, self._image.dtype, self._limits)
+        if painted.shape != self._image.shape:
+            return values
+        # Float32 cannot tell all values of 32 bits apart: what was not painted stays as it is.
+        return np.where(painted == self.rgb[..., 0], self._image, values)
+
+
+def _limits(image: NDArray[Any]) -> tuple[float, float] | None:
+    """The values shown as black and white; None where they are those of ``to_rgb``."""
+    if image.ndim == 3:
+        return None
+    low, high = float(image.min()), float(image.max())
+    if image.dtype == np.uint8:
+        return 0.0, 255.0
+    if image.dtype.kind == "b" or (image.dtype.kind == "f" and low >= 0 and high <= 1):
+        return 0.0, 1.0
+    # Cameras seldom fill 16 bits: like napari, span what is there.
+    return (low, high) if low < high else None
+
+
+def _resized(alpha: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    import torch
+
+    from napari_neural_style.transfer.scales import resize
+
+    height, width = shape
+    return resize(torch.from_numpy(alpha)[None, None], height, width)[0, 0].numpy()
