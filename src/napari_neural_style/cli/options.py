@@ -25,8 +25,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add an option for every setting, and the style's strength in percent."""
     group = parser.add_argument_group(
         "settings",
-        "Sequences are separated by commas (--scales 256,512), and layers may have weights "
-        "(--style-layers relu1_1=0.2,relu3_1=0.8). What is not given is as the preset says.",
+        "Sequences are separated by commas (--scales 256,512), and layers may have\n"
+        "weights (--style-layers relu1_1=0.2,relu3_1=0.8). What is not given is as the\n"
+        "preset says.",
     )
     style = group.add_mutually_exclusive_group()
     hints, documentation = typing.get_type_hints(Settings), _documentation()

@@ -3,20 +3,18 @@
 import argparse
 import csv
 import dataclasses
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tqdm import tqdm
 
 from napari_neural_style.cli.content import OUTPUTS, Content
 from napari_neural_style.cli.options import PRESET_LIST, add_settings, given_settings
+from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.images import (
     check_output,
     check_writable,
@@ -88,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Paint, and write what was painted even when interrupted."""
-    with _StopSignals() as signals:
+    with StopSignals() as signals:
         _check_files(arguments)
         content = _read_content(arguments)
         transfer = _resume(arguments) if arguments.resume else _start(arguments, content)
@@ -156,9 +154,7 @@ def _given_settings(arguments: argparse.Namespace, preset: str = Settings.preset
     return given
 
 
-def _paint(
-    transfer: "StyleTransfer", arguments: argparse.Namespace, signals: "_StopSignals"
-) -> None:
+def _paint(transfer: "StyleTransfer", arguments: argparse.Namespace, signals: StopSignals) -> None:
     start = saved = time.monotonic()
     with _Progress(transfer, arguments.quiet) as progress, _loss_log(arguments) as log:
         for update in transfer:
@@ -265,29 +261,3 @@ def _loss_log(
             file.flush()
 
         yield log
-
-
-class _StopSignals:
-    """Let the first Ctrl-C or SIGTERM end the painting in good order, a second one at once."""
-
-    def __init__(self) -> None:
-        self.painting = False
-        self.status = 0
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> "_StopSignals":
-        # Python lets only the main thread handle signals.
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        at_once = self.status or not self.painting
-        self.status = 128 + number
-        if at_once:
-            sys.exit(self.status)
