@@ -63,12 +63,13 @@ def color_table(colormap: Any) -> ColorTable | None:
         A ``napari.utils.Colormap``.
     """
     smooth = str(colormap.interpolation) == "linear"
-    if smooth and np.array_equal(colormap.colors, [[0, 0, 0, 1], [1, 1, 1, 1]]):
-        return None
     low, high = (
         None if color is None else np.array(color, np.float32)
         for color in (colormap.low_color, colormap.high_color)
     )
+    black_to_white = np.array_equal(colormap.colors, [[0, 0, 0, 1], [1, 1, 1, 1]])
+    if smooth and black_to_white and low is None and high is None:
+        return None
     plain = colormap.model_copy(update={"low_color": None, "high_color": None})
     colors = plain.map(np.linspace(0, 1, _LUT_LENGTH)).astype(np.float32)
     return ColorTable(colors, smooth, low, high)

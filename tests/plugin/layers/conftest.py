@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from napari import Viewer
+from napari.components.dims import Dims
+
+
+class Canvas:
+    """A real viewer, whose screenshots show one pixel of the world in one of their own."""
+
+    def __init__(self):
+        self.viewer = Viewer(show=True)
+        self.viewer.theme = "dark"
+
+    def clear(self):
+        self.viewer.layers.clear()
+        self.viewer.dims.update(Dims(ndim=2).model_dump(exclude={"units"}))
+
+    def shot(self, height, width):
+        """What is seen from the origin of the world: (height, width, 3) in [0, 1]."""
+        rows, columns = self.viewer.window._qt_viewer.canvas.size
+        camera = self.viewer.scene.camera
+        camera.zoom = 1
+        camera.center = (0, rows / 2 - 0.5 - 10, columns / 2 - 0.5 - 10)
+        seen = self.viewer.screenshot(canvas_only=True, flash=False)
+        assert seen.shape[:2] == (rows, columns)
+        return seen[10 : 10 + height, 10 : 10 + width, :3] / 255
+
+
+@pytest.fixture(scope="module")
+def _canvas(qapp):
+    canvas = Canvas()
+    yield canvas
+    canvas.viewer.close()
+
+
+@pytest.fixture
+def canvas(_canvas):
+    _canvas.clear()
+    yield _canvas
+    _canvas.clear()
+
+
+def close(image, other, tolerance=2 / 255 + 1e-6):
+    """Compare to two steps of 8 bits, which is what the canvas may round."""
+    np.testing.assert_allclose(image, other, atol=tolerance, rtol=0)
