@@ -40,6 +40,10 @@ def canvas(_canvas):
     _canvas.clear()
 
 
+def picture(shape=(12, 16), dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, 100, shape).astype(dtype)
+
+
 def close(image, other, tolerance=2 / 255 + 1e-6):
     """Compare to two steps of 8 bits, which is what the canvas may round."""
     np.testing.assert_allclose(image, other, atol=tolerance, rtol=0)

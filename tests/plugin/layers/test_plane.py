@@ -1,109 +1,23 @@
+import pickle
+
 import dask.array as da
 import numpy as np
 import pytest
-from hypothesis import given
+import zarr
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 
-from napari_neural_style.plugin.layers import (
-    METADATA_KEY,
-    displayed_plane,
-    is_result,
-    quoted,
-    thumbnail,
-)
+from napari_neural_style.plugin.layers import displayed_plane, thumbnail
 
-
-def picture(shape=(12, 16), dtype=np.uint8, seed=0):
-    return np.random.default_rng(seed).integers(0, 100, shape).astype(dtype)
+from .conftest import picture
 
 
 def shown_by_napari(layer):
     return np.asarray(layer._slice.image.raw)
 
 
-def edges(layer, axes):
-    """World coordinates of the four outer corners of the layer's plane."""
-    low, high = np.full(layer.ndim, 0.0), np.full(layer.ndim, 0.0)
-    low[axes] = -0.5
-    high[axes] = np.array(layer.data.shape[: layer.ndim])[axes] - 0.5
-    corners = []
-    for row in (low, high):
-        for column in (low, high):
-            corner = low.copy()
-            corner[axes[0]], corner[axes[1]] = row[axes[0]], column[axes[1]]
-            corners.append(layer.data_to_world(corner))
-    return np.array(corners)
-
-
-GEOMETRIES = {
-    "plain": {},
-    "anisotropic": {"scale": (0.5, 3.0), "translate": (-7.0, 11.0)},
-    "rotated": {"scale": (2.0, 3.0), "rotate": 30, "translate": (5.0, 0.0)},
-    "sheared": {"scale": (2.0, 3.0), "rotate": -20, "shear": [0.4]},
-    "affine": {"scale": (0.1, 0.2), "affine": [[1.0, 0.3, 9], [-0.2, 2.0, 3], [0, 0, 1]]},
-    "units": {"scale": (0.1, 0.2), "units": ("um", "nm"), "axis_labels": ("row", "column")},
-}
-
-
-@pytest.mark.parametrize("name", GEOMETRIES)
-@pytest.mark.parametrize("shape", [(12, 16), (3, 4), (5, 7), (24, 40)])
-def test_result_of_any_resolution_covers_the_content_to_its_edges(name, shape):
-    viewer = ViewerModel()
-    content = viewer.add_image(picture(), **GEOMETRIES[name])
-    geometry = displayed_plane(content, viewer.dims).geometry
-
-    data, placement = geometry.place(np.zeros((*shape, 3), np.uint8))
-    result = viewer.add_image(data, rgb=True, **placement, **geometry.orientation)
-
-    np.testing.assert_allclose(edges(result, [0, 1]), edges(content, [0, 1]), atol=1e-9)
-    assert result.units == content.units
-    assert result.axis_labels == content.axis_labels
-
-
-@pytest.mark.parametrize("name", GEOMETRIES)
-def test_result_of_full_resolution_has_the_very_attributes_of_the_content(name):
-    viewer = ViewerModel()
-    content = viewer.add_image(picture(), **GEOMETRIES[name])
-    geometry = displayed_plane(content, viewer.dims).geometry
-
-    _, placement = geometry.place(np.zeros((12, 16, 3), np.uint8))
-    result = viewer.add_image(
-        np.zeros((12, 16, 3), np.uint8), rgb=True, **placement, **geometry.orientation
-    )
-
-    for attribute in ("scale", "translate", "rotate", "shear"):
-        np.testing.assert_array_equal(getattr(result, attribute), getattr(content, attribute))
-    np.testing.assert_array_equal(result.affine.affine_matrix, content.affine.affine_matrix)
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 1, 3), (3, 1, 2, 0), (0, 1, 3, 2)])
-def test_result_of_a_stack_lies_in_the_plane_it_was_made_from(order):
-    viewer = ViewerModel()
-    content = viewer.add_image(
-        picture((5, 6, 7, 8)), scale=(4.0, 3.0, 0.5, 0.25), translate=(1.0, 2.0, 3.0, 4.0)
-    )
-    viewer.dims.order = order
-    viewer.dims.current_step = (3, 2, 4, 5)
-    point = viewer.dims.point
-
-    plane = displayed_plane(content, viewer.dims)
-    height, width = plane.rgb().shape[:2]
-    data, placement = plane.geometry.place(np.zeros((2 * height, 3 * width, 3), np.uint8))
-    result = viewer.add_image(data, rgb=True, **placement, **plane.geometry.orientation)
-
-    axes = sorted(order[-2:])
-    np.testing.assert_allclose(
-        edges(result, axes)[:, axes], edges(content, axes)[:, axes], atol=1e-9
-    )
-    assert viewer.dims.point == point
-    for axis in set(range(4)) - set(axes):
-        assert result.data.shape[axis] == 1
-        world = content.data_to_world((3, 2, 4, 5))[axis]
-        assert result.data_to_world((0, 0, 0, 0))[axis] == pytest.approx(world)
-    assert not result._slice.empty
-
-
+@settings(max_examples=40)
 @given(ndim=st.integers(2, 4), extra=st.integers(0, 2), seed=st.integers(0, 99), rgb=st.booleans())
 def test_the_pixels_read_are_those_that_napari_shows(ndim, extra, seed, rgb):
     generator = np.random.default_rng(seed)
@@ -298,14 +212,83 @@ def test_where_there_is_no_better_thumbnail_it_is_napari_s_own(data):
     )
 
 
-def test_long_names_are_shortened_in_messages():
+def test_a_transparent_image_is_parted_into_colours_and_alpha():
+    data = np.zeros((8, 8, 4))
+    data[..., :3] = picture((8, 8, 3)) / 100
+    data[..., 3] = 0.5
+    data[2:5, 3:6] = 0
     viewer = ViewerModel()
-    assert quoted(viewer.add_image(picture(), name="short")) == "“short”"
-    layer = viewer.add_image(picture(), name="2024-03-12_experiment_07_actin_channel_488nm_raw")
-    assert quoted(layer) == "“2024-03-12_exper…hannel_488nm_raw”"
+    layer = viewer.add_image(data, rgb=True, contrast_limits=(0, 1), gamma=0.5)
+
+    plane = displayed_plane(layer, viewer.dims)
+    rgb, alpha = plane.straight()
+
+    seen = data[..., 3] > 0
+    np.testing.assert_allclose(rgb[seen], np.sqrt(data[seen, :3]), atol=1e-6)
+    assert rgb[~seen].min() > 0.1
+    np.testing.assert_array_equal(alpha, data[..., 3])
+    np.testing.assert_array_equal(plane.alpha(), alpha)
+    np.testing.assert_allclose(plane.rgb(), rgb * alpha[..., None], atol=1e-6)
 
 
-def test_results_are_told_by_their_recipe():
+def test_other_images_have_no_alpha():
     viewer = ViewerModel()
-    assert not is_result(viewer.add_image(picture()))
-    assert is_result(viewer.add_image(picture(), metadata={METADATA_KEY: {}}))
+    for layer in (viewer.add_image(picture()), viewer.add_image(picture((8, 9, 3)), rgb=True)):
+        plane = displayed_plane(layer, viewer.dims)
+        assert plane.alpha() is None
+        rgb, alpha = plane.straight()
+        assert alpha is None
+        np.testing.assert_array_equal(rgb, plane.rgb())
+
+
+def test_intensity_has_contrast_limits_and_gamma_but_no_colormap():
+    viewer = ViewerModel()
+    data = picture(dtype=np.uint16)
+    layer = viewer.add_image(data, contrast_limits=(20, 60), gamma=2, colormap="viridis")
+
+    plane = displayed_plane(layer, viewer.dims)
+
+    np.testing.assert_allclose(
+        plane.gray(), np.clip((data.astype(float) - 20) / 40, 0, 1) ** 2, atol=1e-6
+    )
+    np.testing.assert_array_equal(plane.values(), data)
+    colour = viewer.add_image(picture((8, 9, 3)), rgb=True, name="photo")
+    with pytest.raises(ValueError, match="layer “photo” is an RGB image"):
+        displayed_plane(colour, viewer.dims).gray()
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "zarr"])
+def test_a_plane_can_be_sent_to_another_process(kind, tmp_path):
+    data = picture((50, 32, 32))
+    source = {
+        "numpy": data,
+        "dask": da.from_zarr(zarr.array(data, store=str(tmp_path / "a"), chunks=(1, 32, 32))),
+        "zarr": zarr.array(data, store=str(tmp_path / "b"), chunks=(1, 32, 32)),
+    }[kind]
+    viewer = ViewerModel()
+    units = ("um",) * 3
+    layer = viewer.add_image(source, colormap="viridis", contrast_limits=(0, 99), units=units)
+    viewer.dims.set_point(0, 7)
+    plane = displayed_plane(layer, viewer.dims)
+
+    sent = pickle.dumps(plane)
+
+    assert len(sent) < data.nbytes
+    there = pickle.loads(sent)
+    np.testing.assert_array_equal(there.rgb(), plane.rgb())
+    assert there.geometry.units == layer.units
+
+
+def test_of_zarr_only_the_chunks_of_the_plane_are_read(tmp_path):
+    data = picture((6, 16, 16))
+    viewer = ViewerModel()
+    stored = zarr.array(data, store=str(tmp_path), chunks=(1, 16, 16))
+    layer = viewer.add_image(stored, contrast_limits=(0, 100))
+    viewer.dims.set_point(0, 4)
+    for chunk in tmp_path.glob("c/*/0/0"):
+        if chunk.parts[-3] != "4":
+            chunk.write_bytes(b"damaged")
+
+    rgb = displayed_plane(layer, viewer.dims).rgb()
+
+    np.testing.assert_allclose(rgb[..., 0], data[4] / 100, atol=1e-6)
