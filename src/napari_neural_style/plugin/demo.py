@@ -73,8 +73,8 @@ def run_demo(
         with _noting(problems):
             if outcome.error is not None:
                 raise outcome.error
-            if result is not None and outcome.image is not None:
-                write_image(Path(result), outcome.image / 255, metadata=outcome.recipe)
+            if result is not None and outcome.exact is not None:
+                write_image(Path(result), outcome.exact, metadata=outcome.recipe)
         if screenshot is not None:
             QTimer.singleShot(_SETTLING_MS, partial(picture, screenshot))
 

@@ -1,5 +1,6 @@
 """The layer that a run paints into."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,9 @@ from numpy.typing import NDArray
 
 from ..images import METADATA_KEY
 from .layers import Geometry
+
+EXACT_KEY = f"{METADATA_KEY}_exact"
+"""Names, in a layer's metadata, the result in colour before it was rounded to 8 bits."""
 
 
 class ResultLayer:
@@ -20,11 +24,21 @@ class ResultLayer:
         Where the content lies.
     content, style
         The names of the two layers.
+    appearance
+        Attributes of the layer that tell how its values are shown.
     """
 
-    def __init__(self, viewer: Any, geometry: Geometry, content: str, style: str) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        geometry: Geometry,
+        content: str,
+        style: str,
+        appearance: Mapping[str, Any],
+    ) -> None:
         self._viewer = viewer
         self._geometry = geometry
+        self._appearance = appearance
         self._names = {"content": content, "style": style}
         self._layer: Any = None
         self.recipe: dict[str, Any] = {}
@@ -35,26 +49,27 @@ class ResultLayer:
         """Whether the layer was made and is no longer in the viewer."""
         return self._layer is not None and self._layer not in self._viewer.layers
 
-    def show(self, image: NDArray[np.uint8]) -> None:
+    def show(self, image: NDArray[Any]) -> None:
         """Show an image of any resolution; nothing happens once the layer was deleted.
 
         Parameters
         ----------
         image
-            ``(h, w, 3)``; the layer keeps it.
+            ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)``; the layer keeps it.
         """
-        if self.deleted:
-            return
-        data, placement = self._geometry.place(image)
+        if not self.deleted:
+            self._show(*self._geometry.place(image))
+
+    def _show(self, data: Any, placement: dict[str, Any]) -> None:
         if self._layer is None:
             # A name in use gets a number from napari: no earlier result is overwritten.
             self._layer = self._viewer.add_image(
                 data,
-                rgb=True,
                 name=f"{self._names['content']} in the style of {self._names['style']}",
                 metadata={METADATA_KEY: self._entry()},
                 # The previews are small, and blocks would hide what is in them.
                 interpolation2d="linear",
+                **self._appearance,
                 **placement,
                 **self._geometry.orientation,
             )
@@ -64,10 +79,12 @@ class ResultLayer:
             self._layer.translate = placement["translate"]
         self._layer.data = data
 
-    def sign(self) -> None:
-        """Store the recipe as it is now in the layer's metadata."""
+    def sign(self, exact: NDArray[np.float32] | None = None) -> None:
+        """Store the recipe as it is now, and the image in all its digits, in the metadata."""
         if self._layer is not None:
             self._layer.metadata[METADATA_KEY] = self._entry()
+            if exact is not None and self._layer.rgb:
+                self._layer.metadata[EXACT_KEY] = exact
 
     def _entry(self) -> dict[str, Any]:
         return {**self.recipe, **self._names}

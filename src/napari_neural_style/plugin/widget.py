@@ -5,27 +5,32 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Container, PushButton
-from napari.layers import Image
+from magicgui.widgets import Container
+from napari.layers import Image, Labels, Shapes
 from napari.utils.notifications import notification_manager, show_error, show_info
 from napari.utils.theme import get_theme
 from psygnal import Signal
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import (
-    QApplication,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QWidget,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QWidget
 
 from ..pace import duration
 from ..settings import PRESETS, Settings, strength_to_weight
 from .activity import ActivityBar
-from .controls import CountBox, LayerBox, PercentSlider, Picture, may_be_narrow
-from .layers import Plane, displayed_plane, is_result, quoted, thumbnail
-from .machine import Machine, load_engine
+from .channels import Channels, layers_of
+from .form import EVERYWHERE, PROGRESS_TICKS, WHOLE_STYLE, Form, make_controls
+from .job import Job
+from .layers import (
+    Composite,
+    Plane,
+    canvas_background,
+    content_mask,
+    displayed_composite,
+    displayed_plane,
+    is_result,
+    quoted,
+    thumbnail,
+)
+from .machine import Machine
 from .preferences import remembered
 from .result import ResultLayer
 from .worker import Frame, Outcome, Painter, explain
@@ -33,22 +38,21 @@ from .worker import Frame, Outcome, Painter, explain
 if TYPE_CHECKING:
     import napari.viewer
 
-    from ..transfer.engine import StyleTransfer
-
-_PICTURE_HEIGHT = 128
 _PICTURE_PIXELS = 256
-_PROGRESS_TICKS = 1000
 _QUIET = 175
 """Opacity, of 255, of text that only accompanies."""
 _WARNING = "⚠"
 _REMEMBERED = ("preset", "style_strength", "size", "steps", "device")
+_LIVE = ("style_strength", "color", "mask", "style_mask", "feather")
+"""What may be changed while a run goes on."""
 
 
 class StyleTransferWidget(Container[Any]):
     """Paint one image layer in the style of another, live.
 
-    Children, by name: ``content``, ``style``, ``preset``, ``style_strength``, ``size``,
-    ``steps``, ``device``, ``run``, ``pause``, ``stop``.
+    Children, by name: ``content``, ``style``, ``preset``, ``style_strength``, ``color``,
+    ``size``, ``steps``, ``device``; ``mask``, ``style_mask``, ``feather``; ``output``,
+    ``whole_stack``, ``save_to``, ``scheduler``; ``run``, ``pause``, ``stop``.
 
     Parameters
     ----------
@@ -63,25 +67,24 @@ class StyleTransferWidget(Container[Any]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer", remember: bool = True) -> None:
         self._viewer = napari_viewer
         self._painter: Painter | None = None
+        self._running_job: Job | None = None
         self._result: ResultLayer | None = None
         self._activity: ActivityBar | None = None
         self._docked = self._gone = False
-        self._shown_layers: dict[str, Any] = {}
+        self._shown: dict[str, Any] = {}
         self._wanted_device = "auto"
 
-        super().__init__(widgets=self._make_controls(), labels=False)
-        self._pictures = {"content": Picture(_PICTURE_HEIGHT), "style": Picture(_PICTURE_HEIGHT)}
-        self._description = QLabel()
-        self._progress = QProgressBar()
-        self._status = QLabel()
-        self._lay_out()
-
+        super().__init__(
+            widgets=make_controls(self._contents, self._styles, self._regions), labels=False
+        )
+        self._form = Form(self)
         self._memory = remembered() if remember else None
         self._recall()
         self._connect()
         self._follow_theme()
         self._show_running(False)
         self._describe_preset()
+        self._show_what_applies()
         for name in ("content", "style"):
             self._choose_picture(name, self[name].value)
         self.reset_choices()
@@ -89,126 +92,6 @@ class StyleTransferWidget(Container[Any]):
         self._machine.found.connect(self._offer_devices)
         self._machine.failed.connect(self._miss_torch)
         self._machine.look()
-
-    # ------------------------------------------------------------------ layout
-
-    def _make_controls(self) -> list[Any]:
-        return [
-            LayerBox(
-                name="content",
-                choices=self._image_layers,
-                tooltip="The image layer to paint anew.",
-            ),
-            LayerBox(
-                name="style",
-                choices=self._image_layers,
-                tooltip="The image layer whose strokes, texture and colours to paint with.",
-            ),
-            ComboBox(
-                name="preset",
-                choices=list(PRESETS),
-                tooltip="The recipe: how content and style are compared, and how the image "
-                "is optimised.",
-            ),
-            PercentSlider(
-                name="style_strength",
-                value=50,
-                tooltip="How much of the style: 0 % leaves the content nearly as it is, "
-                "at 100 % the style takes over; 50 % is the preset's own.",
-            ),
-            CountBox(
-                " px",
-                name="size",
-                min=0,
-                max=32768,
-                step=64,
-                value=512,
-                tooltip="Longest side of the result, in pixels. Smaller is faster; the result "
-                "covers the content at any size. 0: the size in words.",
-            ),
-            CountBox(
-                " steps",
-                name="steps",
-                min=0,
-                max=100_000,
-                step=50,
-                value=0,
-                tooltip="How many steps to paint. 0: as many as the preset says.",
-            ),
-            ComboBox(
-                name="device",
-                choices=[("auto", "auto"), ("CPU", "cpu")],
-                tooltip="What computes. A graphics card is ten to a hundred times as fast as "
-                "the CPU; auto takes the fastest there is.",
-            ),
-            PushButton(
-                name="run",
-                text="Run",
-                tooltip="Paint the content in the style, into a new layer over the content.",
-            ),
-            PushButton(name="pause", text="Pause", tooltip="Wait; Resume goes on from here."),
-            PushButton(name="stop", text="Stop", tooltip="End here; what was painted stays."),
-        ]
-
-    def _lay_out(self) -> None:
-        outer = self.native.layout()
-        for child in self:
-            outer.removeWidget(child.native)
-        outer.setContentsMargins(8, 8, 8, 8)
-        outer.setSpacing(8)
-
-        images = QGridLayout()
-        images.setHorizontalSpacing(10)
-        images.setVerticalSpacing(4)
-        for column, name in enumerate(("content", "style")):
-            box = self[name]
-            images.addWidget(_label(name.capitalize(), box.native), 0, column)
-            images.addWidget(self._pictures[name], 1, column)
-            images.addWidget(box.native, 2, column)
-            images.setColumnStretch(column, 1)
-            may_be_narrow(box.native)
-        outer.addLayout(images)
-
-        settings = QGridLayout()
-        settings.setHorizontalSpacing(10)
-        settings.setVerticalSpacing(6)
-        settings.setColumnStretch(1, 1)
-        rows = {
-            "preset": "Preset",
-            "style_strength": "Style strength",
-            "size": "Size",
-            "steps": "Steps",
-            "device": "Device",
-        }
-        for row, (name, text) in enumerate(rows.items()):
-            control = self[name].native
-            settings.addWidget(_label(text, control), 2 * row, 0)
-            settings.addWidget(control, 2 * row, 1)
-            may_be_narrow(control)
-        self._description.setWordWrap(True)
-        self._description.setMinimumHeight(2 * self._description.fontMetrics().lineSpacing())
-        settings.addWidget(self._description, 1, 0, 1, 2)
-        outer.addLayout(settings)
-
-        buttons = QHBoxLayout()
-        buttons.setSpacing(6)
-        for name, stretch in (("run", 2), ("pause", 1), ("stop", 1)):
-            buttons.addWidget(self[name].native, stretch)
-        outer.addLayout(buttons)
-
-        self._progress.setRange(0, _PROGRESS_TICKS)
-        self._progress.setTextVisible(False)
-        self._progress.setFixedHeight(8)
-        self._progress.setToolTip("How much of the work is done.")
-        outer.addWidget(self._progress)
-        self._status.setWordWrap(True)
-        self._status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._status.setAlignment(Qt.AlignmentFlag.AlignTop)
-        # Two lines at all times, so that nothing jumps when they fill.
-        self._status.setMinimumHeight(2 * self._status.fontMetrics().lineSpacing())
-        self._status.setToolTip("What the run does, or why it does not.")
-        outer.addWidget(self._status)
-        self.native.setMinimumWidth(280)
 
     def _follow_theme(self, _event: Any = None) -> None:
         """Let Run stand out, and the running text stand back, in the theme's colours."""
@@ -220,8 +103,8 @@ class StyleTransferWidget(Container[Any]):
         red, green, blue = theme.text.as_rgb_tuple()
         self._loud = f"color: rgb({red}, {green}, {blue});"
         self._quiet = f"color: rgba({red}, {green}, {blue}, {_QUIET});"
-        self._description.setStyleSheet(self._quiet)
-        self._say(self._status.text())
+        self._form.description.setStyleSheet(self._quiet)
+        self._say(self._form.status.text())
 
     # ---------------------------------------------------------------- settings
 
@@ -240,6 +123,12 @@ class StyleTransferWidget(Container[Any]):
         self["preset"].changed.connect(self._describe_preset)
         for name in ("content", "style"):
             self[name].changed.connect(partial(self._choose_picture, name))
+        for name in _LIVE:
+            self[name].changed.connect(partial(self._steer, name))
+        self["output"].changed.connect(self._show_what_applies)
+        self["content"].changed.connect(self._show_what_applies)
+        self["mask"].changed.connect(self._show_what_applies)
+        self._viewer.layers.selection.events.changed.connect(self._offer_selection)
         self["run"].changed.connect(self._start)
         self["pause"].changed.connect(self._toggle_pause)
         self["stop"].changed.connect(self._stop)
@@ -256,20 +145,37 @@ class StyleTransferWidget(Container[Any]):
         if self._memory is not None:
             setattr(self._memory, name, value)
 
-    def _settings(self) -> Settings:
+    def _settings(self, **guides: Any) -> Settings:
         preset = self["preset"].value
         given: dict[str, Any] = {
             "style_weight": strength_to_weight(self["style_strength"].value, preset),
+            "color": self._color,
             "size": self["size"].value or None,
             "device": self["device"].value,
+            **guides,
         }
         if self["steps"].value:
             given["steps"] = self["steps"].value
         return Settings(preset=preset, **given)
 
+    @property
+    def _color(self) -> str:
+        # One channel has no colours that the style could change.
+        return "luminance" if self["output"].value == "intensity" else str(self["color"].value)
+
+    def _show_what_applies(self, _value: Any = None) -> None:
+        """Enable what has an effect with the other choices."""
+        content = self["content"].value
+        channels = isinstance(content, Channels)
+        self["output"].enabled = content is not None and not channels and not content.rgb
+        if not self["output"].enabled:
+            self["output"].value = "rgb"
+        self["color"].enabled = self["output"].value == "rgb"
+        self["style_mask"].enabled = self["feather"].enabled = self["mask"].value != EVERYWHERE
+
     def _describe_preset(self, _value: Any = None) -> None:
         preset = self["preset"].value
-        self._description.setText(PRESETS[preset].description)
+        self._form.description.setText(PRESETS[preset].description)
         settings = Settings(preset=preset)
         self["size"].set_words_for_smallest(
             "content's own size"
@@ -303,18 +209,39 @@ class StyleTransferWidget(Container[Any]):
 
     # ------------------------------------------------------------------ layers
 
-    def _image_layers(self, _box: Any) -> list[tuple[str, Any]]:
+    def _styles(self, _box: Any = None) -> list[tuple[str, Any]]:
         return [
             (layer.name, layer)
             for layer in self._viewer.layers
             if isinstance(layer, Image) and not is_result(layer)
         ]
 
+    def _contents(self, box: Any) -> list[tuple[str, Any]]:
+        single = self._styles()
+        together = [Channels(tuple(layer for _, layer in single if layer in self._selected))]
+        # What was chosen stays, whatever is selected later.
+        chosen = box.value if box is not None else None
+        if isinstance(chosen, Channels) and all(layer in self._viewer.layers for layer in chosen):
+            together.append(chosen)
+        several = {channels: None for channels in together if len(channels) > 1}
+        return [*single, *((channels.name, channels) for channels in several)]
+
+    @property
+    def _selected(self) -> Any:
+        return self._viewer.layers.selection
+
+    def _regions(self, _box: Any = None) -> list[tuple[str, Any]]:
+        return [
+            (layer.name, layer)
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels | Shapes)
+        ]
+
     def reset_choices(self, *_: Any) -> None:
         """Offer the layers there are now; napari calls this when they change."""
         if self._gone:
             return
-        for name in ("content", "style"):
+        for name in ("content", "style", "mask", "style_mask"):
             self[name].reset_choices()
         content, style = self["content"], self["style"]
         others = [layer for layer in style.choices if layer is not content.value]
@@ -325,21 +252,25 @@ class StyleTransferWidget(Container[Any]):
         ):
             self._stop()
 
-    def _choose_picture(self, name: str, layer: Any) -> None:
-        before = self._shown_layers.get(name)
-        if before is not None:
-            before.events.thumbnail.disconnect(self._update_pictures)
-        self._shown_layers[name] = layer
-        self._pictures[name].setToolTip("" if layer is None else layer.name)
-        for chosen in self._shown_layers.values():
-            if chosen is not None:
-                chosen.events.thumbnail.connect(self._update_pictures)
+    def _offer_selection(self, _event: Any = None) -> None:
+        if not self._gone:
+            self["content"].reset_choices()
+
+    def _choose_picture(self, name: str, chosen: Any) -> None:
+        for layer in layers_of(self._shown.get(name)):
+            layer.events.thumbnail.disconnect(self._update_pictures)
+        self._shown[name] = chosen
+        self._form.pictures[name].setToolTip("" if chosen is None else chosen.name)
+        for choice in self._shown.values():
+            for layer in layers_of(choice):
+                layer.events.thumbnail.connect(self._update_pictures)
         self._update_pictures()
 
     def _update_pictures(self, _event: Any = None) -> None:
-        for name, layer in self._shown_layers.items():
-            self._pictures[name].show_pixels(
-                None if layer is None else thumbnail(layer, self._viewer.dims, _PICTURE_PIXELS)
+        for name, chosen in self._shown.items():
+            layers = layers_of(chosen)
+            self._form.pictures[name].show_pixels(
+                thumbnail(layers[0], self._viewer.dims, _PICTURE_PIXELS) if layers else None
             )
 
     # --------------------------------------------------------------------- run
@@ -349,25 +280,26 @@ class StyleTransferWidget(Container[Any]):
             self._say("A run is going on: stop it before the next one.")
             return
         try:
-            content, style = self._chosen_planes()
-            settings = self._settings()
+            job = self._job()
         except Exception as error:
             self._report(error)
             self.run_ended.emit(Outcome(error=error))
             return
         self._result = ResultLayer(
             self._viewer,
-            content.geometry,
+            job.content.geometry,
             self["content"].value.name,
             self["style"].value.name,
+            job.appearance,
         )
-        painter = self._painter = Painter(partial(_make_transfer, content, style, settings))
+        self._running_job = job
+        painter = self._painter = Painter(job.prepare, job.develop)
         painter.started.connect(partial(self._on_started, painter))
         painter.framed.connect(partial(self._on_framed, painter))
         painter.noted.connect(partial(self._on_noted, painter))
         painter.ended.connect(partial(self._on_ended, painter))
         self._show_running(True)
-        self._progress.setRange(0, 0)
+        self._form.progress.setRange(0, 0)
         self._say("Getting ready …")
         self._began = time.perf_counter()
         activity = ActivityBar("Style transfer", self._stop)
@@ -378,19 +310,61 @@ class StyleTransferWidget(Container[Any]):
         else:
             activity.close()
 
-    def _chosen_planes(self) -> tuple[Plane, Plane]:
+    def _job(self) -> Job:
         content, style = self["content"].value, self["style"].value
         if content is None or style is None:
             raise ValueError(
                 "There is no image to paint: open one, and another for the style "
                 "(File ▸ Open Sample ▸ Neural Style has pairs of both)."
             )
-        if content is style:
+        if style in layers_of(content):
             raise ValueError(
-                f"Content and style are both {quoted(content)}: choose two different layers."
+                f"Content and style are both {quoted(style)}: choose two different layers."
             )
         dims = self._viewer.dims
-        return displayed_plane(content, dims), displayed_plane(style, dims)
+        if isinstance(content, Channels):
+            background = canvas_background(self._viewer)
+            plane: Plane | Composite = displayed_composite(content.layers, dims, background)
+        else:
+            plane = displayed_plane(content, dims)
+        appearance: dict[str, Any] = {"rgb": True}
+        if self["output"].value == "intensity":
+            names = ("colormap", "contrast_limits", "gamma")
+            appearance = {"rgb": False} | {name: getattr(content, name) for name in names}
+        job = Job(plane, displayed_plane(style, dims), self._settings(), appearance)
+        job.guide(**self._guides(job))
+        return job
+
+    def _guides(self, job: Job) -> dict[str, Any]:
+        """Return the settings that say what is painted with what."""
+        mask, style_mask = self["mask"].value, self["style_mask"].value
+        if mask in (None, EVERYWHERE):
+            return {"mask": None, "style_masks": (), "feather": 0.0}
+        dims = self._viewer.dims
+        labels = content_mask(mask, job.content, dims, job.size)
+        with_: tuple[Any, ...] = ()
+        if style_mask not in (None, WHOLE_STYLE):
+            with_ = (content_mask(style_mask, job.style, dims, job.style_size),)
+        return {"mask": labels, "style_masks": with_, "feather": float(self["feather"].value)}
+
+    def _steer(self, name: str, _value: Any = None) -> None:
+        """Let the run that goes on follow a control."""
+        painter, job = self._painter, self._running_job
+        if painter is None or job is None:
+            return
+        try:
+            if name == "style_strength":
+                strength = strength_to_weight(self[name].value, job.settings.preset)
+                painter.update(style_weight=strength)
+            elif name == "color":
+                if job.in_color:
+                    painter.update(color=self._color)
+            else:
+                guides = self._guides(job)
+                painter.update(**guides)
+                job.guide(**guides)
+        except Exception as error:
+            self._report(error)
 
     def _toggle_pause(self) -> None:
         if self._painter is None:
@@ -402,7 +376,7 @@ class StyleTransferWidget(Container[Any]):
         else:
             self._painter.pause()
             self["pause"].text = "Resume"
-            self._say("Paused. " + self._status.text())
+            self._say("Paused. " + self._form.status.text())
 
     def _stop(self) -> None:
         if self._painter is not None:
@@ -424,8 +398,8 @@ class StyleTransferWidget(Container[Any]):
             painter.stop()
             self._report(error)
             return
-        self._progress.setRange(0, _PROGRESS_TICKS)
-        self._progress.setValue(round(_PROGRESS_TICKS * frame.step / frame.total))
+        self._form.progress.setRange(0, PROGRESS_TICKS)
+        self._form.progress.setValue(round(PROGRESS_TICKS * frame.step / frame.total))
         if not painter.paused:
             self._say(_progress_text(frame))
         # The next frame is asked for when Qt has drawn this one, and told what it cost.
@@ -449,7 +423,7 @@ class StyleTransferWidget(Container[Any]):
             if outcome.image is not None and outcome.recipe is not None:
                 result.recipe = outcome.recipe
                 result.show(outcome.image)
-                result.sign()
+                result.sign(outcome.exact)
         except Exception as error:
             outcome = replace(outcome, error=outcome.error or error)
         if outcome.error is not None:
@@ -459,7 +433,7 @@ class StyleTransferWidget(Container[Any]):
         elif outcome.stopped:
             self._say("Stopped. What was painted stays.")
         elif outcome.recipe is not None:
-            self._progress.setValue(_PROGRESS_TICKS)
+            self._form.progress.setValue(PROGRESS_TICKS)
             took = duration(time.perf_counter() - self._began)
             losses = outcome.recipe["losses"]
             loss = f", loss {losses['total']:.3g}" if losses else ""
@@ -467,7 +441,7 @@ class StyleTransferWidget(Container[Any]):
         self.run_ended.emit(outcome)
 
     def _clear_run(self) -> None:
-        self._painter = self._result = None
+        self._painter = self._result = self._running_job = None
         activity, self._activity = self._activity, None
         if activity is not None:
             activity.close()
@@ -493,8 +467,9 @@ class StyleTransferWidget(Container[Any]):
         self._gone = True
         self._abandon()
         self._viewer.events.theme.disconnect(self._follow_theme)
-        for layer in self._shown_layers.values():
-            if layer is not None:
+        self._viewer.layers.selection.events.changed.disconnect(self._offer_selection)
+        for chosen in self._shown.values():
+            for layer in layers_of(chosen):
                 layer.events.thumbnail.disconnect(self._update_pictures)
 
     # ------------------------------------------------------------------ status
@@ -504,12 +479,12 @@ class StyleTransferWidget(Container[Any]):
         self["pause"].enabled = self["stop"].enabled = running
         self["pause"].text = "Pause"
         if not running:
-            self._progress.setRange(0, _PROGRESS_TICKS)
-            self._progress.setValue(0)
+            self._form.progress.setRange(0, PROGRESS_TICKS)
+            self._form.progress.setValue(0)
 
     def _say(self, text: str) -> None:
-        self._status.setText(text)
-        self._status.setStyleSheet(self._loud if text.startswith(_WARNING) else self._quiet)
+        self._form.status.setText(text)
+        self._form.status.setStyleSheet(self._loud if text.startswith(_WARNING) else self._quiet)
 
     def _fail(self, sentence: str) -> None:
         self._say(f"{_WARNING} {sentence}")
@@ -523,19 +498,6 @@ class StyleTransferWidget(Container[Any]):
         # Of a bug napari offers the traceback, which a report needs.
         self._say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
         notification_manager.receive_error(type(error), error, error.__traceback__)
-
-
-def _make_transfer(content: Plane, style: Plane, settings: Settings) -> "StyleTransfer":
-    """Read the images and make the engine; for the painting thread."""
-    engine = load_engine()
-    size = settings.size
-    if size is None and settings.scales != "auto":
-        size = int(settings.scales[-1])
-    return engine(
-        content.rgb(size),
-        style.rgb(size or max(content.geometry.shape)),
-        settings=settings,
-    )
 
 
 def _progress_text(frame: Frame) -> str:
@@ -553,10 +515,3 @@ def _progress_text(frame: Frame) -> str:
 
 def _time_left(frame: Frame) -> str:
     return "…" if frame.seconds_left is None else f"{duration(frame.seconds_left)} left"
-
-
-def _label(text: str, buddy: QWidget) -> QLabel:
-    label = QLabel(text)
-    label.setBuddy(buddy)
-    label.setToolTip(buddy.toolTip())
-    return label

@@ -28,7 +28,7 @@ _GUI_SHARE = 0.1
 class Frame:
     """What there is to show of a run at some moment."""
 
-    image: NDArray[np.uint8]
+    image: NDArray[Any]
     step: int
     total: int
     scale: int
@@ -46,7 +46,9 @@ class Outcome:
     Attributes
     ----------
     image
-        What was painted, or None if nothing was.
+        What was painted, as the layer's data; None if nothing was.
+    exact
+        The same as ``(H, W, 3)`` float32 RGB in [0, 1], before it was rounded.
     recipe
         The engine's provenance, or None if the engine could not be made.
     stopped
@@ -55,7 +57,8 @@ class Outcome:
         What ended the run, if it was not its end or a stop.
     """
 
-    image: NDArray[np.uint8] | None = None
+    image: NDArray[Any] | None = None
+    exact: NDArray[np.float32] | None = None
     recipe: dict[str, Any] | None = None
     stopped: bool = False
     error: Exception | None = None
@@ -84,6 +87,8 @@ class Painter(QObject):
     prepare
         Makes the engine; called in the new thread, for it may read images from disk,
         import torch and load weights.
+    develop
+        Makes a layer's data of the engine's ``(H, W, 3)`` image; called in the new thread.
     """
 
     started = Signal(object)
@@ -95,12 +100,17 @@ class Painter(QObject):
     ended = Signal(object)
     """The :class:`Outcome`; always the last signal, and always sent."""
 
-    def __init__(self, prepare: "Callable[[], StyleTransfer]") -> None:
+    def __init__(
+        self,
+        prepare: "Callable[[], StyleTransfer]",
+        develop: Callable[[NDArray[np.float32]], NDArray[Any]] = to_uint8,
+    ) -> None:
         super().__init__()
-        self._prepare = prepare
+        self._prepare, self._develop = prepare, develop
         self._thread = threading.Thread(target=self._work, name="style transfer")
-        self._control = threading.Lock()  # guards the three below
+        self._control = threading.Lock()  # guards the four below
         self._transfer: StyleTransfer | None = None
+        self._changes: dict[str, Any] = {}
         self._paused = self._stopped = False
         self._shown = threading.Event()
         self._shown.set()
@@ -141,21 +151,35 @@ class Painter(QObject):
             if self._transfer is not None:
                 self._transfer.stop()
 
+    def update(self, **changes: Any) -> None:
+        """Change settings of the run, from its next step.
+
+        Raises
+        ------
+        ValueError
+            For a value that the run cannot take.
+        """
+        with self._control:
+            if self._transfer is None:
+                self._changes |= changes
+            else:
+                self._transfer.update(**changes)
+
     def shown(self, seconds: float) -> None:
         """Ask for the next frame, given what showing this one cost the GUI."""
         self._interval = max(_LEAST_INTERVAL, seconds / _GUI_SHARE)
         self._shown.set()
 
     def _work(self) -> None:
-        image = recipe = error = None
+        image = exact = recipe = error = None
         try:
             self._paint()
         except Exception as exception:
             error = exception
         try:
             if self._transfer is not None:
-                recipe, painted = self._transfer.provenance(), self._transfer.result
-                image = None if painted is None else to_uint8(painted)
+                recipe, exact = self._transfer.provenance(), self._transfer.result
+                image = None if exact is None else self._develop(exact)
         except Exception as exception:
             error = error or exception
         # Neither this object nor the traceback, which napari keeps for good, may hold
@@ -163,12 +187,13 @@ class Painter(QObject):
         self._transfer = None
         if error is not None:
             traceback.clear_frames(error.__traceback__)
-        self.ended.emit(Outcome(image, recipe, self._stopped, error))
+        self.ended.emit(Outcome(image, exact, recipe, self._stopped, error))
 
     def _paint(self) -> None:
         transfer = self._prepare()
         with self._control:
             self._transfer = transfer
+            transfer.update(**self._changes)
             if self._paused:
                 transfer.pause()
             if self._stopped:
@@ -186,7 +211,7 @@ class Painter(QObject):
                 self._shown.clear()
                 self.framed.emit(
                     Frame(
-                        image=to_uint8(update.image),
+                        image=self._develop(update.image),
                         step=update.step,
                         total=update.total,
                         scale=update.scale,

@@ -1,0 +1,109 @@
+"""What a run paints, taken from the viewer at the moment that Run is pressed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..images import to_uint8
+from ..images.pixels import to_intensity
+from ..settings import Settings
+from .layers import Composite, Plane
+from .machine import load_engine
+
+if TYPE_CHECKING:
+    from ..transfer.engine import StyleTransfer
+
+
+@dataclass
+class Job:
+    """The images of a run and its settings, to be read in any thread.
+
+    Attributes
+    ----------
+    content
+        What is painted.
+    style
+        What it is painted with.
+    settings
+        Of the run.
+    appearance
+        How the result is shown, as attributes of its layer; its ``rgb`` tells whether it
+        is painted in colour, or as one channel with the content's dtype.
+    """
+
+    content: Plane | Composite
+    style: Plane
+    settings: Settings
+    appearance: Mapping[str, Any]
+    _alpha: NDArray[np.float32] | None = field(default=None, init=False)
+    _values: NDArray[Any] | None = field(default=None, init=False)
+
+    @property
+    def size(self) -> int | None:
+        """Longest side that the content is read at; None for its own."""
+        settings = self.settings
+        if settings.size is None and settings.scales != "auto":
+            return int(settings.scales[-1])
+        return settings.size
+
+    @property
+    def style_size(self) -> int:
+        """Longest side that the style is read at."""
+        return self.size or max(self.content.geometry.shape)
+
+    @property
+    def in_color(self) -> bool:
+        """Whether the result has colours of its own."""
+        return bool(self.appearance["rgb"])
+
+    def guide(self, **guides: Any) -> None:
+        """Take over settings that say where the run paints, while it goes on too."""
+        self.settings = replace(self.settings, **guides)
+
+    def prepare(self) -> "StyleTransfer":
+        """Read the images and make the engine."""
+        engine = load_engine()
+        content: NDArray[np.float32]
+        if self.in_color:
+            content, self._alpha = self.content.straight(self.size)
+        else:
+            content, self._values = self._channel.gray(self.size), self._channel.values(self.size)
+        return engine(content, self.style.rgb(self.style_size), settings=self.settings)
+
+    def develop(self, image: NDArray[np.float32]) -> NDArray[Any]:
+        """Make a layer's data of the engine's ``(h, w, 3)`` image."""
+        if not self.in_color:
+            return self._intensity(image[..., 0])
+        rgb = to_uint8(image)
+        if self._alpha is None:
+            return rgb
+        alpha = to_uint8(_resized(self._alpha, image.shape[:2]))
+        return np.concatenate([rgb, alpha[..., np.newaxis]], axis=-1)
+
+    def _intensity(self, shown: NDArray[np.float32]) -> NDArray[Any]:
+        assert self._values is not None
+        shades = self._channel.rendering
+        values = to_intensity(shown, self._values.dtype, shades.contrast_limits, shades.gamma)
+        mask = self.settings.mask
+        if mask is not None and values.shape == self._values.shape:
+            # Also those that the contrast limits clip stay as they are.
+            np.copyto(values, self._values, where=mask == 0)
+        return values
+
+    @property
+    def _channel(self) -> Plane:
+        if not isinstance(self.content, Plane):
+            raise ValueError("Several channels together have no one intensity: choose one of them.")
+        return self.content
+
+
+def _resized(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if image.shape == shape:
+        return image
+    from skimage.transform import resize
+
+    resized: NDArray[np.float32] = resize(image, shape, order=1, anti_aliasing=True)
+    return resized

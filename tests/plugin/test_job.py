@@ -1,0 +1,185 @@
+"""What a run makes of the layers chosen, in a real viewer."""
+
+import numpy as np
+import pytest
+
+from napari_neural_style.plugin.channels import Channels
+from napari_neural_style.plugin.form import EVERYWHERE
+from napari_neural_style.plugin.layers import is_result
+
+from .conftest import SMALL, picture
+
+TIMEOUT = 60_000
+
+
+@pytest.fixture
+def paint(make_napari_viewer_proxy, qtbot):
+    """Open the widget over some layers, choose, press Run, and return the result."""
+    widgets = []
+
+    class Paint:
+        def __init__(self):
+            self.viewer = make_napari_viewer_proxy()
+            self.widget = None
+
+        def open(self, **choices):
+            self.viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
+            _, self.widget = self.viewer.window.add_plugin_dock_widget(
+                "napari-neural-style", "Style Transfer"
+            )
+            widgets.append(self.widget)
+            self.widget["style"].value = self.viewer.layers["style"]
+            for name, value in (SMALL | {"size": 40} | choices).items():
+                self.widget[name].value = value
+            return self.widget
+
+        def run(self):
+            self.widget.run.native.click()
+            qtbot.waitUntil(lambda: self.widget.run.enabled, timeout=TIMEOUT)
+            (result,) = [layer for layer in self.viewer.layers if is_result(layer)]
+            return result
+
+    yield Paint()
+    for widget in widgets:
+        if widget._painter is not None:
+            widget._painter.stop()
+            qtbot.waitUntil(lambda w=widget: w._painter is None, timeout=TIMEOUT)
+
+
+def test_transparency_is_kept(paint):
+    content = picture(32, 40, 4)
+    content[..., 3] = np.linspace(0, 255, 40)
+    paint.viewer.add_image(content, rgb=True, name="content")
+    paint.open()
+    result = paint.run()
+    assert result.data.shape == (32, 40, 4)
+    np.testing.assert_array_equal(result.data[..., 3], content[..., 3])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", ">f4"])
+def test_an_intensity_stays_one(paint, dtype):
+    content = picture(32, 40).astype(dtype) * 7
+    limits, gamma = (70.0, 1000.0), 0.8
+    layer = paint.viewer.add_image(
+        content, name="actin", colormap="magenta", contrast_limits=limits, gamma=gamma
+    )
+    paint.open(output="intensity")
+    assert not paint.widget["color"].enabled
+    result = paint.run()
+    assert result.data.shape == content.shape
+    assert result.data.dtype == content.dtype
+    assert not result.rgb
+    assert (result.colormap, result.gamma) == (layer.colormap, gamma)
+    assert tuple(result.contrast_limits) == limits
+    assert result.data.min() >= 70
+    assert result.data.max() <= 1000
+    assert np.ptp(result.data) > 100
+
+
+def test_an_intensity_outside_of_the_mask_is_what_it_was(paint):
+    content = picture(32, 40, dtype=np.uint16) * 7
+    paint.viewer.add_image(content, name="actin", contrast_limits=(300, 500))
+    labels = np.zeros(content.shape, int)
+    labels[:, :20] = 1
+    layer = paint.viewer.add_labels(labels)
+    paint.open(output="intensity", mask=layer)
+    result = paint.run()
+    np.testing.assert_array_equal(result.data[:, 20:], content[:, 20:])
+    assert (result.data[:, :20] != content[:, :20]).any()
+
+
+def test_only_what_is_marked_is_painted(paint):
+    content = picture(32, 40, 3)
+    paint.viewer.add_image(content, rgb=True, name="content", scale=(2, 2), translate=(5, 7))
+    # Pixels lie on their coordinates: from 4.5 to 19.5 are those from 5 on, to 19.
+    corners = np.array([[4.5, 9.5], [4.5, 19.5], [24.5, 19.5], [24.5, 9.5]]) * 2 + (5, 7)
+    paint.viewer.add_shapes([corners], name="region")
+    paint.open(mask=paint.viewer.layers["region"])
+    result = paint.run()
+    changed = (result.data != content).any(axis=-1)
+    inside = np.zeros((32, 40), bool)
+    inside[5:25, 10:20] = True
+    assert not changed[~inside].any()
+    assert changed[inside].mean() > 0.8
+
+
+def test_regions_of_the_style_paint_those_of_the_content(paint):
+    paint.viewer.add_image(picture(32, 40), name="content")
+    halves = np.ones((32, 40), int)
+    halves[:, 20:] = 2
+    regions = paint.viewer.add_labels(halves, name="regions")
+    paint.open(mask=regions, steps=30)
+    red_and_blue = paint.viewer.layers["style"]
+    red_and_blue.data = picture(32, 32, 3)
+    red_and_blue.data[:, :16, 1:] //= 8
+    red_and_blue.data[:, 16:, :2] //= 8
+    style_regions = paint.viewer.add_labels(np.repeat([[1] * 16 + [2] * 16], 32, 0), name="halves")
+    paint.widget["style_mask"].value = style_regions
+    result = paint.run().data.astype(float)
+    left, right = (result[:, half].mean((0, 1)) for half in (slice(2, 18), slice(22, 38)))
+    assert left[0] > left[2] + 20
+    assert right[2] > right[0] + 20
+
+
+def test_channels_are_painted_as_they_look_together(paint):
+    viewer = paint.viewer
+    for name, seed in (("red", 2), ("green", 3)):
+        viewer.add_image(
+            picture(32, 40, seed=seed), name=name, colormap=name, blending="additive"
+        )
+    widget = paint.open()
+    viewer.layers.selection = {viewer.layers["green"], viewer.layers["red"]}
+    together = Channels((viewer.layers["red"], viewer.layers["green"]))
+    assert together in widget["content"].choices
+    widget["content"].value = together
+    viewer.layers.selection.active = viewer.layers["style"]
+    assert widget["content"].value == together
+    assert not widget["output"].enabled
+    result = paint.run()
+    assert result.name == "red + green in the style of style"
+    assert result.data.shape == (32, 40, 3)
+
+
+def test_a_mask_of_another_shape_is_refused(paint):
+    paint.viewer.add_image(picture(32, 40), name="content")
+    labels = paint.viewer.add_labels(np.ones((16, 16), int), name="small")
+    widget = paint.open(mask=labels)
+    widget.run.native.click()
+    assert "“small” does not lie on" in widget._form.status.text()
+
+
+def test_a_label_that_the_style_lacks_is_named(paint, qtbot):
+    paint.viewer.add_image(picture(32, 40), name="content")
+    labels = paint.viewer.add_labels(np.full((32, 40), 5), name="cells")
+    widget = paint.open(mask=labels)
+    widget["style_mask"].value = paint.viewer.add_labels(np.full((32, 32), 3), name="areas")
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
+    assert "5" in widget._form.status.text()
+    assert "3" in widget._form.status.text()
+
+
+def test_a_run_follows_colours_and_regions(paint, qtbot):
+    gray = picture(32, 40)
+    paint.viewer.add_image(gray, name="content")
+    labels = np.zeros(gray.shape, int)
+    labels[:16] = 1
+    mask = paint.viewer.add_labels(labels, name="upper half")
+    widget = paint.open(steps=100_000, mask=EVERYWHERE)
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: is_result(paint.viewer.layers[-1]), timeout=TIMEOUT)
+    result = paint.viewer.layers[-1]
+
+    def colourful(rows):
+        return np.ptp(result.data[rows].astype(int), axis=-1).max() > 10
+
+    qtbot.waitUntil(lambda: colourful(slice(16, 32)), timeout=TIMEOUT)
+    widget["color"].value = "luminance"
+    qtbot.waitUntil(lambda: not colourful(slice(None)), timeout=TIMEOUT)
+    widget["color"].value = "style"
+    qtbot.waitUntil(lambda: colourful(slice(16, 32)), timeout=TIMEOUT)
+    widget["mask"].value = mask
+    qtbot.waitUntil(lambda: not colourful(slice(16, 32)), timeout=TIMEOUT)
+    assert colourful(slice(0, 16))
+    widget.stop.native.click()
+    qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)

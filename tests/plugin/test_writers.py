@@ -1,0 +1,74 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from npe2 import PluginManager
+
+from napari_neural_style.images import METADATA_KEY, read_image
+from napari_neural_style.plugin.layers import Geometry, displayed_plane
+from napari_neural_style.plugin.result import ResultLayer
+
+RECIPE = {"seed": 7}
+
+
+@pytest.fixture
+def result(make_napari_viewer_proxy):
+    """Paint a layer over a content of some shape: its data, rounded, and all its digits."""
+
+    def result(shape=(12, 16), channels=3):
+        viewer = make_napari_viewer_proxy()
+        content = viewer.add_image(np.random.default_rng(0).random(shape), name="cells")
+        geometry: Geometry = displayed_plane(content, viewer.dims).geometry
+        exact = np.random.default_rng(1).random((*shape[-2:], 3), np.float32)
+        data = np.full((*shape[-2:], channels), 100, np.uint8)
+        data[..., :3] = np.rint(255 * exact)
+        layer = ResultLayer(viewer, geometry, "cells", "painting", {"rgb": True})
+        layer.recipe = RECIPE
+        layer.show(data)
+        layer.sign(exact)
+        return viewer.layers[-1], exact
+
+    return result
+
+
+@pytest.mark.parametrize("shape", [(12, 16), (3, 12, 16)])
+def test_16_bits_are_all_written(result, tmp_path, shape):
+    layer, exact = result(shape)
+    (path,) = layer.save(str(tmp_path / "a.16bit.tif"))
+    image = read_image(path)
+    np.testing.assert_array_equal(image, np.rint(65535 * exact).astype(np.uint16))
+    with tifffile.TiffFile(path) as file:
+        description = json.loads(file.pages[0].description)
+    assert description[METADATA_KEY]["seed"] == 7
+
+
+def test_floats_are_written_as_they_are(result, tmp_path):
+    layer, exact = result()
+    (path,) = layer.save(str(tmp_path / "a.float.tif"))
+    np.testing.assert_array_equal(read_image(path), exact)
+
+
+def test_transparency_is_written(result, tmp_path):
+    layer, exact = result(channels=4)
+    (path,) = layer.save(str(tmp_path / "a.16bit.tif"))
+    image = read_image(path)
+    np.testing.assert_array_equal(image[..., :3], np.rint(65535 * exact))
+    assert (image[..., 3] == 100 * 257).all()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
+def test_other_names_are_left_to_napari(result, tmp_path, name):
+    layer, _ = result()
+    writer, _ = PluginManager.instance().get_writer(str(tmp_path / name), ["image"])
+    assert writer.command.startswith("napari.")
+    (path,) = layer.save(str(tmp_path / name))
+    if name != "a.jpg":
+        np.testing.assert_array_equal(read_image(path), layer.data)
+
+
+def test_a_layer_without_more_digits_is_refused(make_napari_viewer_proxy, tmp_path):
+    layer = make_napari_viewer_proxy().add_image(np.zeros((4, 4, 3), np.uint8), name="photo")
+    with pytest.raises(TypeError, match="“photo” has no more than its uint8 values"):
+        layer.save(str(tmp_path / "a.16bit.tif"))
+    assert not list(tmp_path.iterdir())
