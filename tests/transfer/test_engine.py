@@ -21,7 +21,7 @@ from tests.reference.images import pair
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_neural_style import PRESETS, Settings, StyleTransfer, stylize
-from napari_neural_style.transfer import devices, engine
+from napari_neural_style.transfer import devices, engine, trial
 from napari_neural_style.transfer import guard as guard_module
 from napari_neural_style.transfer.budget import Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
@@ -574,7 +574,10 @@ def test_an_update_is_not_lost_while_a_step_begins(images):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"steps": 9}, "steps=9 cannot change while a run goes on; these can: content_weight"),
+        (
+            {"steps": 9},
+            "steps=9 cannot change while a run goes on; these can: color, content_weight",
+        ),
         ({"nonsense": 1}, "nonsense=1 cannot change"),
         ({"style_weight": -1}, "style_weight=-1: it must be a number from 0 up"),
         ({"style_weights": (1, 2)}, "style_weights=(1.0, 2.0\\) has 2 weights for 1 style"),
@@ -783,8 +786,8 @@ def assert_at_most(loss, transfer):
     """The loss of a run's result, by the word of another run."""
     assert np.isfinite(transfer.result).all()
     again = StyleTransfer(
-        transfer._content[0].permute(1, 2, 0).numpy(),
-        transfer._styles[0][0].permute(1, 2, 0).numpy(),
+        transfer._pictures.content[0].permute(1, 2, 0).numpy(),
+        transfer._pictures.styles[0][0].permute(1, 2, 0).numpy(),
         settings=dataclasses.replace(
             transfer.settings, init=transfer.result, steps=1, scales=transfer.settings.scales[-1:]
         ),
@@ -921,7 +924,7 @@ def machine(monkeypatch):
 
     monkeypatch.setattr(Objective, "__call__", timed)
     monkeypatch.setattr(engine, "Stopwatch", partial(Stopwatch, lambda: Machine.now))
-    monkeypatch.setattr(engine.time, "perf_counter", lambda: Machine.now)
+    monkeypatch.setattr(trial.time, "perf_counter", lambda: Machine.now)
     return Machine
 
 

@@ -14,6 +14,7 @@ from napari_neural_style.transfer.losses import add_total_variation
 from napari_neural_style.transfer.memory import plan_tiles
 from napari_neural_style.transfer.objective import (
     Objective,
+    StyledRegion,
     StyleTargets,
     layer_weights,
     layers_of,
@@ -49,7 +50,11 @@ class Problem:
             for style in styles
         ]
         self.objective = Objective(
-            self.encoder, self.space, settings, self.to_variable(content), self.targets
+            self.encoder,
+            self.space,
+            settings,
+            self.to_variable(content),
+            [StyledRegion(self.targets)],
         )
 
     def __call__(self, image):
@@ -181,7 +186,7 @@ def test_mixed_styles_have_the_weighted_mean_of_their_gram_matrices():
         problem.space,
         dataclasses.replace(settings, style_weights=()),
         problem.to_variable(content),
-        [StyleTargets(grams, one.energies)],
+        [StyledRegion([StyleTargets(grams, one.energies)])],
     )(problem.to_variable(image))
     found = problem(image)
     torch.testing.assert_close(found.losses, expected.losses, rtol=1e-12, atol=0)

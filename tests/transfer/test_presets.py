@@ -10,7 +10,12 @@ from tests.reference.images import pair
 
 from napari_neural_style import PRESETS, Settings, StyleTransfer
 from napari_neural_style.transfer.encoder import Encoder
-from napari_neural_style.transfer.objective import Objective, layers_of, style_targets
+from napari_neural_style.transfer.objective import (
+    Objective,
+    StyledRegion,
+    layers_of,
+    style_targets,
+)
 from napari_neural_style.transfer.spaces import image_space
 from napari_neural_style.transfer.weights import load_weights
 
@@ -144,7 +149,7 @@ def test_one_evaluation_in_float32(preset, options):
         for rgb in (*pair(), image)
     )
     targets = style_targets(encoder, space, settings, style)
-    evaluation = Objective(encoder, space, settings, content, [targets])(variable)
+    evaluation = Objective(encoder, space, settings, content, [StyledRegion([targets])])(variable)
     gradient = (evaluation.gradient / space.scale)[0].permute(1, 2, 0).double().numpy()
 
     keys = ("content", "style", "tv", "total")

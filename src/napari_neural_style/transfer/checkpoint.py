@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from napari_neural_style.images import check_writable
 
-_FORMAT = "napari-neural-style checkpoint 1"
+_FORMAT = "napari-neural-style checkpoint 2"
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> None:

@@ -2,12 +2,9 @@
 
 import dataclasses
 import functools
-import math
 import os
-import platform
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
@@ -19,7 +16,6 @@ from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.budget import Budget, Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
-from napari_neural_style.transfer.color import keep_color, match_color
 from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.fallback import (
     Means,
@@ -28,34 +24,36 @@ from napari_neural_style.transfer.fallback import (
     memory_errors,
 )
 from napari_neural_style.transfer.guard import look_every
+from napari_neural_style.transfer.guides import Label, check_masks, labels_of, make_guides
 from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles
 from napari_neural_style.transfer.objective import (
     Evaluation,
     Objective,
+    StyledRegion,
     StyleTargets,
     layers_of,
     style_targets,
 )
 from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
 from napari_neural_style.transfer.painting import Painting
-from napari_neural_style.transfer.scales import Scale, fit, plan_scales, resize, step_shares
+from napari_neural_style.transfer.pictures import Pictures
+from napari_neural_style.transfer.progress import Progress
+from napari_neural_style.transfer.provenance import recipe
+from napari_neural_style.transfer.scales import fit, plan_scales, resize, step_shares
 from napari_neural_style.transfer.spaces import image_space
-from napari_neural_style.transfer.update import Estimate, Image, Update, named_losses
+from napari_neural_style.transfer.trial import step_seconds
+from napari_neural_style.transfer.update import Estimate, Image, Update
 from napari_neural_style.transfer.weights import fingerprint, load_weights
 
 T = TypeVar("T")
 
 # Settings that weigh the losses.
 _WEIGHTS: Final = frozenset({"content_weight", "style_weight", "tv_weight", "style_weights"})
+# Settings that say what is painted where, and in which colours.
+_PICTURES: Final = frozenset({"color", "mask", "style_masks", "feather"})
 #: Settings that may change while a run goes on.
-LIVE: Final = _WEIGHTS | {"learning_rate", "keep_best"}
+LIVE: Final = _WEIGHTS | _PICTURES | {"learning_rate", "keep_best"}
 
-# Longest sides of the two images that `estimate` times a step on.
-_TRIAL_SIDES: Final = (96, 192)
-# Steps of a trial beyond the first are repeated for so long.
-_TRIAL_SECONDS: Final = 0.1
-# They may take about so much of a budget.
-_TRIAL_SHARE: Final = 0.1
 # The targets of a scale take about so many steps.
 _STEPS_TO_PREPARE: Final = 1.5
 
@@ -98,6 +96,7 @@ class StyleTransfer:
         preset: str = "default",
         *,
         settings: Settings | None = None,
+        _kin: "StyleTransfer | None" = None,
         **overrides: Any,
     ) -> None:
         if settings is not None and (overrides or preset != "default"):
@@ -108,39 +107,39 @@ class StyleTransfer:
         styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         if not styles:
             raise ValueError("style is empty: give one style image or more.")
-        _check_style_weights(self.settings, len(styles))
         device = devices.choose_device(self.settings.device)
         precision = devices.choose_precision(self.settings.precision, device)
         self._means = Means(device, precision, self.settings.tile)
         self._dtype = torch.float64 if precision == torch.float64 else torch.float32
-        self._content = self._to_tensor(content, "content")
-        self._styles = [
-            self._to_tensor(image, f"style {i}" if len(styles) > 1 else "style")
+        pixels = self._to_tensor(content, "content")
+        several = len(styles) > 1
+        style_pixels = [
+            self._to_tensor(image, f"style {i}" if several else "style")
             for i, image in enumerate(styles, start=1)
         ]
         init = self.settings.init
-        self._init = init if isinstance(init, str) else self._to_tensor(init, "init")
-        if self.settings.color == "match":
-            self._styles = [match_color(image, self._content) for image in self._styles]
+        start = init if isinstance(init, str) else self._to_tensor(init, "init")
         self._space = image_space(self.settings.method.space, device, self._dtype)
         self._layers = layers_of(self.settings)
         least_side = max(layer.stride for layer in self._layers)
-        height, width = self._content.shape[2:]
-        self._plan: list[Scale] = plan_scales(self.settings, height, width, least_side)
-        self._weights = load_weights(
-            self.settings.weights,
-            normalize=self.settings.weights == "original"
-            and self.settings.method.normalize_original,
-        )
+        height, width = pixels.shape[2:]
+        self._progress = Progress(plan_scales(self.settings, height, width, least_side))
+        self._pictures = Pictures(pixels, style_pixels, start, self.settings, self._largest)
+        self._check(self.settings)
         tiles = plan_tiles(self.settings.tile, precision, device)
         check_memory(self.settings, self._largest, tiles, precision, device)
         self._encoder: Encoder | None = None
         self._objective: Objective | None = None
+        self._targets: dict[Hashable, StyleTargets] = {}
+        self._alone = threading.RLock()  # nobody else computes with this encoder
+        if _kin is None or not self._share_with(_kin):
+            normalize = self.settings.method.normalize_original
+            self._weights = load_weights(
+                self.settings.weights,
+                normalize=self.settings.weights == "original" and normalize,
+            )
 
         # The state of the run, all of it in `save`.
-        self._step = 0
-        self._scale = 0
-        self._scale_step = 0
         self._rate = 1.0  # lowered by the guard
         self._painting: Painting | None = None
         self._notes: list[str] = []  # for the next update
@@ -171,21 +170,29 @@ class StyleTransfer:
     @property
     def scales(self) -> tuple[tuple[int, int], ...]:
         """Height and width of each scale, coarse to fine."""
-        return tuple((scale.height, scale.width) for scale in self._plan)
+        return self._progress.shapes
 
     @property
     def steps(self) -> tuple[int, ...]:
         """Planned evaluations of each scale, coarse to fine."""
-        return tuple(scale.steps for scale in self._plan)
+        return self._progress.steps
 
     @property
     def total(self) -> int:
         """Planned evaluations over all scales."""
-        return sum(scale.steps for scale in self._plan)
+        return sum(self.steps)
 
     @property
     def _largest(self) -> tuple[int, int]:
         return self.scales[-1]
+
+    @property
+    def _step(self) -> int:
+        return self._progress.step
+
+    @property
+    def _finished(self) -> bool:
+        return self._progress.finished
 
     @memory_errors
     def estimate(self) -> Estimate:
@@ -196,9 +203,9 @@ class StyleTransfer:
         with self._running:
             costs = self._step_seconds
             seconds = sum(
-                cost * (scale.steps + _STEPS_TO_PREPARE + self._steps_to_end)
-                for cost, scale in zip(costs, self._plan, strict=True)
-                if scale.steps
+                cost * (steps + _STEPS_TO_PREPARE + self._steps_to_end)
+                for cost, steps in zip(costs, self.steps, strict=True)
+                if steps
             )
             if self._budget is not None:
                 seconds += self._stopwatch.elapsed
@@ -206,43 +213,23 @@ class StyleTransfer:
 
     @functools.cached_property
     def _step_seconds(self) -> list[float]:
-        """What a step of each scale will take, from steps on two small images."""
-        share = math.inf if self.settings.budget is None else _TRIAL_SHARE * self.settings.budget
-        until = time.perf_counter() + share
-        sides = [min(side, max(self._largest)) for side in _TRIAL_SIDES]
-        few, small = self._trial(sides[0], until)
-        many, large = few, small
-        if time.perf_counter() < until:
-            many, large = self._trial(sides[1], until)
-        per_pixel = (large - small) / (many - few) if many > few else large / many
-        fixed = max(0.0, small - per_pixel * few)
-        seconds = []
-        for height, width in self.scales:
-            # Larger images leave the caches, and are computed again instead of kept.
-            doublings = max(0.0, math.log2(max(height, width) / 512))
-            seconds.append(fixed + per_pixel * height * width * (1 + 0.18 * doublings))
-        return seconds
+        """What a step of each scale will take."""
+        with self._alone:
+            return step_seconds(self._prepare_trial, self.scales, self.settings.budget)
 
     def _memory_needed(self, means: Means) -> int:
         tiles = plan_tiles(means.tile, means.precision, means.device)
         return memory_needed(self.settings, self._largest, tiles, means.precision)
 
-    def _trial(self, side: int, until: float) -> tuple[int, float]:
-        """Pixels of a small image and the seconds of a step on it; for little time one step."""
+    def _prepare_trial(self, side: int) -> tuple[int, Callable[[], object]]:
+        """Pixels of a small image, and a step on it."""
         height, width = fit(*self._largest, side)
         height, width = (max(n, self._made_encoder().stride) for n in (height, width))
         objective = self._make_objective(height, width)
-        variable = self._space.from_rgb(resize(self._content, height, width)).contiguous()
+        image = self._pictures.content_at(height, width)
+        variable = self._space.from_rgb(image).contiguous()
         optimizer = make_optimizer(variable, self.settings)
-        times: list[float] = []
-        # The first warms up; slow ones are not repeated more than once.
-        while not times or (
-            len(times) < 3 and sum(times[1:]) < _TRIAL_SECONDS and time.perf_counter() < until
-        ):
-            start = time.perf_counter()
-            float(optimizer.step(objective, 0.0)[-1])
-            times.append(time.perf_counter() - start)
-        return height * width, min(times)
+        return height * width, lambda: float(optimizer.step(objective, 0.0)[-1])
 
     @property
     @memory_errors
@@ -254,8 +241,7 @@ class StyleTransfer:
             rgb = self._space.to_rgb(self._kept(self._shows_best)).clamp(0, 1)
             if self._finished:
                 rgb = resize(rgb, *self._largest)
-            if self.settings.color == "luminance":
-                rgb = keep_color(rgb, resize(self._content, *rgb.shape[2:]))
+            rgb = self._pictures.shown(rgb)
             image: Image = rgb[0].permute(1, 2, 0).float().cpu().contiguous().numpy()
             return image
 
@@ -279,42 +265,19 @@ class StyleTransfer:
         Its losses are those before the last step, or of the best image where that is the
         result; None where there are none, or none that are finite.
         """
-        from napari_neural_style import __version__
-
         with self._running:
-            losses = self._present_losses()
-        return {
-            "settings": self.settings.to_dict(),
-            "seed": self.settings.seed,
-            "losses": losses,
-            "step": self._step,
-            "total": self.total,
-            "scales": [list(shape) for shape in self.scales],
-            "steps": self._steps_made(),
-            "device": self.device,
-            "precision": self.precision,
-            "weights": {"source": self.settings.weights, "sha256": self._fingerprint},
-            "versions": {
-                "napari-neural-style": __version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "note": "This image was stylized by a neural network; it is not data.",
-        }
-
-    def _steps_made(self) -> list[int]:
-        """At each scale, coarse to fine; as ``steps`` takes them."""
-        later = [0] * (len(self._plan) - self._scale - 1)
-        return [*self.steps[: self._scale], self._scale_step, *later]
-
-    def _present_losses(self) -> dict[str, float] | None:
-        if self._painting is None:
-            return None
-        losses = self._painting.guard.lowest if self._shows_best else self._painting.losses
-        named = None if losses is None else named_losses(losses)
-        # JSON knows neither NaN nor infinity.
-        return named if named and all(map(math.isfinite, named.values())) else None
+            losses = None
+            if self._painting is not None:
+                guard = self._painting.guard
+                losses = guard.lowest if self._shows_best else self._painting.losses
+            return recipe(
+                self.settings,
+                self._progress,
+                losses,
+                self._fingerprint,
+                self.device,
+                self.precision,
+            )
 
     # ---------------------------------------------------------------- control
 
@@ -325,7 +288,8 @@ class StyleTransfer:
         ----------
         **changes
             Fields of :class:`Settings`: the weights of the losses and of the styles,
-            the learning rate and ``keep_best``.
+            the learning rate and ``keep_best``; and ``color``, ``mask``, ``style_masks`` and
+            ``feather``, with which the run goes on from the present picture.
 
         Raises
         ------
@@ -340,7 +304,7 @@ class StyleTransfer:
                 )
         with self._control:
             changed = dataclasses.replace(self._pending or self.settings, **changes)
-            _check_style_weights(changed, len(self._styles))
+            self._check(changed)
             self._pending = changed
 
     def pause(self) -> None:
@@ -359,6 +323,46 @@ class StyleTransfer:
         with self._control:
             self._stopped = True
             self._control.notify_all()
+
+    @memory_errors
+    def successor(self, content: npt.ArrayLike, **changes: Any) -> Self:
+        """Make a run of another content in the same styles, as for the planes of a stack.
+
+        It gives what a new run would give, and shares with this one the weights, the encoder
+        and the targets of the styles, as far as its settings are the same; of runs that
+        share them, one makes a step at a time.
+
+        Parameters
+        ----------
+        content : array
+            As for a new run.
+        **changes
+            Fields of :class:`Settings` that are other than those of this run.
+
+        Raises
+        ------
+        ValueError
+            As for a new run.
+        """
+        with self._running:
+            with self._control:
+                now = self._pending or self.settings
+            same = {f.name: getattr(now, f.name) for f in dataclasses.fields(now)}
+            settings = make_settings(**{**same, **changes})
+            return type(self)(content, self._pictures.styles, settings=settings, _kin=self)
+
+    def _share_with(self, kin: "StyleTransfer") -> bool:
+        """Take over what is the same in another run, if the weights are."""
+        mine, its = (
+            (s.weights, s.method.normalize_original) for s in (self.settings, kin.settings)
+        )
+        if mine != its:
+            return False
+        self._weights, self._fingerprint = kin._weights, kin._fingerprint
+        self._targets, self._alone = kin._targets, kin._alone
+        if self._encoder_key == kin._encoder_key:
+            self._encoder = kin._made_encoder()
+        return True
 
     # -------------------------------------------------------------------- run
 
@@ -390,36 +394,24 @@ class StyleTransfer:
     def _evaluate_once(self) -> Update:
         self._notes.clear()
         losses = self._within_memory(self._advance)
-        self._step += 1
-        self._scale_step += 1
+        self._progress.count()
         assert self._painting is not None
         if self._painting.guard.alarmed(losses[-1]):
             self._return_to_best()
         self._adjust_plan()
-        if self._scale_step == self._plan[self._scale].steps:
+        if self._progress.scale_ends:
             self._settle()
         if self._finished:
             self._tell_enlarging()
-        return Update(self, losses, self._step, self._scale, " ".join(self._notes) or None)
-
-    @property
-    def _finished(self) -> bool:
-        return self._upcoming == len(self._plan)
-
-    @property
-    def _upcoming(self) -> int:
-        """Scale of the next step; beyond the last scale if there is none."""
-        if self._scale_step < self._plan[self._scale].steps:
-            return self._scale
-        later = range(self._scale + 1, len(self._plan))
-        return next((i for i in later if self._plan[i].steps), len(self._plan))
+        return Update(self, losses, self._step, self._progress.scale, " ".join(self._notes) or None)
 
     def _advance(self) -> torch.Tensor:
-        if self._painting is None or self._upcoming != self._scale:
-            self._start_scale(self._upcoming)
+        progress = self._progress
+        if self._painting is None or progress.upcoming != progress.scale:
+            self._start_scale(progress.upcoming)
         assert self._painting is not None
         factor = learning_rate_factor(
-            self.settings.schedule, self._scale_step, self._step / self.total
+            self.settings.schedule, progress.scale_step, progress.step / self.total
         )
         rate = self.settings.learning_rate * factor * self._rate
         return self._painting.step(self._evaluate, rate)
@@ -427,7 +419,7 @@ class StyleTransfer:
     def _evaluate(self, variable: torch.Tensor) -> Evaluation:
         assert self._painting is not None
         if self._objective is None:
-            self._objective = self._make_objective(*self.scales[self._scale])
+            self._objective = self._make_objective(*self.scales[self._progress.scale])
         if self.settings.method.clamp:
             variable.clamp_(0, 1)
         evaluation = self._objective(variable)
@@ -459,16 +451,17 @@ class StyleTransfer:
         if not self._painting.guard.ends_high(float(total)):
             return
         self._painting.return_to_best()
-        height, width = self.scales[self._scale]
+        height, width = self.scales[self._progress.scale]
         self._notes.append(
             f"The loss was high at the end of the scale of {width} x {height} pixels: its best "
             "image was taken instead. A smaller learning_rate may do better."
         )
 
     def _tell_enlarging(self) -> None:
-        (height, width), (asked_height, asked_width) = self.scales[self._scale], self._largest
-        if self._scale == len(self._plan) - 1:
+        scale, (asked_height, asked_width) = self._progress.scale, self._largest
+        if scale == len(self.scales) - 1:
             return
+        height, width = self.scales[scale]
         why = "" if self._budget is None else f": {self.settings.budget:g} s allow no more"
         self._notes.append(
             f"Painted at {width} x {height} pixels and enlarged to {asked_width} x "
@@ -482,7 +475,7 @@ class StyleTransfer:
         return Budget(
             self.settings.budget,
             self._step_seconds,
-            step_shares(self.settings, len(self._plan)),
+            step_shares(self.settings, len(self.scales)),
             before=_STEPS_TO_PREPARE,
             after=self._steps_to_end,
         )
@@ -494,29 +487,27 @@ class StyleTransfer:
 
     def _plan_steps(self, budget: Budget, converged: bool = False) -> None:
         """Plan the steps of this scale and of those to come, by the time that is left."""
-        elapsed = self._stopwatch.elapsed
-        steps = budget.plan(self._scale, self._scale_step, elapsed, converged)
-        for scale, count in enumerate(steps, start=self._scale):
-            self._plan[scale] = self._plan[scale]._replace(steps=count)
+        progress, elapsed = self._progress, self._stopwatch.elapsed
+        progress.plan_steps(budget.plan(progress.scale, progress.scale_step, elapsed, converged))
 
     def _adjust_plan(self) -> None:
         """Plan anew by what the last step has shown."""
         assert self._painting is not None
         assert self._painting.losses is not None
-        scale, step = self._plan[self._scale], self._scale_step
-        converged = step < scale.steps and self._painting.converged(
+        step = self._progress.scale_step
+        converged = not self._progress.scale_ends and self._painting.converged(
             self.settings.tolerance, self.settings.patience
         )
         if converged:
-            self._plan[self._scale] = scale._replace(steps=step)
-            self._notes.append(
-                f"Converged at {scale.width} x {scale.height} pixels after {step} steps."
-            )
+            height, width = self.scales[self._progress.scale]
+            self._progress.plan_steps((step,))
+            self._notes.append(f"Converged at {width} x {height} pixels after {step} steps.")
         if self._budget is None:
             return
         # On a GPU, looking at the time waits for the device: often only at first.
         seldom = look_every(self._means.device)
-        if converged or step in (scale.steps, 1, 2, 4, 8) or step % seldom == 0:
+        soon = self._progress.scale_ends or step in (1, 2, 4, 8)
+        if soon or step % seldom == 0:
             float(self._painting.losses[-1])
             self._plan_steps(self._budget, converged)
 
@@ -527,7 +518,8 @@ class StyleTransfer:
         before = self._means
         while True:
             try:
-                done = work()
+                with self._alone:
+                    done = work()
                 break
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -547,7 +539,7 @@ class StyleTransfer:
         lesser = fall_back(before, self.settings, self._memory_needed)
         self._objective = self._encoder = None
         if lesser is None:
-            height, width = self.scales[min(self._upcoming, len(self._plan) - 1)]
+            height, width = self.scales[min(self._progress.upcoming, len(self.scales) - 1)]
             raise MemoryError(
                 f"The memory of {self.device} ran out at {width} x {height} pixels, in small tiles "
                 "too: close other programs, or choose a smaller size."
@@ -562,55 +554,59 @@ class StyleTransfer:
     def _move(self) -> None:
         """Take images and state to the device in use."""
         device = self._means.device
-        self._content = self._content.to(device)
-        self._styles = [style.to(device) for style in self._styles]
-        if isinstance(self._init, torch.Tensor):
-            self._init = self._init.to(device)
+        self._pictures = self._pictures.to(device)
         self._space = image_space(self.settings.method.space, device, self._dtype)
         if self._painting is not None:
-            self._painting = Painting.load(self._painting.state(), self.settings, device)
+            self._painting = self._load_painting(self._painting.state())
 
     # ------------------------------------------------------------------ scales
 
     def _start_scale(self, scale: int) -> None:
         """Go on at a scale, from what was painted before; if that fails, nothing changes."""
         shape = self.scales[scale]
-        rgb = self._initial_rgb(*shape) if self._painting is None else self._carried_rgb(*shape)
+        if self._painting is None:
+            rgb = self._pictures.start(*shape)
+        else:
+            kept = self._space.to_rgb(self._kept(self.settings.keep_best))
+            rgb = self._pictures.enlarge(self._pictures.inside(kept), *shape)
         self._objective = None  # free its targets before the next are made
         objective = self._make_objective(*shape)
-        painting = Painting(self._space.from_rgb(rgb).contiguous().clone(), self.settings)
+        painting = self._paint_on(rgb)
         self._objective, self._painting = objective, painting
-        self._scale, self._scale_step = scale, 0
+        self._progress.enter(scale)
 
-    def _initial_rgb(self, height: int, width: int) -> torch.Tensor:
-        if isinstance(self._init, torch.Tensor):
-            return resize(self._init, height, width)
-        if self._init == "noise":  # as the PyTorch tutorial draws it
-            generator = torch.Generator().manual_seed(self.settings.seed)
-            noise = torch.randn(1, 3, height, width, generator=generator, dtype=torch.float64)
-            return noise.to(self._dtype).to(self._means.device)
-        return resize(self._content if self._init == "content" else self._styles[0], height, width)
+    def _paint_on(self, rgb: torch.Tensor) -> Painting:
+        variable = self._space.from_rgb(rgb).contiguous().clone()
+        return Painting(variable, self.settings, self._pictures.painted_share(variable))
 
-    def _carried_rgb(self, height: int, width: int) -> torch.Tensor:
-        """The result of the scale before, at the size of the next."""
-        rgb = self._space.to_rgb(self._kept(self.settings.keep_best))
-        if self.settings.method.eight_bit_between_scales:
-            rgb = (rgb.clamp(0, 1) * 255).floor() / 255
-        larger = resize(rgb, height, width)
-        if self.settings.detail:
-            content, coarse = self._content, resize(self._content, *rgb.shape[2:])
-            detail = resize(content, height, width) - resize(coarse, height, width)
-            larger = larger + self.settings.detail * detail
-        return larger
+    def _load_painting(self, state: dict[str, Any]) -> Painting:
+        device = self._means.device
+        share = self._pictures.painted_share(state["variable"].to(device))
+        return Painting.load(state, self.settings, device, share)
 
     def _make_objective(self, height: int, width: int) -> Objective:
-        return Objective(
-            self._made_encoder(),
-            self._space,
-            self.settings,
-            self._space.from_rgb(resize(self._content, height, width)),
-            [self._style_targets(style, height, width) for style in self._styles],
-        )
+        encoder, pictures = self._made_encoder(), self._pictures
+        content = self._space.from_rgb(pictures.content_at(height, width))
+        styles = range(len(pictures.styles))
+        if pictures.mask is None:
+            targets = [self._style_targets(index, None, height, width) for index in styles]
+            regions = [StyledRegion(targets)]
+            return Objective(encoder, self._space, self.settings, content, regions)
+        regions = []
+        for label in pictures.mask.labels:
+            coverage = pictures.mask.coverage(label, content)
+            guides = make_guides(coverage, self._layers, encoder.dtype)
+            found = [self._style_targets(index, label, height, width) for index in styles]
+            regions.append(StyledRegion(found, guides, float(coverage.mean())))
+        alpha = pictures.mask.alpha(content)
+        return Objective(encoder, self._space, self.settings, content, regions, alpha)
+
+    @property
+    def _encoder_key(self) -> Hashable:
+        """Tell encoders apart, and what they find in the same image."""
+        settings = self.settings
+        layers = frozenset(self._layers)
+        return settings.preset, settings.weights, settings.pooling, layers, self._means
 
     def _made_encoder(self) -> Encoder:
         if self._encoder is None:
@@ -624,19 +620,23 @@ class StyleTransfer:
             )
         return self._encoder
 
-    def _style_targets(self, style: torch.Tensor, height: int, width: int) -> StyleTargets:
-        encoder = self._made_encoder()
-        if self.settings.method.style_fit == "content":
-            shape = height, width
-        else:
-            side = round(max(height, width) * self.settings.style_scale)
-            # Enlarging adds no detail to a style: at most its own size.
-            own_height, own_width = style.shape[2:]
-            shape = fit(own_height, own_width, min(side, max(own_height, own_width)))
-        least = encoder.stride
-        shape = max(shape[0], least), max(shape[1], least)
-        style = self._space.from_rgb(resize(style, *shape))
-        return style_targets(encoder, self._space, self.settings, style)
+    def _style_targets(
+        self, index: int, label: Label, height: int, width: int
+    ) -> StyleTargets | None:
+        """Targets of a style image or of its region of a label; None if it has none."""
+        encoder, pictures, settings = self._made_encoder(), self._pictures, self.settings
+        if label is not None and label not in labels_of(settings.style_masks[index]):
+            return None
+        rgb = pictures.style_at(index, height, width, encoder.stride)
+        key = (pictures.style_key(index, label), rgb.shape, self._encoder_key)
+        if key not in self._targets:
+            guides = None
+            if label is not None:
+                coverage = pictures.style_coverage(index, label, rgb)
+                guides = make_guides(coverage, self._layers, encoder.dtype)
+            style = self._space.from_rgb(rgb)
+            self._targets[key] = style_targets(encoder, self._space, settings, style, guides)
+        return self._targets[key]
 
     def _take_over_pending(self) -> None:
         """Put pending settings in force."""
@@ -644,15 +644,24 @@ class StyleTransfer:
             if self._pending is None:
                 return
             before, self.settings, self._pending = self.settings, self._pending, None
-        if self._painting is None:
-            return
-        if all(getattr(self.settings, name) == getattr(before, name) for name in _WEIGHTS):
+        changed = {name for name in LIVE if not _same(before, self.settings, name)}
+        if changed & _PICTURES:
+            self._repaint()
+        if self._painting is None or not changed & _WEIGHTS:
             return
         if self._objective is not None:
             self._objective.settings = self.settings
         self._painting.weigh_anew()
         if self.settings.optimizer != "adam":  # its history is of another function
             self._painting.restart_optimizer()
+
+    def _repaint(self) -> None:
+        """Go on from the present picture with other colours, or another mask."""
+        before, self._pictures = self._pictures, self._pictures.with_settings(self.settings)
+        self._objective = None
+        if self._painting is not None:
+            rgb = self._space.to_rgb(self._kept(self._shows_best))
+            self._painting = self._paint_on(self._pictures.repainted(rgb, before))
 
     def _release(self) -> None:
         """Let go of everything but the result and, of a stopped run, what can resume it."""
@@ -678,12 +687,9 @@ class StyleTransfer:
                 "settings": self.settings.to_dict(),
                 "precision": self.precision,  # in use; `auto` may decide otherwise another time
                 "tile": self._means.tile,
-                "content": self._content,
-                "styles": self._styles,
-                "steps": self.steps,  # planned; a scale that converged has had its own
-                "step": self._step,
-                "scale": self._scale,
-                "scale_step": self._scale_step,
+                "content": self._pictures.content,
+                "styles": self._pictures.styles,
+                **self._progress.state(),
                 "rate": self._rate,
                 "elapsed": self._stopwatch.elapsed,
             }
@@ -709,9 +715,8 @@ class StyleTransfer:
             images = [
                 image[0].permute(1, 2, 0).numpy() for image in (state["content"], *state["styles"])
             ]
-            # Styles were saved recoloured: they must not be a second time.
             as_saved = dataclasses.replace(
-                settings, color="style", precision=state["precision"], tile=state["tile"]
+                settings, precision=state["precision"], tile=state["tile"]
             )
             transfer = cls(images[0], images[1:], settings=as_saved)
             transfer.settings = settings
@@ -723,18 +728,15 @@ class StyleTransfer:
         return transfer
 
     def _restore(self, state: dict[str, Any]) -> None:
-        steps = state["steps"]
-        self._plan = [s._replace(steps=int(steps[i])) for i, s in enumerate(self._plan)]
-        self._step, self._scale = int(state["step"]), int(state["scale"])
-        self._scale_step = int(state["scale_step"])
+        self._progress.load(state)
         self._rate = float(state["rate"])
         self._stopwatch.elapsed = float(state["elapsed"])
         if "painting" not in state:
             return
-        shape = self.scales[self._scale]
+        shape = self.scales[self._progress.scale]
         if tuple(state["painting"]["variable"].shape[2:]) != shape:
             raise LookupError("its image does not have the size of its scale")
-        self._painting = Painting.load(state["painting"], self.settings, self._means.device)
+        self._painting = self._load_painting(state["painting"])
         if not self._finished:
             self._objective = self._make_objective(*shape)
 
@@ -742,18 +744,31 @@ class StyleTransfer:
 
     def _to_tensor(self, array: npt.ArrayLike, name: str) -> torch.Tensor:
         """(1, 3, H, W) RGB in [0, 1] on the device."""
+        if isinstance(array, torch.Tensor):  # of another run
+            return array.to(self._means.device, self._dtype)
         dtype = np.float64 if self._dtype == torch.float64 else np.float32
         rgb = torch.from_numpy(to_rgb(array, name, dtype=dtype))
         return rgb.permute(2, 0, 1)[None].contiguous().to(self._means.device)
 
-
-def _check_style_weights(settings: Settings, count: int) -> None:
-    weights = settings.style_weights
-    if weights and len(weights) != count:
-        raise ValueError(
-            f"style_weights={weights} has {len(weights)} weights for {count} style images: "
-            "give one weight per image."
+    def _check(self, settings: Settings) -> None:
+        """Raise a ValueError if settings do not fit the images."""
+        content, *styles = (
+            (image.shape[2], image.shape[3])
+            for image in (self._pictures.content, *self._pictures.styles)
         )
+        weights = settings.style_weights
+        if weights and len(weights) != len(styles):
+            raise ValueError(
+                f"style_weights={weights} has {len(weights)} weights for {len(styles)} style "
+                "images: give one weight per image."
+            )
+        check_masks(settings, content, styles)
+
+
+def _same(one: Settings, other: Settings, name: str) -> bool:
+    values = getattr(one, name), getattr(other, name)
+    arrays = [value if isinstance(value, tuple) else (value,) for value in values]
+    return len(arrays[0]) == len(arrays[1]) and all(map(np.array_equal, *arrays))
 
 
 def stylize(

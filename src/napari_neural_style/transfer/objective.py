@@ -1,13 +1,14 @@
 """The objective of one scale: its targets, and loss and gradient of an image."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 
 from napari_neural_style.layers import Layer, find_layer
 from napari_neural_style.settings import LayerWeights, Method, Settings
 from napari_neural_style.transfer.encoder import Encoder, Region
+from napari_neural_style.transfer.guides import Guides
 from napari_neural_style.transfer.losses import (
     add_gram_sum_gradient,
     add_total_variation,
@@ -16,15 +17,27 @@ from napari_neural_style.transfer.losses import (
 from napari_neural_style.transfer.spaces import ImageSpace
 
 Grams = dict[Layer, torch.Tensor]
+K = TypeVar("K")
 
 
 class StyleTargets(NamedTuple):
-    """What the objective needs to know of a style image."""
+    """What the objective needs to know of a style image, or of a region of it."""
 
     grams: Grams
     """(C, C) Gram matrix of each style layer, as the method normalises them."""
     energies: dict[Layer, torch.Tensor]
     """Squared length of a position's features, on average, of each content layer."""
+
+
+class StyledRegion(NamedTuple):
+    """A region of the content, and what it is painted with."""
+
+    styles: Sequence[StyleTargets | None]
+    """Targets from each style image; None for one that has no part in it."""
+    guides: Guides | None = None
+    """Where it is; None for everywhere."""
+    share: float = 1.0
+    """Of the image that it covers."""
 
 
 class Evaluation(NamedTuple):
@@ -48,9 +61,13 @@ def layers_of(settings: Settings) -> set[Layer]:
 
 
 def style_targets(
-    encoder: Encoder, space: ImageSpace, settings: Settings, style: torch.Tensor
+    encoder: Encoder,
+    space: ImageSpace,
+    settings: Settings,
+    style: torch.Tensor,
+    guides: Guides | None = None,
 ) -> StyleTargets:
-    """Compute the targets of a style image.
+    """Compute the targets of a style image, or of a region of it.
 
     Parameters
     ----------
@@ -58,43 +75,72 @@ def style_targets(
         Of the run.
     style : torch.Tensor
         (1, 3, H, W), the optimised variable's kind.
+    guides : Guides, optional
+        The region; without, the whole image. In layers that are too coarse for it there
+        is no target.
     """
     grams: Grams = {}
     squares: dict[Layer, torch.Tensor] = {}
     style_layers = layer_weights(settings.style_layers)
     content_layers = layer_weights(settings.content_layers)
 
-    def look(layer: Layer, features: torch.Tensor, _: Region) -> None:
-        if layer in style_layers:
-            _add(grams, layer, gram_sum(features))
-        if layer in content_layers:
-            _add(squares, layer, _square(features))
+    def look(layer: Layer, features: torch.Tensor, part: Region) -> None:
+        for guided in _guided(layer, features, part, guides):
+            if layer in style_layers:
+                _add(grams, layer, gram_sum(guided))
+            if layer in content_layers:
+                _add(squares, layer, _square(guided))
 
     encoder.forward(style, look, keep=False, prepare=space.encoder_input)
     height, width = style.shape[2:]
+    positions = {layer: _positions(layer, height, width) for layer in encoder.layers}
     return StyleTargets(
         {
-            layer: gram / _gram_divisor(settings.method, layer, _positions(layer, height, width))
+            layer: gram / _gram_divisor(settings.method, layer, positions[layer], guides)
             for layer, gram in grams.items()
         },
-        {layer: sum_ / _positions(layer, height, width) for layer, sum_ in squares.items()},
+        {
+            layer: square / (positions[layer] * _fill(layer, positions[layer], guides))
+            for layer, square in squares.items()
+        },
     )
 
 
-def _add(sums: dict[Layer, torch.Tensor], layer: Layer, part: torch.Tensor) -> None:
-    sums[layer] = sums[layer] + part if layer in sums else part
+def _guided(
+    layer: Layer, features: torch.Tensor, part: Region, guides: Guides | None
+) -> Iterator[torch.Tensor]:
+    """Features of a part of a layer times the weights of a region, if it is there."""
+    if guides is None:
+        yield features
+    elif layer in guides and (cut := guides[layer].cut(part)):
+        inner, weights = cut
+        yield features[(..., *inner)] * weights
+
+
+def _add(sums: dict[K, torch.Tensor], key: K, part: torch.Tensor) -> None:
+    sums[key] = sums[key] + part if key in sums else part
 
 
 def _positions(layer: Layer, height: int, width: int) -> int:
     return (height // layer.stride) * (width // layer.stride)
 
 
-def _gram_divisor(method: Method, layer: Layer, positions: int) -> float:
-    return {"chw": layer.channels * positions, "hw": positions, "one": 1}[method.gram_divisor]
+def _gram_divisor(method: Method, layer: Layer, positions: int, guides: Guides | None) -> float:
+    divisor = {"chw": layer.channels * positions, "hw": positions, "one": 1}[method.gram_divisor]
+    return divisor * _fill(layer, positions, guides)
+
+
+def _fill(layer: Layer, positions: int, guides: Guides | None) -> float:
+    """Share of a layer's positions that are a region's."""
+    return 1.0 if guides is None else guides[layer].size / positions
 
 
 class Objective:
     """Content loss, style loss and total variation of an image at one scale.
+
+    With a mask, the image that is judged is the content with the variable laid over it,
+    and the style loss is the sum of those of the regions, by their share of the image:
+    what a pixel is asked for does not depend on how much is painted.
 
     Parameters
     ----------
@@ -106,13 +152,16 @@ class Objective:
         Layers, weights and method.
     content : torch.Tensor
         (1, 3, H, W), the content as an optimised variable.
-    styles : sequence of StyleTargets
-        :func:`style_targets` of each style image.
+    regions : sequence of StyledRegion
+        What is painted with what; of a run without a mask, a single one.
+    alpha : torch.Tensor, optional
+        (1, 1, H, W) in [0, 1]: how much of the variable is laid over the content.
 
     References
     ----------
     Gatys, Ecker & Bethge, "Image style transfer using convolutional neural
-    networks", CVPR 2016, equations 1 to 7.
+    networks", CVPR 2016, equations 1 to 7; guided Gram matrices: Gatys et al.,
+    "Controlling perceptual factors in neural style transfer", CVPR 2017, section 4.
     """
 
     def __init__(
@@ -121,11 +170,13 @@ class Objective:
         space: ImageSpace,
         settings: Settings,
         content: torch.Tensor,
-        styles: Sequence[StyleTargets],
+        regions: Sequence[StyledRegion],
+        alpha: torch.Tensor | None = None,
     ) -> None:
         self._encoder = encoder
         self._space = space
-        self._styles = styles
+        self._regions = regions
+        self._laid_over = None if alpha is None else (content, alpha)
         height, width = content.shape[2:]
         self._positions = {layer: _positions(layer, height, width) for layer in encoder.layers}
         # Half the range of float16 lies below 1; gradients there are a share of 1 / positions.
@@ -157,16 +208,16 @@ class Objective:
             layer: (settings.style_weight * w) ** power / (share or 1.0)
             for layer, w in style.items()
         }
-        shares = settings.style_weights or (1.0,) * len(self._styles)
-        mix = [share / sum(shares) for share in shares]
-        self._grams = {
-            layer: _mixed([targets.grams[layer] for targets in self._styles], mix)
+        shares = settings.style_weights or (1.0,) * len(self._regions[0].styles)
+        grams = {
+            (layer, index): _mixed([t and t.grams.get(layer) for t in region.styles], shares)
+            for index, region in enumerate(self._regions)
             for layer in style
+            if region.guides is None or layer in region.guides
         }
+        self._grams = {key: gram for key, gram in grams.items() if gram is not None}
         self._content_factors = {
-            layer: self._content_factor(
-                layer, _mixed([targets.energies[layer] for targets in self._styles], mix)
-            )
+            layer: self._content_factor(layer, self._style_energy(layer, shares))
             for layer in content
         }
 
@@ -178,23 +229,33 @@ class Objective:
         variable : torch.Tensor
             (1, 3, H, W), in the objective's space.
         """
-        sums: Grams = {}
+        sums: dict[tuple[Layer, int], torch.Tensor] = {}
 
-        def look(layer: Layer, features: torch.Tensor, _: Region) -> None:
-            if layer in self._style_weights:
-                _add(sums, layer, gram_sum(features))
+        def look(layer: Layer, features: torch.Tensor, part: Region) -> None:
+            if layer not in self._style_weights:
+                return
+            for index, region in enumerate(self._regions):
+                for guided in _guided(layer, features, part, region.guides):
+                    _add(sums, (layer, index), gram_sum(guided))
 
-        trace = self._encoder.forward(variable, look, prepare=self._space.encoder_input)
+        image = variable
+        if self._laid_over is not None:
+            below, alpha = self._laid_over
+            image = torch.lerp(below, variable, alpha)
+        trace = self._encoder.forward(image, look, prepare=self._space.encoder_input)
         style, gram_gradients = self._style(sums)
         content: list[torch.Tensor] = []
 
         def add_gradient(
-            layer: Layer, features: torch.Tensor, region: Region, gradient: torch.Tensor
+            layer: Layer, features: torch.Tensor, part: Region, gradient: torch.Tensor
         ) -> None:
-            if layer in gram_gradients:
-                add_gram_sum_gradient(gradient, features, gram_gradients[layer])
+            for index, region in enumerate(self._regions):
+                if (layer, index) in gram_gradients:
+                    _add_style_gradient(
+                        layer, features, part, gradient, region, gram_gradients[layer, index]
+                    )
             if layer in self._targets:
-                difference = features - self._targets[layer][(..., *region)]
+                difference = features - self._targets[layer][(..., *part)]
                 factor = self._content_factors[layer]
                 content.append(factor * _square(difference))
                 step = (2 * self._gradient_scale * factor).to(features.dtype)
@@ -205,10 +266,12 @@ class Objective:
         gradient.mul_(self._space.input_scale / self._gradient_scale)
         tv_weight = self.settings.tv_weight
         tv = (
-            add_total_variation(gradient, variable, tv_weight)
-            if tv_weight
-            else variable.new_zeros(())
+            add_total_variation(gradient, image, tv_weight) if tv_weight else variable.new_zeros(())
         )
+        if self._laid_over is not None:
+            gradient.mul_(self._laid_over[1])
+        if self.settings.color == "luminance":  # what is gray stays so
+            gradient = self._space.along_gray(gradient)
         content_loss = torch.stack(content).sum()
         # An image that is not finite has no finite loss, whatever became of it in the encoder.
         total = content_loss + style + tv + 0 * variable.sum()
@@ -229,15 +292,18 @@ class Objective:
         self._encoder.forward(content, look, keep=False, prepare=self._space.encoder_input)
         return targets
 
-    def _style(self, sums: Grams) -> tuple[torch.Tensor, Grams]:
+    def _style(
+        self, sums: Mapping[tuple[Layer, int], torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[tuple[Layer, int], torch.Tensor]]:
         """Style loss, and its gradient with respect to each sum F Fᵀ."""
         method = self.settings.method
         losses, gradients = [], {}
-        for layer, weight in self._style_weights.items():
+        for (layer, index), target in self._grams.items():
+            region, weight = self._regions[index], self._style_weights[layer]
             positions = self._positions[layer]
-            divisor = _gram_divisor(method, layer, positions)
-            target = self._grams[layer]
-            difference = sums[layer] / divisor - target
+            divisor = _gram_divisor(method, layer, positions, region.guides)
+            difference = sums[layer, index] / divisor - target
+            weight *= region.share
             if method.style_loss == "relative":
                 factor = weight / _square(target).clamp_min(1e-12)
             else:
@@ -245,8 +311,19 @@ class Objective:
                 if method.style_loss == "size":
                     factor = factor / (layer.channels**2 * positions)
             losses.append(factor * _square(difference))
-            gradients[layer] = difference * (2 * self._gradient_scale * factor / divisor)
+            gradients[layer, index] = difference * (2 * self._gradient_scale * factor / divisor)
+        if not losses:  # no region shows in any of the layers
+            return next(iter(self._energies.values())).new_zeros(()), {}
         return torch.stack(losses).sum(), gradients
+
+    def _style_energy(self, layer: Layer, shares: Sequence[float]) -> torch.Tensor:
+        """Squared length of a style's features, on average over the regions."""
+        energies = [
+            _mixed([t and t.energies.get(layer) for t in region.styles], shares)
+            for region in self._regions
+        ]
+        mixed = _mixed(energies, [region.share for region in self._regions])
+        return self._energies[layer] if mixed is None else mixed
 
     def _content_factor(self, layer: Layer, style_energy: torch.Tensor) -> torch.Tensor:
         """Weight of a squared difference between a feature and its target."""
@@ -260,8 +337,30 @@ class Objective:
         return style_energy.new_tensor(half * weight / (layer.channels * positions))
 
 
-def _mixed(tensors: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Tensor:
-    return torch.stack([t * share for t, share in zip(tensors, shares, strict=True)]).sum(0)
+def _add_style_gradient(
+    layer: Layer,
+    features: torch.Tensor,
+    part: Region,
+    gradient: torch.Tensor,
+    region: StyledRegion,
+    gram_gradient: torch.Tensor,
+) -> None:
+    """Add the gradient of a region's style loss, with respect to a part of a layer."""
+    if region.guides is None:
+        add_gram_sum_gradient(gradient, features, gram_gradient)
+    elif cut := region.guides[layer].cut(part):
+        inner, weights = cut
+        guided = features[(..., *inner)] * weights
+        own = torch.zeros_like(guided)
+        add_gram_sum_gradient(own, guided, gram_gradient)
+        gradient[(..., *inner)].addcmul_(own, weights)
+
+
+def _mixed(tensors: Sequence[torch.Tensor | None], shares: Sequence[float]) -> torch.Tensor | None:
+    """Weighted mean of those that are there."""
+    there = [(t, share) for t, share in zip(tensors, shares, strict=True) if t is not None]
+    whole = sum(share for _, share in there)
+    return torch.stack([t * (share / whole) for t, share in there]).sum(0) if whole else None
 
 
 def _square(tensor: torch.Tensor) -> torch.Tensor:

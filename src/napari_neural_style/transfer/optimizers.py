@@ -1,7 +1,7 @@
 """The optimizers of the image: Adam and two kinds of L-BFGS, one evaluation at a time."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -159,14 +159,17 @@ class BoundedLBFGS:
         The image; changed in place, also by whoever clamps it.
     settings : Settings
         Of the run.
+    share : float
+        Of the image that can change: means are taken of that.
 
     References
     ----------
     Liu & Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
     """
 
-    def __init__(self, variable: torch.Tensor, settings: Settings) -> None:
+    def __init__(self, variable: torch.Tensor, settings: Settings, share: float = 1.0) -> None:
         self.variable = variable
+        self._painted = share
         # Moves of the image, the changes of the gradient that they made, and the inverse
         # of their product: 0 for a pair that tells nothing.
         self._history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
@@ -180,7 +183,8 @@ class BoundedLBFGS:
         losses, gradient = evaluate(self.variable)
         loss, image = losses[-1], self.variable
         if self._before is None:
-            self._curvature = gradient.abs().mean().clamp_min(1e-30) / learning_rate
+            mean = gradient.abs().mean() / self._painted
+            self._curvature = mean.clamp_min(1e-30) / learning_rate
         else:
             image_before, gradient_before, loss_before = self._before
             self._learn(image - image_before, gradient - gradient_before)
@@ -192,7 +196,7 @@ class BoundedLBFGS:
         self._before = image.clone(), gradient, loss
         step = self._direction(gradient)
         step.clamp_(-_LARGEST * learning_rate, _LARGEST * learning_rate)
-        size = step.square().mean().sqrt()
+        size = (step.square().mean() / self._painted).sqrt()
         image.add_(step.mul_((learning_rate / size.clamp_min(1e-30)).clamp(max=1)))
         return losses
 
@@ -245,11 +249,6 @@ def history_pairs(image_bytes: int) -> int:
 
 
 Optimizer = Adam | LBFGS | BoundedLBFGS
-_OPTIMIZERS: Final[Mapping[str, type[Optimizer]]] = {
-    "adam": Adam,
-    "lbfgs": LBFGS,
-    "bounded-lbfgs": BoundedLBFGS,
-}
 
 
 def images_held(settings: Settings, image_bytes: int) -> int:
@@ -263,9 +262,10 @@ def images_held(settings: Settings, image_bytes: int) -> int:
     return 2
 
 
-def make_optimizer(variable: torch.Tensor, settings: Settings) -> Optimizer:
-    """Build the optimizer that the settings name."""
-    made = _OPTIMIZERS[settings.optimizer]
-    if made is BoundedLBFGS and not history_pairs(variable.nbytes):
-        made = Adam  # for its memory; with one pair or two the other is hardly better
-    return made(variable, settings)
+def make_optimizer(variable: torch.Tensor, settings: Settings, share: float = 1.0) -> Optimizer:
+    """Build the optimizer that the settings name, of an image of which a share can change."""
+    if settings.optimizer == "lbfgs":
+        return LBFGS(variable, settings)
+    if settings.optimizer == "bounded-lbfgs" and history_pairs(variable.nbytes):
+        return BoundedLBFGS(variable, settings, share)
+    return Adam(variable, settings)  # for its memory; with a pair or two the other is no better

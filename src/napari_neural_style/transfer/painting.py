@@ -20,16 +20,18 @@ class Painting:
         (1, 3, H, W), the image at the start, in the objective's space; changed in place.
     settings : Settings
         Of the run.
+    share : float
+        Of the image that can change, in (0, 1].
     """
 
-    def __init__(self, variable: torch.Tensor, settings: Settings) -> None:
+    def __init__(self, variable: torch.Tensor, settings: Settings, share: float = 1.0) -> None:
         self.variable = variable
         self.guard = Guard(variable, exact=settings.keep_best)
         self._convergence = Convergence(variable.device)
         self.losses: torch.Tensor | None = None
         """(4,): of the last step."""
-        self._settings = settings
-        self._optimizer: Optimizer | None = make_optimizer(variable, settings)
+        self._settings, self._share = settings, share
+        self._optimizer: Optimizer | None = make_optimizer(variable, settings, share)
 
     def step(self, evaluate: Evaluate, learning_rate: float) -> torch.Tensor:
         """Evaluate, move the image, and return the losses before the move."""
@@ -69,7 +71,7 @@ class Painting:
 
     def restart_optimizer(self) -> None:
         """Forget the gradients so far."""
-        self._optimizer = make_optimizer(self.variable, self._settings)
+        self._optimizer = make_optimizer(self.variable, self._settings, self._share)
 
     def finish(self) -> None:
         """Let go of what only a further step needs."""
@@ -88,9 +90,11 @@ class Painting:
         return state
 
     @classmethod
-    def load(cls, state: dict[str, Any], settings: Settings, device: torch.device) -> Self:
+    def load(
+        cls, state: dict[str, Any], settings: Settings, device: torch.device, share: float = 1.0
+    ) -> Self:
         """Go on from :meth:`state`, to the last bit, also on another device."""
-        painting = cls(state["variable"].to(device, copy=True), settings)
+        painting = cls(state["variable"].to(device, copy=True), settings, share)
         if state["losses"] is not None:
             painting.losses = state["losses"].to(device)
         painting.guard.load(state["guard"])

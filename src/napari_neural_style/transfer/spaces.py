@@ -34,6 +34,12 @@ class ImageSpace:
         """(1, 3, H, W) variable as the encoder takes it."""
         return torch.addcmul(self.input_offset, variable, self.input_scale)
 
+    def along_gray(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Part of a (1, 3, H, W) gradient that changes all channels of the RGB alike."""
+        direction = (1 / self.scale).expand(1, 3, 1, 1)
+        along = (gradient * direction).sum(1, keepdim=True) / direction.square().sum()
+        return along * direction
+
 
 def image_space(name: Space, device: torch.device, dtype: torch.dtype) -> ImageSpace:
     """Build a space by the name that :class:`Method` gives it."""

@@ -1,0 +1,88 @@
+"""Where a run is: its scales, their planned steps, and the steps made."""
+
+from typing import Any
+
+from napari_neural_style.transfer.scales import Scale
+
+
+class Progress:
+    """Counts the steps of a run over its scales.
+
+    Parameters
+    ----------
+    plan : list of Scale
+        Coarse to fine.
+    """
+
+    def __init__(self, plan: list[Scale]) -> None:
+        self.plan = plan
+        self.step = 0
+        """Steps made, over all scales."""
+        self.scale = 0
+        """The present scale."""
+        self.scale_step = 0
+        """Steps made at the present scale."""
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each scale."""
+        return tuple((scale.height, scale.width) for scale in self.plan)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Planned steps of each scale."""
+        return tuple(scale.steps for scale in self.plan)
+
+    @property
+    def steps_made(self) -> list[int]:
+        """At each scale, as the setting ``steps`` takes them."""
+        later = [0] * (len(self.plan) - self.scale - 1)
+        return [*self.steps[: self.scale], self.scale_step, *later]
+
+    @property
+    def upcoming(self) -> int:
+        """Scale of the next step; beyond the last scale if there is none."""
+        if self.scale_step < self.plan[self.scale].steps:
+            return self.scale
+        later = range(self.scale + 1, len(self.plan))
+        return next((i for i in later if self.plan[i].steps), len(self.plan))
+
+    @property
+    def scale_ends(self) -> bool:
+        """Whether the present scale has had its steps."""
+        return self.scale_step == self.plan[self.scale].steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is no next step."""
+        return self.upcoming == len(self.plan)
+
+    def count(self) -> None:
+        """Count a step."""
+        self.step += 1
+        self.scale_step += 1
+
+    def enter(self, scale: int) -> None:
+        """Go on at a scale."""
+        self.scale, self.scale_step = scale, 0
+
+    def plan_steps(self, steps: tuple[int, ...]) -> None:
+        """Plan the steps of the present scale and of those to come."""
+        for scale, count in enumerate(steps, start=self.scale):
+            self.plan[scale] = self.plan[scale]._replace(steps=count)
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on; a scale that converged has had its own steps."""
+        return {
+            "steps": self.steps,
+            "step": self.step,
+            "scale": self.scale,
+            "scale_step": self.scale_step,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        steps = state["steps"]
+        self.plan = [scale._replace(steps=int(steps[i])) for i, scale in enumerate(self.plan)]
+        self.step, self.scale = int(state["step"]), int(state["scale"])
+        self.scale_step = int(state["scale_step"])
