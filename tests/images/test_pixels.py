@@ -4,7 +4,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_neural_style.images import to_rgb, to_uint8
+from napari_neural_style.images import split_alpha, to_intensity, to_rgb, to_uint8
+from napari_neural_style.images.pixels import normalize
 
 REAL_DTYPES = st.one_of(
     hnp.boolean_dtypes(),
@@ -180,3 +181,112 @@ def test_to_uint8_rounds_and_clips():
 def test_eight_bits_survive_the_way_through_floats(image):
     assume((image != image[0, 0]).any())
     assert np.array_equal(to_uint8(to_rgb(image)), image)
+
+
+def parted_or_message(image):
+    try:
+        return split_alpha(image)
+    except ValueError as error:
+        return str(error)
+
+
+@given(images())
+def test_any_image_is_parted_into_colours_and_transparency(image):
+    if isinstance(parted := parted_or_message(image), str):
+        assert "constant" in parted or "fully transparent" in parted
+        return
+    rgb, alpha = parted
+    assert is_rgb(rgb, image.shape)
+    if image.shape[2:] != (4,):
+        assert alpha is None
+        np.testing.assert_array_equal(rgb, to_rgb(image))
+        return
+    assert alpha.shape == image.shape[:2]
+    assert alpha.dtype == np.float32
+    assert alpha.min() >= 0
+    assert alpha.max() <= 1
+    if image.dtype.kind == "u" and image.dtype.itemsize <= 2:
+        np.testing.assert_array_equal(alpha == 0, image[..., 3] == 0)
+        expected = image[..., :3] / np.iinfo(image.dtype).max
+        np.testing.assert_allclose(rgb[alpha > 0], expected[alpha > 0], atol=1e-6)
+
+
+def test_holes_are_filled_smoothly_from_what_is_visible():
+    rows, columns = np.mgrid[:41, :57] / 57
+    rgba = np.stack([rows, columns, 1 - columns, np.ones_like(rows)], axis=-1).astype(np.float32)
+    expected = rgba[..., :3].copy()
+    hole = np.zeros(rows.shape, bool)
+    hole[8:21, 10:33] = True
+    rgba[hole] = [5, 9, 7, 0]
+    rgba[~hole, 3] = 0.3
+
+    rgb, alpha = split_alpha(np.clip(rgba, 0, 1))
+
+    np.testing.assert_array_equal(rgb[~hole], expected[~hole])
+    np.testing.assert_array_equal(alpha, rgba[..., 3])
+    # Between the values around it, and without a jump anywhere.
+    ring = expected[7:22, 9:34]
+    assert (rgb[hole] >= ring.min(axis=(0, 1)) - 1e-6).all()
+    assert (rgb[hole] <= ring.max(axis=(0, 1)) + 1e-6).all()
+    steps = [np.abs(np.diff(rgb, axis=axis)).max() for axis in (0, 1)]
+    assert max(steps) < 0.25
+
+
+def test_what_is_hardly_visible_hardly_counts():
+    rgba = np.zeros((16, 16, 4))
+    rgba[:, 0] = [1, 0, 0, 1]
+    rgba[:, 1] = [0, 0, 1, 0.001]
+    rgb, _ = split_alpha(rgba)
+    assert rgb[:, 2:, 0].min() > 0.99
+
+
+def test_what_is_fully_transparent_is_refused():
+    with pytest.raises(ValueError, match="The photo is fully transparent"):
+        split_alpha(np.zeros((4, 5, 4)), "photo")
+
+
+INTEGERS = [np.dtype(kind + size) for kind in ("<i", ">i", "<u", ">u") for size in "1248"]
+
+
+@st.composite
+def channels(draw):
+    """Values of an integer dtype between contrast limits, and a gamma."""
+    dtype = draw(st.sampled_from(INTEGERS))
+    info = np.iinfo(dtype)
+    # Of floats with 24 bits, more than 22 of the contrast do not survive the exponent.
+    span = draw(st.integers(1, min(info.max - info.min, 2**16 - 1)))
+    # Limits are floats, that hold no larger integers exactly.
+    lowest, highest = max(info.min, -(2**53)), min(info.max, 2**53) - span
+    low = draw(st.integers(lowest, highest))
+    elements = st.integers(low, low + span)
+    values = draw(hnp.arrays(dtype, (3, 4), elements=elements))
+    return values, (low, low + span), draw(st.sampled_from([1.0, 0.5, 1.5]))
+
+
+@given(channels())
+def test_intensity_goes_there_and_back(channel):
+    values, limits, gamma = channel
+    shown, _ = normalize(values, "image", limits)
+    back = to_intensity(shown**gamma, values.dtype, limits, gamma)
+    assert back.dtype == values.dtype
+    np.testing.assert_array_equal(back, values)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_intensity_keeps_to_what_the_dtype_holds(dtype):
+    info = np.iinfo(dtype)
+    extremes = to_intensity([[-1, 0, 1, 2]], dtype, (info.min, info.max))
+    assert extremes.tolist() == [[info.min, info.min, info.max, info.max]]
+    beyond = to_intensity([[0, 0.5, 1]], dtype, (-1e30, 3e30))
+    assert beyond.tolist() == [[info.min, info.max, info.max]]
+
+
+def test_intensity_of_booleans_and_floats():
+    assert to_intensity([[0, 0.4, 0.6, 1]], bool, (0, 1)).tolist() == [[False, False, True, True]]
+    np.testing.assert_allclose(
+        to_intensity([[0, 0.25, 1]], np.float32, (-2, 2), gamma=2), [[-2, 0, 2]]
+    )
+    half = to_intensity([[0, 0.5, 1]], np.float16, (-1e6, 1e6))
+    assert half.tolist() == [[-65504, 0, 65504]]
+    wide = to_intensity([[0, 0.5, 1]], np.float64, (-1.7e308, 1.7e308))
+    np.testing.assert_array_equal(wide, [[-1.7e308, 0, 1.7e308]])

@@ -109,8 +109,8 @@ def normalize(
         unit = _between(values, contrast_limits, name)
     alpha = None
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        top = np.iinfo(pixels.dtype).max if pixels.dtype in (np.uint8, np.uint16) else 1
-        alpha = np.clip(pixels[..., 3].astype(np.float32) / np.float32(top), 0, 1)
+        top = np.iinfo(pixels.dtype).max if _spans_its_dtype(pixels.dtype) else 1
+        alpha = np.clip(pixels[..., 3], 0, top).astype(np.float32) / np.float32(top)
     return unit.astype(np.float32), alpha
 
 
@@ -282,11 +282,16 @@ def _to_unit_range(pixels: NDArray[Any], precision: type[np.floating[Any]]) -> N
     dtype = pixels.dtype
     if dtype.kind == "b":
         return pixels.astype(precision)
-    if dtype.kind == "u" and dtype.itemsize <= 2:
+    if _spans_its_dtype(dtype):
         return pixels.astype(precision) / np.iinfo(dtype).max
     if dtype.kind == "f" and pixels.min() >= 0 and pixels.max() <= 1:
         return pixels
     return _stretch(pixels, pixels.min(), pixels.max())
+
+
+def _spans_its_dtype(dtype: np.dtype[Any]) -> bool:
+    """Tell whether the largest value of the dtype means 1, whatever is in the array."""
+    return dtype.kind == "u" and dtype.itemsize <= 2
 
 
 def _between(pixels: NDArray[Any], limits: Sequence[float], name: str) -> NDArray[Any]:
