@@ -17,6 +17,7 @@ import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
+from skimage.color import rgb2lab
 from tests.reference.images import pair
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -25,7 +26,7 @@ from napari_neural_style.transfer import devices, engine, trial
 from napari_neural_style.transfer import guard as guard_module
 from napari_neural_style.transfer.budget import Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
-from napari_neural_style.transfer.objective import Objective
+from napari_neural_style.transfer.objective import Objective, style_targets
 
 # Quick to compute, and enough of the method for what is not about its looks.
 SHALLOW = {"content_layers": "relu2_1", "style_layers": ("relu1_1", "conv2_1")}
@@ -395,17 +396,30 @@ def test_color_match_paints_with_the_contents_colours(images):
     assert distances[0] < 0.5 * distances[1]
 
 
-def test_color_luminance_keeps_the_contents_colours(images):
+@pytest.mark.parametrize("preset", ["default", "gatys", "d2l", "tutorial"])
+@pytest.mark.parametrize("init", ["content", "noise", "style"])
+def test_color_luminance_keeps_the_contents_hues(images, preset, init):
     content, style = 0.3 + 0.4 * images[0], images[1]
-    transfer = start(content, style, color="luminance", scales=(20, 40), steps=(2, 4))
+    overrides = {"scales": (20, 40), "steps": (2, 4), "init": init}
+    transfer = start(content, style, preset, color="luminance", **overrides)
     for update in transfer:
         assert update.image.shape == (*update.size, 3)
-    result = transfer.result
-    inside = ((result > 0) & (result < 1)).all(-1)
-    assert inside.mean() > 0.5
-    chroma = np.array([[0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-    np.testing.assert_allclose((result @ chroma.T)[inside], (content @ chroma.T)[inside], atol=1e-3)
-    assert abs(result - content).max() > 0.01
+    found, expected = rgb2lab(transfer.result), rgb2lab(content)
+    chroma, kept = (np.hypot(*np.moveaxis(image[..., 1:], -1, 0)) for image in (expected, found))
+    turned = (found[..., 1] * expected[..., 2] - found[..., 2] * expected[..., 1]) / chroma
+    assert abs(turned).max() < 0.1
+    assert (kept < chroma + 0.1).all()
+    assert abs(found[..., 0] - expected[..., 0]).max() > 1
+    variable = transfer._space.to_rgb(transfer._painting.variable)
+    assert (variable.amax(1) - variable.amin(1)).max() < 0.2 * variable.std()
+
+
+def test_color_luminance_of_a_grey_content_is_grey(images):
+    content, style = images[0][..., 0], images[1]
+    result = start(content, style, color="luminance", scales=(20, 40), steps=(2, 4)).run()
+    np.testing.assert_array_equal(result[..., 0], result[..., 1])
+    np.testing.assert_array_equal(result[..., 0], result[..., 2])
+    assert abs(result[..., 0] - content).max() > 0.01
 
 
 # --------------------------------------------------------------------- control
@@ -622,6 +636,187 @@ def test_a_scale_starts_in_full_precision_from_the_best_image(images):
     assert transfer._painting.variable.dtype == torch.float32
 
 
+# ------------------------------------------------------- pictures while it runs
+
+COLORS = ("style", "luminance", "match")
+
+
+def halves():
+    mask = np.zeros((32, 40), int)
+    mask[4:, 3:20] = 1
+    mask[4:28, 20:] = 2
+    return mask
+
+
+@pytest.mark.parametrize("before", COLORS)
+@pytest.mark.parametrize("after", COLORS)
+@pytest.mark.parametrize(
+    "overrides", [{}, {"optimizer": "adam"}, {"preset": "gatys"}, {"mask": halves() == 1}]
+)
+def test_update_of_the_colour_goes_on_from_the_picture(images, before, after, overrides):
+    transfer = start(*images, color=before, **{"steps": 12, **overrides})
+    for _ in range(6):
+        next(transfer)
+    shown = transfer.result
+    transfer.update(color=after)
+    update = next(transfer)
+    assert transfer.settings.color == after
+    lightness = [rgb2lab(image)[..., 0] for image in (shown, update.image)]
+    assert abs(lightness[0] - lightness[1]).mean() < 8
+    losses = [update.losses["total"], *totals(transfer)]
+    assert losses[-1] < 3 * losses[0]
+    assert np.isfinite(losses).all()
+
+
+MASKS = {
+    "none": {"mask": None, "style_masks": ()},
+    "half": {"mask": halves() == 1, "style_masks": ()},
+    "regions": {"mask": halves(), "style_masks": halves()},
+    "soft": {"mask": halves() / 2, "style_masks": ()},
+}
+
+
+@pytest.mark.parametrize("before", MASKS)
+@pytest.mark.parametrize("after", MASKS)
+def test_update_of_the_mask_goes_on_from_the_picture(images, before, after):
+    content = images[0].astype(np.float32)
+    transfer = start(*images, steps=10, feather=0, **MASKS[before])
+    for _ in range(6):
+        next(transfer)
+    shown = transfer.result
+    transfer.update(**MASKS[after])
+    losses = totals(transfer)
+    old, new = (MASKS[name]["mask"] for name in (before, after))
+    outside = np.zeros((32, 40), bool) if new is None else new == 0
+    np.testing.assert_array_equal(transfer.result[outside], content[outside])
+    inside = ~outside
+    if old is not None and (old == 0)[inside].any():  # what is new was painted, too
+        fresh = inside & (old == 0)
+        assert (transfer.result[fresh] != content[fresh]).any(-1).mean() > 0.9
+    assert losses[-1] < 1.5 * losses[0]
+    if before == after:
+        expected = start(*images, steps=10, feather=0, **MASKS[before])
+        assert abs(transfer.result - expected.run()).max() < 0.5
+    assert abs(transfer.result - shown)[inside].mean() < 0.2
+
+
+def test_a_smaller_mask_gives_the_contents_pixels_back_at_once(images):
+    content = images[0].astype(np.float32)
+    transfer = start(*images, mask=halves(), feather=0)
+    next(transfer)
+    assert (transfer.result[halves() == 2] != content[halves() == 2]).any()
+    transfer.update(mask=halves() == 1, feather=5)
+    image = next(transfer).image
+    np.testing.assert_array_equal(image[halves() != 1], content[halves() != 1])
+
+
+def test_a_mask_that_is_drawn_on_does_not_change_a_run(images):
+    mask = halves()
+    transfer = start(*images, mask=mask)
+    mask[:] = 0
+    np.testing.assert_array_equal(transfer.run(), start(*images, mask=halves()).run())
+
+
+def test_an_update_of_the_mask_that_is_the_same_changes_nothing(images):
+    transfer = start(*images, mask=halves())
+    losses = []
+    for update in transfer:
+        losses.append(update.losses["total"])
+        transfer.update(mask=halves(), color="style", style_masks=[])
+    assert losses == totals(start(*images, mask=halves()))
+
+
+def test_an_update_of_the_mask_before_the_first_step(images):
+    transfer = start(*images)
+    transfer.update(mask=halves(), feather=2)
+    assert totals(transfer) == totals(start(*images, mask=halves(), feather=2))
+
+
+def test_the_next_scale_has_the_new_mask_and_colour(images):
+    transfer = start(*images, scales=(20, 40), steps=(2, 2))
+    next(transfer)
+    transfer.update(mask=halves() == 1, color="luminance")
+    content = images[0].astype(np.float32)
+    np.testing.assert_array_equal(transfer.run()[halves() != 1], content[halves() != 1])
+
+
+# ------------------------------------------------------------------- successors
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"preset": "gatys"},
+        {"color": "match"},
+        {"color": "luminance"},
+        {"mask": halves(), "style_masks": halves()},
+        {"precision": "bfloat16"},
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "between", "after"])
+def test_a_successor_is_as_a_new_run(images, overrides, when):
+    content, style = images
+    overrides = {"scales": (20, 40), "steps": (2, 2), **overrides}
+    first = start(content, style, **overrides)
+    for _ in range({"before": 0, "between": 2, "after": 4}[when]):
+        next(first)
+    second = first.successor(content[::-1])
+    fresh = start(content[::-1], style, **overrides)
+    assert totals(second) == totals(fresh)
+    np.testing.assert_array_equal(second.result, fresh.result)
+    recipes = [run.provenance() for run in (second, fresh)]
+    assert recipes[0] == recipes[1]
+    list(first)
+    np.testing.assert_array_equal(first.result, start(content, style, **overrides).run())
+
+
+def test_a_successor_computes_no_style_again(images, monkeypatch):
+    computed = []
+
+    def counted(*args):
+        computed.append(args)
+        return style_targets(*args)
+
+    monkeypatch.setattr(engine, "style_targets", counted)
+    first = start(*images, scales=(20, 40), steps=(2, 2))
+    first.run()
+    assert len(computed) == 2
+    monkeypatch.setattr(engine, "load_weights", None)
+    second = first.successor(images[0][::-1])
+    second.run()
+    third = second.successor(images[0][:, ::-1], init=second.result, style_weight=3)
+    third.run()
+    assert len(computed) == 2
+    assert third._encoder is None  # released
+    second.successor(images[0], color="match").run()
+    assert len(computed) == 4
+    second.successor(images[0], color="match").run()
+    assert len(computed) == 4
+    second.successor(images[0], style_layers="relu1_1").run()
+    assert len(computed) == 6
+
+
+def test_a_successor_may_have_other_settings(images):
+    content, style = images
+    first = start(content, style, "gatys", weights="original")
+    changes = {"preset": "default", "steps": 2, "mask": halves(), "init": content / 2}
+    second = first.successor(content, **changes)
+    assert second.settings.steps == 2
+    again = StyleTransfer(content, style, settings=second.settings)
+    np.testing.assert_array_equal(second.run(), again.run())
+    with pytest.raises(ValueError, match=r"no setting 'stile_weight'.*style_weight"):
+        first.successor(content, stile_weight=3)
+    with pytest.raises(ValueError, match="content is constant"):
+        first.successor(np.ones((32, 40)))
+
+
+def test_a_successor_has_the_updates_of_its_predecessor(images):
+    first = start(*images)
+    first.update(style_weight=3)
+    assert first.successor(images[0]).settings.style_weight == 3
+
+
 # ----------------------------------------------------------------- checkpoints
 
 RUNS = {
@@ -633,6 +828,8 @@ RUNS = {
     "converging": {"tolerance": 0.7, "patience": 2, "steps": (6, 9)},
     "bfloat16": {"precision": "bfloat16", "color": "match"},
     "float64": {"precision": "float64", "init": "noise", "color": "luminance"},
+    "regions": {"mask": halves(), "style_masks": halves(), "color": "match"},
+    "masked": {"mask": halves() == 2, "feather": 6, "color": "luminance", "keep_best": True},
 }
 
 
