@@ -292,3 +292,16 @@ def test_of_zarr_only_the_chunks_of_the_plane_are_read(tmp_path):
     rgb = displayed_plane(layer, viewer.dims).rgb()
 
     np.testing.assert_allclose(rgb[..., 0], data[4] / 100, atol=1e-6)
+
+
+def test_arrays_with_named_axes_are_read_as_any_other():
+    xarray = pytest.importorskip("xarray")
+    data = picture((4, 12, 16))
+    viewer = ViewerModel()
+    layer = viewer.add_image(
+        xarray.DataArray(da.from_array(data, chunks=4), dims=("z", "y", "x")),
+        contrast_limits=(0, 100),
+    )
+    viewer.dims.set_point(0, 3)
+    rgb = displayed_plane(layer, viewer.dims).rgb()
+    np.testing.assert_allclose(rgb[..., 0], data[3] / 100, atol=1e-6)
