@@ -22,7 +22,7 @@ from tests.reference.images import pair
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_neural_style import PRESETS, Settings, StyleTransfer, stylize
-from napari_neural_style.transfer import devices, engine, trial
+from napari_neural_style.transfer import devices, engine, studio, trial
 from napari_neural_style.transfer import guard as guard_module
 from napari_neural_style.transfer.budget import Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
@@ -778,17 +778,17 @@ def test_a_successor_computes_no_style_again(images, monkeypatch):
         computed.append(args)
         return style_targets(*args)
 
-    monkeypatch.setattr(engine, "style_targets", counted)
+    monkeypatch.setattr(studio, "style_targets", counted)
     first = start(*images, scales=(20, 40), steps=(2, 2))
     first.run()
     assert len(computed) == 2
-    monkeypatch.setattr(engine, "load_weights", None)
+    monkeypatch.setattr(studio, "load_weights", None)
     second = first.successor(images[0][::-1])
     second.run()
     third = second.successor(images[0][:, ::-1], init=second.result, style_weight=3)
     third.run()
     assert len(computed) == 2
-    assert third._encoder is None  # released
+    assert third._studio.encoder is None  # released
     second.successor(images[0], color="match").run()
     assert len(computed) == 4
     second.successor(images[0], color="match").run()
@@ -1295,7 +1295,7 @@ def test_an_estimate_waits_for_the_present_step(images, gate):
 def test_the_memory_is_released_at_the_end(images, optimizer, end):
     transfer = start(*images, optimizer=optimizer)
     next(transfer)
-    large = [weakref.ref(part) for part in (transfer._encoder, transfer._objective)]
+    large = [weakref.ref(part) for part in (transfer._studio.encoder, transfer._objective)]
     held = weakref.ref(transfer._painting._optimizer)
     if end == "stopped":
         transfer.stop()
@@ -1314,7 +1314,7 @@ def test_the_memory_is_released_at_the_end(images, optimizer, end):
 def test_an_abandoned_run_is_released(images):
     transfer = start(*images)
     next(iter(transfer))
-    parts = [weakref.ref(part) for part in (transfer, transfer._encoder, transfer._painting)]
+    parts = [weakref.ref(part) for part in (transfer, transfer._studio.encoder, transfer._painting)]
     del transfer
     gc.collect()
     assert [part() for part in parts] == [None] * 3

@@ -1,61 +1,32 @@
 """StyleTransfer: a run as an iterator of updates."""
 
 import dataclasses
-import functools
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_neural_style.images import to_rgb
 from napari_neural_style.settings import Settings, make_settings
-from napari_neural_style.transfer import devices
-from napari_neural_style.transfer.budget import Budget, Stopwatch
+from napari_neural_style.transfer import devices, live
+from napari_neural_style.transfer.budget import Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
-from napari_neural_style.transfer.encoder import Encoder
-from napari_neural_style.transfer.fallback import (
-    Means,
-    fall_back,
-    is_out_of_memory,
-    memory_errors,
-)
-from napari_neural_style.transfer.guard import look_every
-from napari_neural_style.transfer.guides import Label, check_masks, labels_of, make_guides
-from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles
-from napari_neural_style.transfer.objective import (
-    Evaluation,
-    Objective,
-    StyledRegion,
-    StyleTargets,
-    layers_of,
-    style_targets,
-)
+from napari_neural_style.transfer.fallback import Means, is_out_of_memory, memory_errors
+from napari_neural_style.transfer.objective import Evaluation, Objective
 from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
 from napari_neural_style.transfer.painting import Painting
 from napari_neural_style.transfer.pictures import Pictures
+from napari_neural_style.transfer.planner import Planner
 from napari_neural_style.transfer.progress import Progress
 from napari_neural_style.transfer.provenance import recipe
-from napari_neural_style.transfer.scales import fit, plan_scales, resize, step_shares
-from napari_neural_style.transfer.spaces import image_space
-from napari_neural_style.transfer.trial import step_seconds
+from napari_neural_style.transfer.scales import fit, plan_scales, resize
+from napari_neural_style.transfer.spaces import ImageSpace
+from napari_neural_style.transfer.studio import Studio
 from napari_neural_style.transfer.update import Estimate, Image, Update
-from napari_neural_style.transfer.weights import fingerprint, load_weights
 
 T = TypeVar("T")
-
-# Settings that weigh the losses.
-_WEIGHTS: Final = frozenset({"content_weight", "style_weight", "tv_weight", "style_weights"})
-# Settings that say what is painted where, and in which colours.
-_PICTURES: Final = frozenset({"color", "mask", "style_masks", "feather"})
-#: Settings that may change while a run goes on.
-LIVE: Final = _WEIGHTS | _PICTURES | {"learning_rate", "keep_best"}
-
-# The targets of a scale take about so many steps.
-_STEPS_TO_PREPARE: Final = 1.5
 
 
 class StyleTransfer:
@@ -107,10 +78,7 @@ class StyleTransfer:
         styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         if not styles:
             raise ValueError("style is empty: give one style image or more.")
-        device = devices.choose_device(self.settings.device)
-        precision = devices.choose_precision(self.settings.precision, device)
-        self._means = Means(device, precision, self.settings.tile)
-        self._dtype = torch.float64 if precision == torch.float64 else torch.float32
+        self._studio = Studio(self.settings, _choose_means(self.settings, _kin))
         pixels = self._to_tensor(content, "content")
         several = len(styles) > 1
         style_pixels = [
@@ -119,25 +87,13 @@ class StyleTransfer:
         ]
         init = self.settings.init
         start = init if isinstance(init, str) else self._to_tensor(init, "init")
-        self._space = image_space(self.settings.method.space, device, self._dtype)
-        self._layers = layers_of(self.settings)
-        least_side = max(layer.stride for layer in self._layers)
         height, width = pixels.shape[2:]
-        self._progress = Progress(plan_scales(self.settings, height, width, least_side))
+        scales = plan_scales(self.settings, height, width, self._studio.least_side)
+        self._progress = Progress(scales)
         self._pictures = Pictures(pixels, style_pixels, start, self.settings, self._largest)
-        self._check(self.settings)
-        tiles = plan_tiles(self.settings.tile, precision, device)
-        check_memory(self.settings, self._largest, tiles, precision, device)
-        self._encoder: Encoder | None = None
+        self._studio.check_memory(self._largest)
+        self._studio.load_weights(None if _kin is None else _kin._studio)
         self._objective: Objective | None = None
-        self._targets: dict[Hashable, StyleTargets] = {}
-        self._alone = threading.RLock()  # nobody else computes with this encoder
-        if _kin is None or not self._share_with(_kin):
-            normalize = self.settings.method.normalize_original
-            self._weights = load_weights(
-                self.settings.weights,
-                normalize=self.settings.weights == "original" and normalize,
-            )
 
         # The state of the run, all of it in `save`.
         self._rate = 1.0  # lowered by the guard
@@ -150,9 +106,7 @@ class StyleTransfer:
         self._paused = self._stopped = False
         self._pending: Settings | None = None
 
-        self._budget = None if self.settings.budget is None else self._make_budget()
-        if self._budget is not None:
-            self._plan_steps(self._budget)
+        self._planner = Planner(self.settings, self._progress, self._stopwatch, self._prepare_trial)
         self._stopwatch.stop()
 
     # ------------------------------------------------------------------- facts
@@ -160,12 +114,12 @@ class StyleTransfer:
     @property
     def device(self) -> str:
         """The device in use, such as ``cpu`` or ``cuda:0``."""
-        return str(self._means.device)
+        return str(self._studio.means.device)
 
     @property
     def precision(self) -> str:
         """The encoder's precision in use."""
-        return str(self._means.precision).removeprefix("torch.")
+        return str(self._studio.means.precision).removeprefix("torch.")
 
     @property
     def scales(self) -> tuple[tuple[int, int], ...]:
@@ -191,6 +145,10 @@ class StyleTransfer:
         return self._progress.step
 
     @property
+    def _space(self) -> ImageSpace:
+        return self._studio.space
+
+    @property
     def _finished(self) -> bool:
         return self._progress.finished
 
@@ -200,31 +158,14 @@ class StyleTransfer:
 
         Takes under a second; the run's own state is not touched.
         """
-        with self._running:
-            costs = self._step_seconds
-            seconds = sum(
-                cost * (steps + _STEPS_TO_PREPARE + self._steps_to_end)
-                for cost, steps in zip(costs, self.steps, strict=True)
-                if steps
-            )
-            if self._budget is not None:
-                seconds += self._stopwatch.elapsed
-        return Estimate(self._memory_needed(self._means), seconds)
-
-    @functools.cached_property
-    def _step_seconds(self) -> list[float]:
-        """What a step of each scale will take."""
-        with self._alone:
-            return step_seconds(self._prepare_trial, self.scales, self.settings.budget)
-
-    def _memory_needed(self, means: Means) -> int:
-        tiles = plan_tiles(means.tile, means.precision, means.device)
-        return memory_needed(self.settings, self._largest, tiles, means.precision)
+        with self._running, self._studio.alone:
+            seconds = self._planner.seconds()
+        return Estimate(self._studio.memory_needed(self._largest, self._studio.means), seconds)
 
     def _prepare_trial(self, side: int) -> tuple[int, Callable[[], object]]:
         """Pixels of a small image, and a step on it."""
         height, width = fit(*self._largest, side)
-        height, width = (max(n, self._made_encoder().stride) for n in (height, width))
+        height, width = (max(n, self._studio.least_side) for n in (height, width))
         objective = self._make_objective(height, width)
         image = self._pictures.content_at(height, width)
         variable = self._space.from_rgb(image).contiguous()
@@ -248,16 +189,11 @@ class StyleTransfer:
     def _kept(self, best: bool) -> torch.Tensor:
         assert self._painting is not None
         # The guard may keep it in half precision.
-        return self._painting.guard.best.to(self._dtype) if best else self._painting.variable
+        return self._painting.guard.best.to(self._studio.dtype) if best else self._painting.variable
 
     @property
     def _shows_best(self) -> bool:
         return self.settings.keep_best and (self._finished or self._stopped)
-
-    @functools.cached_property
-    def _fingerprint(self) -> str:
-        # Hashes 80 MB; a run tells its provenance at its start and again at its end.
-        return fingerprint(self._weights)
 
     def provenance(self) -> dict[str, Any]:
         """Return what is needed to make this picture again, as plain data for JSON.
@@ -274,7 +210,7 @@ class StyleTransfer:
                 self.settings,
                 self._progress,
                 losses,
-                self._fingerprint,
+                self._studio.fingerprint,
                 self.device,
                 self.precision,
             )
@@ -296,15 +232,10 @@ class StyleTransfer:
         ValueError
             For a value out of range, or a setting that a run cannot change.
         """
-        for name, value in changes.items():
-            if name not in LIVE:
-                raise ValueError(
-                    f"{name}={value!r} cannot change while a run goes on; "
-                    f"these can: {', '.join(sorted(LIVE))}."
-                )
+        live.check_live(changes.items())
         with self._control:
             changed = dataclasses.replace(self._pending or self.settings, **changes)
-            self._check(changed)
+            self._pictures.check(changed)
             self._pending = changed
 
     def pause(self) -> None:
@@ -351,19 +282,6 @@ class StyleTransfer:
             settings = make_settings(**{**same, **changes})
             return type(self)(content, self._pictures.styles, settings=settings, _kin=self)
 
-    def _share_with(self, kin: "StyleTransfer") -> bool:
-        """Take over what is the same in another run, if the weights are."""
-        mine, its = (
-            (s.weights, s.method.normalize_original) for s in (self.settings, kin.settings)
-        )
-        if mine != its:
-            return False
-        self._weights, self._fingerprint = kin._weights, kin._fingerprint
-        self._targets, self._alone = kin._targets, kin._alone
-        if self._encoder_key == kin._encoder_key:
-            self._encoder = kin._made_encoder()
-        return True
-
     # -------------------------------------------------------------------- run
 
     def __iter__(self) -> Iterator[Update]:
@@ -379,6 +297,7 @@ class StyleTransfer:
             if self._stopped or self._finished:
                 self._release()
                 raise StopIteration
+            self._notes.clear()
             self._take_over_pending()
             return self._evaluate_once()
 
@@ -392,13 +311,14 @@ class StyleTransfer:
         return image
 
     def _evaluate_once(self) -> Update:
-        self._notes.clear()
         losses = self._within_memory(self._advance)
         self._progress.count()
         assert self._painting is not None
         if self._painting.guard.alarmed(losses[-1]):
             self._return_to_best()
-        self._adjust_plan()
+        note = self._planner.adjust(self._painting)
+        if note is not None:
+            self._notes.append(note)
         if self._progress.scale_ends:
             self._settle()
         if self._finished:
@@ -444,9 +364,7 @@ class StyleTransfer:
         assert self._painting is not None
         assert self._painting.losses is not None
         total = self._painting.losses[-1]
-        if self._steps_to_end:
-            # Without a line search a step may lead anywhere, and where the last one led
-            # only another evaluation tells.
+        if self._planner.steps_to_end:
             total = self._within_memory(self._evaluate_present).losses[-1]
         if not self._painting.guard.ends_high(float(total)):
             return
@@ -462,63 +380,20 @@ class StyleTransfer:
         if scale == len(self.scales) - 1:
             return
         height, width = self.scales[scale]
-        why = "" if self._budget is None else f": {self.settings.budget:g} s allow no more"
+        why = "" if self.settings.budget is None else f": {self.settings.budget:g} s allow no more"
         self._notes.append(
             f"Painted at {width} x {height} pixels and enlarged to {asked_width} x "
             f"{asked_height}{why}."
         )
 
-    # ------------------------------------------------------------------- steps
-
-    def _make_budget(self) -> Budget:
-        assert self.settings.budget is not None
-        return Budget(
-            self.settings.budget,
-            self._step_seconds,
-            step_shares(self.settings, len(self.scales)),
-            before=_STEPS_TO_PREPARE,
-            after=self._steps_to_end,
-        )
-
-    @property
-    def _steps_to_end(self) -> int:
-        """Evaluations that `_settle` adds to a scale."""
-        return 1 if self.settings.optimizer == "lbfgs" else 0
-
-    def _plan_steps(self, budget: Budget, converged: bool = False) -> None:
-        """Plan the steps of this scale and of those to come, by the time that is left."""
-        progress, elapsed = self._progress, self._stopwatch.elapsed
-        progress.plan_steps(budget.plan(progress.scale, progress.scale_step, elapsed, converged))
-
-    def _adjust_plan(self) -> None:
-        """Plan anew by what the last step has shown."""
-        assert self._painting is not None
-        assert self._painting.losses is not None
-        step = self._progress.scale_step
-        converged = not self._progress.scale_ends and self._painting.converged(
-            self.settings.tolerance, self.settings.patience
-        )
-        if converged:
-            height, width = self.scales[self._progress.scale]
-            self._progress.plan_steps((step,))
-            self._notes.append(f"Converged at {width} x {height} pixels after {step} steps.")
-        if self._budget is None:
-            return
-        # On a GPU, looking at the time waits for the device: often only at first.
-        seldom = look_every(self._means.device)
-        soon = self._progress.scale_ends or step in (1, 2, 4, 8)
-        if soon or step % seldom == 0:
-            float(self._painting.losses[-1])
-            self._plan_steps(self._budget, converged)
-
     # ------------------------------------------------------------------ memory
 
     def _within_memory(self, work: Callable[[], T]) -> T:
         """Do some work; where there is no memory for it, with lesser means."""
-        before = self._means
+        before = self._studio.means
         while True:
             try:
-                with self._alone:
+                with self._studio.alone:
                     done = work()
                 break
             except Exception as error:
@@ -526,36 +401,34 @@ class StyleTransfer:
                     raise
             # Not earlier: the error holds on to what did not fit.
             self._fall_back()
-        if self._means != before:
+        means = self._studio.means
+        if means != before:
             self._notes.append(
                 f"The memory of {before.device} ran out: the run goes on "
-                f"{self._means.named_after(before)}."
+                f"{means.named_after(before)}."
             )
         return done
 
     def _fall_back(self) -> None:
         """Go on with lesser means from the present state."""
-        before = self._means
-        lesser = fall_back(before, self.settings, self._memory_needed)
-        self._objective = self._encoder = None
+        before = self._studio.means
+        lesser = self._studio.lesser_means(self._largest)
+        self._objective = self._studio.encoder = None
         if lesser is None:
             height, width = self.scales[min(self._progress.upcoming, len(self.scales) - 1)]
             raise MemoryError(
                 f"The memory of {self.device} ran out at {width} x {height} pixels, in small tiles "
                 "too: close other programs, or choose a smaller size."
             )
-        self._means = lesser
-        if self._budget is not None:
-            self._budget.forget()
+        self._studio.move_to(lesser)
+        self._planner.forget()
         if lesser.device != before.device:
             self._move()
         before.free_cache()
 
     def _move(self) -> None:
         """Take images and state to the device in use."""
-        device = self._means.device
-        self._pictures = self._pictures.to(device)
-        self._space = image_space(self.settings.method.space, device, self._dtype)
+        self._pictures = self._pictures.to(self._studio.means.device)
         if self._painting is not None:
             self._painting = self._load_painting(self._painting.state())
 
@@ -571,72 +444,21 @@ class StyleTransfer:
             rgb = self._pictures.enlarge(self._pictures.inside(kept), *shape)
         self._objective = None  # free its targets before the next are made
         objective = self._make_objective(*shape)
-        painting = self._paint_on(rgb)
+        painting = self._paint_on(rgb, self._pictures)
         self._objective, self._painting = objective, painting
         self._progress.enter(scale)
 
-    def _paint_on(self, rgb: torch.Tensor) -> Painting:
+    def _paint_on(self, rgb: torch.Tensor, pictures: Pictures) -> Painting:
         variable = self._space.from_rgb(rgb).contiguous().clone()
-        return Painting(variable, self.settings, self._pictures.painted_share(variable))
+        return Painting(variable, self.settings, pictures.painted_share(variable))
 
     def _load_painting(self, state: dict[str, Any]) -> Painting:
-        device = self._means.device
+        device = self._studio.means.device
         share = self._pictures.painted_share(state["variable"].to(device))
         return Painting.load(state, self.settings, device, share)
 
     def _make_objective(self, height: int, width: int) -> Objective:
-        encoder, pictures = self._made_encoder(), self._pictures
-        content = self._space.from_rgb(pictures.content_at(height, width))
-        styles = range(len(pictures.styles))
-        if pictures.mask is None:
-            targets = [self._style_targets(index, None, height, width) for index in styles]
-            regions = [StyledRegion(targets)]
-            return Objective(encoder, self._space, self.settings, content, regions)
-        regions = []
-        for label in pictures.mask.labels:
-            coverage = pictures.mask.coverage(label, content)
-            guides = make_guides(coverage, self._layers, encoder.dtype)
-            found = [self._style_targets(index, label, height, width) for index in styles]
-            regions.append(StyledRegion(found, guides, float(coverage.mean())))
-        alpha = pictures.mask.alpha(content)
-        return Objective(encoder, self._space, self.settings, content, regions, alpha)
-
-    @property
-    def _encoder_key(self) -> Hashable:
-        """Tell encoders apart, and what they find in the same image."""
-        settings = self.settings
-        layers = frozenset(self._layers)
-        return settings.preset, settings.weights, settings.pooling, layers, self._means
-
-    def _made_encoder(self) -> Encoder:
-        if self._encoder is None:
-            self._encoder = Encoder(
-                self._weights,
-                self._layers,
-                self.settings.pooling,
-                self._means.device,
-                self._means.precision,
-                plan_tiles(self._means.tile, self._means.precision, self._means.device),
-            )
-        return self._encoder
-
-    def _style_targets(
-        self, index: int, label: Label, height: int, width: int
-    ) -> StyleTargets | None:
-        """Targets of a style image or of its region of a label; None if it has none."""
-        encoder, pictures, settings = self._made_encoder(), self._pictures, self.settings
-        if label is not None and label not in labels_of(settings.style_masks[index]):
-            return None
-        rgb = pictures.style_at(index, height, width, encoder.stride)
-        key = (pictures.style_key(index, label), rgb.shape, self._encoder_key)
-        if key not in self._targets:
-            guides = None
-            if label is not None:
-                coverage = pictures.style_coverage(index, label, rgb)
-                guides = make_guides(coverage, self._layers, encoder.dtype)
-            style = self._space.from_rgb(rgb)
-            self._targets[key] = style_targets(encoder, self._space, settings, style, guides)
-        return self._targets[key]
+        return self._studio.make_objective(self._pictures, self.settings, height, width)
 
     def _take_over_pending(self) -> None:
         """Put pending settings in force."""
@@ -644,10 +466,10 @@ class StyleTransfer:
             if self._pending is None:
                 return
             before, self.settings, self._pending = self.settings, self._pending, None
-        changed = {name for name in LIVE if not _same(before, self.settings, name)}
-        if changed & _PICTURES:
-            self._repaint()
-        if self._painting is None or not changed & _WEIGHTS:
+        changed = live.changed(before, self.settings)
+        if changed & live.PICTURES:
+            self._within_memory(self._repaint)
+        if self._painting is None or not changed & live.WEIGHTS:
             return
         if self._objective is not None:
             self._objective.settings = self.settings
@@ -657,15 +479,16 @@ class StyleTransfer:
 
     def _repaint(self) -> None:
         """Go on from the present picture with other colours, or another mask."""
-        before, self._pictures = self._pictures, self._pictures.with_settings(self.settings)
-        self._objective = None
-        if self._painting is not None:
-            rgb = self._space.to_rgb(self._kept(self._shows_best))
-            self._painting = self._paint_on(self._pictures.repainted(rgb, before))
+        before, after = self._pictures, self._pictures.with_settings(self.settings)
+        self._objective, painting = None, self._painting
+        if painting is not None:
+            rgb = after.repainted(self._space.to_rgb(self._kept(self._shows_best)), before)
+            painting = self._paint_on(rgb, after)
+        self._pictures, self._painting = after, painting
 
     def _release(self) -> None:
         """Let go of everything but the result and, of a stopped run, what can resume it."""
-        self._objective = self._encoder = None
+        self._objective = self._studio.encoder = None
         self._stopwatch.stop()
         if self._finished and self._painting is not None:
             self._painting.finish()
@@ -686,7 +509,7 @@ class StyleTransfer:
             state: dict[str, Any] = {
                 "settings": self.settings.to_dict(),
                 "precision": self.precision,  # in use; `auto` may decide otherwise another time
-                "tile": self._means.tile,
+                "tile": self._studio.means.tile,
                 "content": self._pictures.content,
                 "styles": self._pictures.styles,
                 **self._progress.state(),
@@ -744,31 +567,18 @@ class StyleTransfer:
 
     def _to_tensor(self, array: npt.ArrayLike, name: str) -> torch.Tensor:
         """(1, 3, H, W) RGB in [0, 1] on the device."""
-        if isinstance(array, torch.Tensor):  # of another run
-            return array.to(self._means.device, self._dtype)
-        dtype = np.float64 if self._dtype == torch.float64 else np.float32
-        rgb = torch.from_numpy(to_rgb(array, name, dtype=dtype))
-        return rgb.permute(2, 0, 1)[None].contiguous().to(self._means.device)
-
-    def _check(self, settings: Settings) -> None:
-        """Raise a ValueError if settings do not fit the images."""
-        content, *styles = (
-            (image.shape[2], image.shape[3])
-            for image in (self._pictures.content, *self._pictures.styles)
-        )
-        weights = settings.style_weights
-        if weights and len(weights) != len(styles):
-            raise ValueError(
-                f"style_weights={weights} has {len(weights)} weights for {len(styles)} style "
-                "images: give one weight per image."
-            )
-        check_masks(settings, content, styles)
+        return self._studio.to_tensor(array, name)
 
 
-def _same(one: Settings, other: Settings, name: str) -> bool:
-    values = getattr(one, name), getattr(other, name)
-    arrays = [value if isinstance(value, tuple) else (value,) for value in values]
-    return len(arrays[0]) == len(arrays[1]) and all(map(np.array_equal, *arrays))
+def _choose_means(settings: Settings, kin: StyleTransfer | None) -> Means:
+    asked = settings.device, settings.precision, settings.tile
+    if kin is not None:
+        its = kin.settings
+        if (its.device, its.precision, its.tile) == asked:
+            return kin._studio.means  # lesser ones, where the memory ran out
+    device = devices.choose_device(settings.device)
+    precision = devices.choose_precision(settings.precision, device)
+    return Means(device, precision, settings.tile)
 
 
 def stylize(

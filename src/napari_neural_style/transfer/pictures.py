@@ -8,7 +8,7 @@ import torch
 
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.color import keep_color, match_color, match_lightness, to_gray
-from napari_neural_style.transfer.guides import Label, Mask, style_coverage
+from napari_neural_style.transfer.guides import Label, Mask, check_masks, style_coverage
 from napari_neural_style.transfer.scales import fit, resize
 
 
@@ -40,11 +40,25 @@ class Pictures:
         self.content, self.styles, self.init = content, list(styles), init
         self._settings = settings
         self._shape = shape
+        self.check(settings)
         self.mask = None if settings.mask is None else Mask(settings, shape)
         self._lightness_only = settings.color == "luminance"
         # What the objective sees.
         self._painted_content = to_gray_rgb(content) if self._lightness_only else content
         self._painted_styles: dict[int, torch.Tensor] = {}
+
+    def check(self, settings: Settings) -> None:
+        """Raise a ValueError if settings do not fit the images."""
+        content, *styles = (
+            (image.shape[2], image.shape[3]) for image in (self.content, *self.styles)
+        )
+        weights = settings.style_weights
+        if weights and len(weights) != len(styles):
+            raise ValueError(
+                f"style_weights={weights} has {len(weights)} weights for {len(styles)} style "
+                "images: give one weight per image."
+            )
+        check_masks(settings, content, styles)
 
     def with_settings(self, settings: Settings) -> Self:
         """Return the same images for other settings."""
