@@ -1290,6 +1290,23 @@ def test_an_estimate_waits_for_the_present_step(images, gate):
             gate.open(100)
 
 
+def test_an_estimate_and_a_budget_of_a_masked_run(images):
+    transfer = start(*images, mask=halves(), style_masks=halves(), budget=2.0)
+    assert transfer.estimate().seconds > 0
+    assert np.isfinite(transfer.run()).all()
+
+
+def test_a_successor_goes_on_with_the_means_that_fit(images):
+    first = start(*images)
+    next(first)
+    first._fall_back()
+    second = first.successor(images[0][::-1])
+    assert second._studio.means == first._studio.means != start(*images)._studio.means
+    assert second._studio.encoder is first._studio.encoder is not None
+    third = first.successor(images[0], tile=64)
+    assert third._studio.means.tile == 64
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("end", ["finished", "stopped"])
 def test_the_memory_is_released_at_the_end(images, optimizer, end):
@@ -1458,9 +1475,16 @@ def test_when_no_memory_is_enough_it_is_said(images, monkeypatch):
     np.testing.assert_array_equal(transfer.result, painted)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_moving_to_another_device_keeps_the_state_to_the_last_bit(images, optimizer):
-    overrides = {"optimizer": optimizer, "scales": (20, 40), "steps": (3, 3)}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "lbfgs"},
+        {"mask": halves(), "style_masks": halves(), "color": "luminance"},
+    ],
+)
+def test_moving_to_another_device_keeps_the_state_to_the_last_bit(images, settings):
+    overrides = {**settings, "scales": (20, 40), "steps": (3, 3)}
     transfer, losses = start(*images, **overrides), []
     transfer._move()
     for update in transfer:

@@ -149,6 +149,24 @@ def test_it_takes_a_step_back_after_which_the_loss_is_much_higher():
     assert losses[-1] < evaluate(good).losses[-1]
 
 
+def test_its_steps_do_not_depend_on_what_cannot_change():
+    """Of a masked image, the part that is painted moves as if it were the whole."""
+    settings = Settings(optimizer="bounded-lbfgs")
+    whole = start()
+    padded = torch.nn.functional.pad(whole, (0, whole.shape[3]))
+
+    def masked(variable):
+        losses, gradient = evaluate(variable[..., : whole.shape[3]].contiguous())
+        return Evaluation(losses, torch.nn.functional.pad(gradient, (0, whole.shape[3])))
+
+    optimizers = make_optimizer(whole, settings), make_optimizer(padded, settings, 0.5)
+    for _ in range(10):
+        optimizers[0].step(evaluate, 0.1)
+        optimizers[1].step(masked, 0.1)
+        torch.testing.assert_close(padded[..., : whole.shape[3]], whole)
+    assert (padded[..., whole.shape[3] :] == 0).all()
+
+
 def test_a_large_image_has_a_short_history_or_none():
     settings = Settings(optimizer="bounded-lbfgs")
     assert history_pairs(3 * 4 * 512**2) == 12

@@ -52,3 +52,16 @@ def test_rgb_is_left_as_it_is_to_the_last_bit(name):
     rgb = torch.rand(1, 3, 5, 5)
     assert torch.equal(space.from_rgb(rgb), rgb)
     assert torch.equal(space.to_rgb(rgb), rgb)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_what_is_left_of_a_gradient_keeps_gray_gray(name):
+    space = image_space(name, torch.device("cpu"), torch.float64)
+    gray = torch.rand(1, 1, 4, 5, generator=torch.manual_seed(0)).double().expand(-1, 3, -1, -1)
+    gradient = torch.rand(1, 3, 4, 5, generator=torch.manual_seed(1)).double()
+    along = space.along_gray(gradient)
+    moved = space.to_rgb(space.from_rgb(gray) - along)
+    torch.testing.assert_close(moved, moved[:, :1].expand(-1, 3, -1, -1))
+    # Along gray it is as steep as the whole.
+    step = space.from_rgb(gray + 1) - space.from_rgb(gray)
+    torch.testing.assert_close((along * step).sum(1), (gradient * step).sum(1))
