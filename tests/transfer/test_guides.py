@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from napari_neural_style import PRESETS, Settings, StyleTransfer
 from napari_neural_style.images import to_rgb
 from napari_neural_style.layers import LAYERS, find_layer
+from napari_neural_style.transfer import guides
 from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.guides import Mask, check_masks, cover, make_guides, soft_edge
 from napari_neural_style.transfer.memory import plan_tiles
@@ -382,6 +383,15 @@ def test_the_soft_edge_rises_with_the_distance_from_outside(inside, width):
     assert (edge[distance >= width + 0.5] == 1).all()
 
 
+def test_the_soft_edge_of_a_large_mask_is_the_same(monkeypatch):
+    y, x = np.mgrid[:300, :211]
+    inside = (np.hypot(y - 90, x - 100) < 70) | (y > 200)
+    whole = soft_edge(inside, 9.5)
+    monkeypatch.setattr(guides, "_BLOCK", 32)
+    np.testing.assert_array_equal(soft_edge(inside, 9.5), whole)
+    assert 0 < (whole > 0).mean() < inside.mean() + 1e-9
+
+
 def test_between_two_regions_there_is_no_edge():
     mask = Mask(Settings(mask=halves(), style_masks=halves(), feather=6), SHAPE)
     like = torch.empty(1, 3, *SHAPE)
@@ -404,14 +414,14 @@ def test_coverages_add_up_at_every_size(shape):
 def test_guides_lie_in_their_box():
     coverage = torch.zeros(1, 1, 64, 48, dtype=torch.float64)
     coverage[..., 16:33, 10:40] = 1
-    guides = make_guides(coverage, LAYERS, torch.float64)
-    for layer, guide in guides.items():
+    made = make_guides(coverage, LAYERS, torch.float64)
+    for layer, guide in made.items():
         pooled = F.avg_pool2d(coverage, layer.stride)
         whole = torch.zeros_like(pooled)
         whole[(..., *guide.box)] = guide.weights
         assert torch.equal(whole, pooled)
         assert guide.size == pytest.approx(pooled.square().sum().item())
-    assert guides[find_layer("relu1_1")].weights.shape == (1, 1, 17, 30)
+    assert made[find_layer("relu1_1")].weights.shape == (1, 1, 17, 30)
 
 
 # --------------------------------------------------------------------- bad input

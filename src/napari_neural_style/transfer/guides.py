@@ -4,9 +4,10 @@ Gatys, Ecker, Bethge, Hertzmann & Shechtman, "Controlling perceptual factors in 
 style transfer", CVPR 2017, section 4: guided Gram matrices.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from torch.nn import functional as F
 from napari_neural_style.layers import Layer
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.encoder import Region
+
+# Pixels each way of a part of a mask whose distances are computed at once.
+_BLOCK: Final = 512
 
 Label = int | None
 """Of a region; None for whatever a mask covers, or for a whole style."""
@@ -154,12 +158,36 @@ def soft_edge(inside: npt.NDArray[np.bool_], width: float) -> npt.NDArray[np.flo
     array
         (H, W) in [0, 1]; 0 outside.
     """
+    ramp = inside.astype(np.float32)
     reach = math.ceil(width) + 1  # farther from the edge it is 1
+    corners = itertools.product(*(range(0, side, _BLOCK) for side in inside.shape))
+    for top, left in corners:
+        first = max(0, top - reach), max(0, left - reach)
+        near = inside[first[0] : top + _BLOCK + reach, first[1] : left + _BLOCK + reach]
+        if near.any() and not near.all():
+            rows, columns = (
+                slice(start - before, start - before + _BLOCK)
+                for start, before in zip((top, left), first, strict=True)
+            )
+            block = ramp[top : top + _BLOCK, left : left + _BLOCK]
+            block[...] = _ramp(_distance(near, reach)[rows, columns], width)
+    return ramp
+
+
+def _ramp(distance: npt.NDArray[np.float32], width: float) -> npt.NDArray[np.float32]:
+    # The edge lies half a pixel before the first one inside.
+    ramp = np.clip((distance - 0.5) / width, 0, 1)
+    smooth: npt.NDArray[np.float32] = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return smooth
+
+
+def _distance(inside: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.float32]:
+    """Pixels to the nearest one outside, up to some number."""
     rows = np.arange(inside.shape[0], dtype=np.int32)[:, np.newaxis]
     far = np.int32(inside.shape[0] + reach)
     above = np.maximum.accumulate(np.where(inside, -reach, rows), axis=0)
     below = np.minimum.accumulate(np.where(inside, far, rows)[::-1], axis=0)[::-1]
-    # The squared distance to the nearest pixel outside: along the columns, then of all.
+    # Squared: first along the columns, then from all columns near.
     column = np.minimum(np.minimum(rows - above, below - rows), reach).astype(np.float32) ** 2
     nearest = column.copy()
     for shift in range(1, min(reach, inside.shape[1])):
@@ -168,18 +196,17 @@ def soft_edge(inside: npt.NDArray[np.bool_], width: float) -> npt.NDArray[np.flo
             (nearest[:, :-shift], column[:, shift:]),
         ):
             np.minimum(here, there + np.float32(shift**2), out=here)
-    # The edge lies half a pixel before the first one inside.
-    ramp = np.clip((np.sqrt(nearest) - 0.5) / width, 0, 1)
-    smooth: npt.NDArray[np.float32] = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
-    return smooth
+    return np.sqrt(nearest)
 
 
 def labels_of(mask: npt.NDArray[Any]) -> tuple[int, ...]:
     """Labels of a mask, rising; of one of floats, 1."""
     if mask.dtype.kind == "f":
         return (1,)
-    small = mask.max() < 1 << 16  # and much faster to sort
-    labels = np.unique(mask.astype(np.uint16) if small else mask)
+    if mask.max() < 1 << 16:  # much faster counted than sorted
+        labels = np.flatnonzero(np.bincount(mask.ravel().astype(np.int32)))
+    else:
+        labels = np.unique(mask)
     return tuple(int(label) for label in labels if label)
 
 
