@@ -269,8 +269,11 @@ class StyleTransferWidget(Container[Any]):
     def _update_pictures(self, _event: Any = None) -> None:
         for name, chosen in self._shown.items():
             layers = layers_of(chosen)
+            background = canvas_background(self._viewer)
             self._form.pictures[name].show_pixels(
-                thumbnail(layers[0], self._viewer.dims, _PICTURE_PIXELS) if layers else None
+                thumbnail(layers, self._viewer.dims, _PICTURE_PIXELS, background)
+                if layers
+                else None
             )
 
     # --------------------------------------------------------------------- run

@@ -5,9 +5,10 @@ from .composite import Composite, canvas_background, displayed_composite
 from .geometry import Geometry
 from .guides import content_mask, style_mask
 from .names import is_result, quoted
-from .plane import Plane, displayed_plane, thumbnail
+from .plane import Plane, displayed_plane
 from .rendering import Rendering
 from .stack import StackSource, stack_planes
+from .thumbnail import thumbnail
 
 __all__ = [
     "METADATA_KEY",

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...images import to_uint8
 from ...images.pixels import check_structure, fill_transparent
 from .geometry import Geometry
 from .names import quoted
@@ -108,30 +107,3 @@ def displayed_plane(layer: Any, dims: Any) -> Plane:
         If no single plane of the layer is displayed, or none of it at all.
     """
     return Plane(displayed_slice(layer, dims), layer_rendering(layer, f"layer {quoted(layer)}"))
-
-
-def thumbnail(layer: Any, dims: Any, side: int) -> NDArray[np.uint8]:
-    """Return a small picture of what a layer shows, without computing anything lazy.
-
-    Parameters
-    ----------
-    layer
-        A ``napari.layers.Image``.
-    dims
-        The viewer's ``dims``.
-    side
-        About the longest side of the picture, in pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(h, w, 3)``; napari's own 32-pixel thumbnail where there is no better one.
-    """
-    try:
-        plane = displayed_plane(layer, dims)
-        thin = plane.pixels.thinned(side)
-        if thin is not None:
-            return to_uint8(plane.rendering.rgb(thin.read(0)))
-    except Exception:  # whatever is wrong with the layer is said when it is used
-        pass
-    return np.asarray(layer.thumbnail)[..., :3]

@@ -66,7 +66,8 @@ class Slice:
         taken = list(self.slices[level])
         for axis in self.geometry.displayed:
             taken[axis] = slice(None, None, step)
-        return replace(self, levels=(data,), slices=(tuple(taken),))
+        thin = data[tuple(taken)]
+        return replace(self, levels=(thin,), slices=((slice(None),) * thin.ndim,))
 
 
 def fitting(shapes: Sequence[tuple[int, int]], size: int | None) -> int:

@@ -1,0 +1,178 @@
+"""Paints planes one after another, each from a finished one."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_neural_style.images import to_intensity, to_uint8
+from napari_neural_style.settings import Settings
+from napari_neural_style.stacks.motion import optical_flow, visible_before, warp
+from napari_neural_style.stacks.rendering import Rendering
+
+if TYPE_CHECKING:
+    from napari_neural_style.transfer.engine import StyleTransfer
+    from napari_neural_style.transfer.update import Update
+
+# Of the steps of a plane that starts from nothing, one that starts from its neighbour gets so
+# many, all at full size; and so much of the learning rate. See benchmarks/README.md.
+_STEPS_SHARE: Final = 0.15
+_RATE_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all planes of a stack have in common; can be sent to other processes.
+
+    Attributes
+    ----------
+    styles
+        The style images.
+    settings
+        Of the engine.
+    rendering
+        Turns a plane's values into what is painted.
+    in_color
+        Whether results are RGB, or have one channel of the plane's dtype.
+    """
+
+    styles: Sequence[Any]
+    settings: Settings
+    rendering: Rendering
+    in_color: bool
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A plane that is done.
+
+    Attributes
+    ----------
+    values
+        Of the stack.
+    painted
+        As it was stored.
+    moved
+        Whether what it shows has moved since.
+    """
+
+    values: NDArray[Any]
+    painted: NDArray[Any]
+    moved: bool
+
+
+class PlanePainter:
+    """Paints planes; weights, encoder and the targets of the styles are made once.
+
+    Parameters
+    ----------
+    recipe
+        What they have in common.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._last: StyleTransfer | None = None
+
+    def paint(
+        self, values: NDArray[Any], parent: Finished | None
+    ) -> Generator["Update", None, NDArray[Any]]:
+        """Paint one plane, step by step.
+
+        Parameters
+        ----------
+        values
+            The plane, ``(H, W)`` or ``(H, W, samples)``, as the stack holds it.
+        parent
+            The plane to start from, or None for a plane that starts from nothing.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(h, w, 3)`` uint8, or ``(h, w)`` of the plane's dtype.
+
+        Raises
+        ------
+        ValueError
+            If the plane cannot be painted.
+        """
+        content = self._content(values)
+        transfer = self._run(content, {} if parent is None else self._from(parent, content))
+        yield from transfer
+        image = transfer.run()
+        if self._recipe.in_color:
+            return to_uint8(image)
+        rendering = self._recipe.rendering
+        return to_intensity(image[..., 0], values.dtype, rendering.contrast_limits, rendering.gamma)
+
+    def estimate(self, values: NDArray[Any], followers: int) -> tuple[int, float]:
+        """Estimate memory in bytes, and seconds for this plane and so many that start from one."""
+        content = self._content(values)
+        first = self._run(content, {}).estimate()
+        later = self._run(content, self._warm(content)).estimate() if followers else first
+        return max(first.memory, later.memory), first.seconds + followers * later.seconds
+
+    def _content(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        rendering = self._recipe.rendering
+        return rendering.rgb(values) if self._recipe.in_color else rendering.gray(values)
+
+    def _run(self, content: NDArray[np.float32], changes: dict[str, Any]) -> "StyleTransfer":
+        from napari_neural_style.transfer.engine import StyleTransfer
+
+        settings = self._recipe.settings
+        if self._last is None:
+            first = StyleTransfer(content, list(self._recipe.styles), settings=settings)
+            self._last = first if not changes else first.successor(content, **changes)
+        else:
+            as_given = {f.name: getattr(settings, f.name) for f in fields(settings)}
+            self._last = self._last.successor(content, **{**as_given, **changes})
+        return self._last
+
+    def _warm(self, content: NDArray[np.float32]) -> dict[str, Any]:
+        """Settings of a run that starts from something like its end."""
+        settings = self._recipe.settings
+        return {
+            "size": None,
+            "scales": (longest_side(settings, content.shape),),
+            "steps": max(1, round(_STEPS_SHARE * float(np.sum(settings.steps)))),
+            "learning_rate": _RATE_SHARE * settings.learning_rate,
+        }
+
+    def _from(self, parent: Finished, content: NDArray[np.float32]) -> dict[str, Any]:
+        painted = self._painted(parent)
+        start = painted
+        if parent.moved:
+            shape = painted.shape[:2]
+            then, now = (_at(shape, image) for image in (self._content(parent.values), content))
+            flow = optical_flow(then, now)
+            seen = visible_before(flow, optical_flow(now, then))[..., np.newaxis]
+            # What was hidden before starts as its own content.
+            start = seen * warp(painted, flow) + (1 - seen) * now
+        return {**self._warm(content), "init": start}
+
+    def _painted(self, parent: Finished) -> NDArray[np.float32]:
+        """A stored plane as RGB in [0, 1]."""
+        if self._recipe.in_color:
+            return parent.painted.astype(np.float32) / 255
+        return np.repeat(self._recipe.rendering.gray(parent.painted)[..., np.newaxis], 3, axis=2)
+
+
+def longest_side(settings: Settings, shape: tuple[int, ...]) -> int:
+    """Return the longest side of a result, in pixels, of planes of some shape."""
+    if settings.size is not None:
+        return settings.size
+    return max(shape[:2]) if settings.scales == "auto" else int(settings.scales[-1])
+
+
+def _at(shape: tuple[int, ...], image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An image as RGB at another size."""
+    if image.ndim == 2:
+        image = np.repeat(image[..., np.newaxis], 3, axis=2)
+    if image.shape[:2] == shape:
+        return image
+    from skimage.transform import resize
+
+    resized: NDArray[np.float32] = resize(image, shape, order=1, anti_aliasing=True)
+    return resized

@@ -1,0 +1,156 @@
+"""The painted planes, in a zarr array on disk that knows which of them are done."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from napari_neural_style.images import METADATA_KEY, check_writable
+from napari_neural_style.stacks.axes import Index
+
+# Beside the chunks; a line for each plane, in the order in which they were finished.
+_JOURNAL: Final = "planes.jsonl"
+
+
+class PlaneStore:
+    """A zarr array with a chunk for each plane, and a journal of those that are done.
+
+    A plane counts as done when its line stands whole in the journal, which is written after
+    its pixels: whenever a process dies, no half plane is taken for a whole one.
+
+    Parameters
+    ----------
+    path
+        Folder of the array.
+    array
+        The array.
+    """
+
+    def __init__(self, path: Path, array: zarr.Array[Any]) -> None:
+        self.path = path
+        self.array = array
+        self.recipe: dict[str, Any] = dict(array.attrs[METADATA_KEY])
+        """What made it, as data for JSON."""
+        self.done: set[Index] = set()
+        """Indices of the planes that are painted."""
+        for line in self._lines():
+            self.done.add(tuple(line["plane"]))
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        names: str,
+        recipe: Mapping[str, Any],
+    ) -> Self:
+        """Create the array, or go on with one that the same recipe made.
+
+        Parameters
+        ----------
+        path
+            Folder of the array.
+        shape, dtype
+            Of the array; the last two or, in colour, three axes are those of a plane.
+        names
+            A letter for each axis.
+        recipe
+            What decides how planes look, as data for JSON.
+
+        Raises
+        ------
+        ValueError
+            If something else is there: nothing is overwritten.
+        OSError
+            If the folder cannot be written.
+        """
+        path = Path(path)
+        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        if path.exists():
+            return cls(path, _reopen(path, shape, dtype, fingerprint))
+        check_writable(path)
+        in_plane = 3 if names.endswith("S") else 2
+        try:
+            array = zarr.create_array(
+                store=path,
+                shape=shape,
+                dtype=dtype,
+                chunks=(*(1,) * (len(shape) - in_plane), *shape[-in_plane:]),
+                dimension_names=list(names),
+                attributes={METADATA_KEY: dict(recipe), "fingerprint": fingerprint},
+            )
+        except OSError as error:
+            raise _explained(path, error) from error
+        return cls(path, array)
+
+    def write(self, index: Index, plane: NDArray[Any]) -> None:
+        """Store a plane, and then that it is done.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what was done before stays.
+        """
+        line = json.dumps({"plane": index}) + "\n"
+        try:
+            self.array[index] = plane
+            with (self.path / _JOURNAL).open("a") as journal:
+                journal.write(line)
+                journal.flush()
+                os.fsync(journal.fileno())
+        except OSError as error:
+            raise _explained(self.path, error) from error
+        self.done.add(index)
+
+    def read(self, index: Index) -> NDArray[Any]:
+        """Read a plane that is done."""
+        return np.asarray(self.array[index])
+
+    def _lines(self) -> list[dict[str, Any]]:
+        try:
+            text = (self.path / _JOURNAL).read_text()
+        except FileNotFoundError:
+            return []
+        # The last line is whole only if it ends; another one must not be added to a torn one.
+        whole, _, torn = text.rpartition("\n")
+        if torn:
+            (self.path / _JOURNAL).write_text(whole and whole + "\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def _reopen(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fingerprint: str
+) -> zarr.Array[Any]:
+    try:
+        array = zarr.open_array(path, mode="r+")
+        theirs = array.attrs.get("fingerprint")
+    except Exception as error:  # what zarr raises on other folders and files is not documented
+        raise ValueError(
+            f"{path} is there already, and is no painted stack: choose another place."
+        ) from error
+    if theirs != fingerprint or array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"{path} holds a stack that was painted otherwise (other images or settings): choose "
+            "another place, or delete it."
+        )
+    return array
+
+
+def _explained(path: Path, error: OSError) -> OSError:
+    if error.errno == errno.ENOSPC:
+        free = shutil.disk_usage(path if path.exists() else path.parent).free
+        return OSError(
+            error.errno,
+            f"Cannot write {path}: the disk is full ({free / 1e6:.0f} MB are free). Make room and "
+            "start again: what is done is kept",
+        )
+    return type(error)(f"Cannot write {path}: {error.strerror or error}.")

@@ -1,0 +1,368 @@
+"""StackTransfer: the planes of a stack, painted one after another or on a cluster."""
+
+import dataclasses
+import hashlib
+import pickle
+import tempfile
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from napari_neural_style.images import to_rgb
+from napari_neural_style.settings import Settings, make_settings
+from napari_neural_style.stacks.axes import Axes, Index
+from napari_neural_style.stacks.backend import Backend, Event, Here
+from napari_neural_style.stacks.pace import StackPace
+from napari_neural_style.stacks.painter import Finished, PlanePainter, Recipe, longest_side
+from napari_neural_style.stacks.rendering import Rendering, fixed_limits
+from napari_neural_style.stacks.schedule import Schedule
+from napari_neural_style.stacks.store import PlaneStore
+from napari_neural_style.stacks.update import StackUpdate
+
+if TYPE_CHECKING:
+    from napari_neural_style.transfer.update import Estimate
+
+# What decides where and how fast a stack is painted, but not how it looks.
+_NO_LOOKS: Final = ("device", "tile")
+_SECONDS_BETWEEN_LOOKS: Final = 0.2
+
+
+class StackTransfer:
+    """Neural style transfer of all planes of a stack, steady from one plane to the next.
+
+    Iterating paints: each item is a :class:`StackUpdate`, one for each step of each plane.
+    A plane starts from its finished neighbour, carried along the motion where time lies
+    between them, and then takes few steps. Finished planes are in :attr:`result` at once.
+
+    Parameters
+    ----------
+    stack : array
+        Anything with ``shape``, ``dtype`` and indices: numpy, dask, zarr, xarray. One plane
+        is read at a time.
+    style : array or sequence of arrays
+        As for :class:`~napari_neural_style.StyleTransfer`.
+    axes : str
+        A letter for each axis of the stack: ``Y``, ``X``, ``S`` for the samples of RGB,
+        ``T`` for time, ``Z`` for depth; any other is an axis of stacks of their own.
+    client : distributed.Client, str or None
+        Where planes are painted: a client of dask.distributed, the address of a scheduler,
+        ``"local"`` for workers on this machine, one for each GPU, or ``"here"`` for this
+        process. None takes the active client if there is one, and else this process.
+    out : path or None
+        Folder of the zarr array to make. One that the same call began is gone on with: only
+        what is missing is painted. None for a new temporary folder.
+    output : {"rgb", "intensity"}
+        Colours, 8 bits each, or one channel of the stack's dtype and contrast limits.
+    rendering : Rendering, optional
+        Turns a plane's values into what is painted; by default contrast limits common to all
+        planes.
+    planes : slice, optional
+        Only these, along the first axis of the stack.
+    segment : int
+        Planes along time (along depth, where there is no time) are painted in segments of so
+        many, which a cluster paints side by side; their first planes follow each other. The
+        result does not depend on where they are painted.
+    settings : Settings, optional
+        Complete settings instead of preset and overrides.
+    **overrides
+        ``preset``, and fields of :class:`~napari_neural_style.Settings`.
+
+    Raises
+    ------
+    ValueError
+        For a stack, axes, a setting or a style that cannot be used; if `out` holds something
+        else.
+    OSError
+        If `out` cannot be written, or the scheduler does not answer.
+
+    References
+    ----------
+    Ruder, Dosovitskiy & Brox, "Artistic style transfer for videos", GCPR 2016: planes start
+    from the one before, carried along the optical flow.
+    """
+
+    def __init__(
+        self,
+        stack: Any,
+        style: npt.ArrayLike | Sequence[npt.ArrayLike],
+        axes: str = "TYX",
+        *,
+        client: Any = None,
+        out: Any = None,
+        output: str = "rgb",
+        rendering: Rendering | None = None,
+        planes: slice | None = None,
+        segment: int = 16,
+        settings: Settings | None = None,
+        **overrides: Any,
+    ) -> None:
+        from napari_neural_style.transfer.scales import fit
+
+        self._stack, self.axes = stack, Axes.of(axes, stack)
+        if output not in ("rgb", "intensity"):
+            raise ValueError(f"output={output!r}: it must be 'rgb' or 'intensity'.")
+        if output == "intensity" and self.axes.in_color:
+            raise ValueError("output='intensity' is for stacks of one channel, and this has S.")
+        if isinstance(segment, bool) or not isinstance(segment, int) or segment < 1:
+            raise ValueError(f"segment={segment!r}: it must be a whole number from 1 up.")
+        if settings is not None and overrides:
+            raise ValueError("Give either settings, or a preset and overrides, not both.")
+        in_color = output == "rgb"
+        settings = settings or make_settings(**overrides)
+        if not in_color:
+            settings = dataclasses.replace(settings, color="luminance")
+        given = list(style) if isinstance(style, list | tuple) else [style]
+        styles = [to_rgb(image, f"style {i}") for i, image in enumerate(given, start=1)]
+        rendering = rendering or fixed_limits(stack, self.axes)
+        self._segment = segment
+        self._wanted = list(self.axes.indices(planes))
+        if not self._wanted:
+            raise ValueError(f"planes={planes}: there are none of the {self.axes.counts[0]} left.")
+        self._recipe = Recipe(styles, settings, rendering, in_color)
+
+        shape = self.axes.length("Y"), self.axes.length("X")
+        painted: tuple[int, ...] = fit(*shape, longest_side(settings, shape))
+        names = self.axes.along + "YX"
+        if in_color:
+            painted, names = (*painted, 3), names + "S"
+        self._store = PlaneStore.open(
+            out or Path(tempfile.mkdtemp(prefix="neural-style-")) / "stack.zarr",
+            (*self.axes.counts, *painted),
+            np.dtype(np.uint8) if in_color else np.dtype(stack.dtype).newbyteorder("="),
+            names,
+            self._described(),
+        )
+        self._failed: dict[Index, str] = {}
+        self._planes: OrderedDict[Index, npt.NDArray[Any]] = OrderedDict()
+        self._stop = threading.Event()
+        self._backend = _connect(client, self._recipe)
+        self._updates = self._paint()
+
+    # ------------------------------------------------------------------- facts
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of planes that start from nothing."""
+        return self._recipe.settings
+
+    @property
+    def result(self) -> "zarr.Array[Any]":
+        """The array on disk; planes that are not painted are 0.
+
+        Its axes are those that the stack runs along, then rows, columns and, in colour, RGB.
+        """
+        return self._store.array
+
+    @property
+    def path(self) -> Path:
+        """Folder of the result."""
+        return self._store.path
+
+    @property
+    def done(self) -> int:
+        """How many of the planes asked for are finished."""
+        return sum(index in self._store.done for index in self._wanted)
+
+    @property
+    def total(self) -> int:
+        """How many planes are asked for."""
+        return len(self._wanted)
+
+    @property
+    def failed(self) -> dict[Index, str]:
+        """Planes that could not be painted in this run, and why."""
+        return dict(self._failed)
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what is needed to make these pictures again, as plain data for JSON."""
+        return dict(self._store.recipe)
+
+    def estimate(self) -> "Estimate":
+        """Estimate memory and time of what is left, painted in this process one by one."""
+        from napari_neural_style.transfer.update import Estimate
+
+        schedule = self._schedule()
+        anew, following = self._kinds(schedule)
+        if not len(schedule):
+            return Estimate(0, 0.0)
+        painter = PlanePainter(self._recipe)
+        values = self.axes.take(self._stack, self._wanted[0])
+        memory, seconds = painter.estimate(values, following)
+        if anew != 1:
+            seconds += (anew - 1) * painter.estimate(values, 0)[1]
+        return Estimate(memory, seconds)
+
+    # ---------------------------------------------------------------- control
+
+    def stop(self) -> None:
+        """End soon, in the middle of a plane; what is finished stays. From any thread."""
+        self._stop.set()
+
+    # -------------------------------------------------------------------- run
+
+    def __iter__(self) -> Iterator[StackUpdate]:
+        return self
+
+    def __next__(self) -> StackUpdate:
+        return next(self._updates)
+
+    def run(self) -> "zarr.Array[Any]":
+        """Run to the end and return the result."""
+        for _ in self:
+            pass
+        return self.result
+
+    def _paint(self) -> Iterator[StackUpdate]:
+        schedule = self._schedule()
+        pace = StackPace(*self._kinds(schedule))
+        running = 0
+        with self._backend as backend:
+            while not self._stop.is_set():
+                while running < backend.room and (index := schedule.next()) is not None:
+                    parent = schedule.parent(index)
+                    pace.start(index, follows=parent is not None)
+                    try:
+                        values = self._values(index)
+                        begun = parent and Finished(
+                            self._values(parent.index), self._store.read(parent.index), parent.moved
+                        )
+                    except Exception as error:  # a lazy stack may raise anything
+                        yield self._update(Event(index, error=f"it cannot be read ({error})"), pace)
+                        continue
+                    backend.start(index, values, begun)
+                    running += 1
+                if not running:
+                    break
+                event = backend.next_event(_SECONDS_BETWEEN_LOOKS)
+                if event is not None:
+                    running -= event.ends
+                    yield self._update(event, pace)
+        self._planes.clear()
+        if self._failed and not self.done:
+            index, why = next(iter(self._failed.items()))
+            raise ValueError(f"No plane could be painted. The first, {why}")
+
+    def _update(self, event: Event, pace: StackPace) -> StackUpdate:
+        """Keep what an event brought, and tell it."""
+        error = None
+        if event.painted is not None:
+            self._store.write(event.index, event.painted)
+        elif event.error is not None:
+            error = self._failed[event.index] = f"{self.axes.named(event.index)}: {event.error}"
+        elif event.steps:
+            pace.step(event.index, event.step / event.steps)
+        if event.ends:
+            pace.end(event.index, event.painted is not None)
+        return StackUpdate(
+            plane=event.index,
+            step=event.step,
+            steps=event.steps,
+            done=self.done,
+            total=self.total,
+            finished=event.painted,
+            error=error,
+            note=event.note,
+            seconds_left=pace.seconds_left,
+        )
+
+    def _schedule(self) -> Schedule:
+        return Schedule(self.axes, self._wanted, self._store.done, self._failed, self._segment)
+
+    def _kinds(self, schedule: Schedule) -> tuple[int, int]:
+        """How many of the planes left start from nothing, and how many from another one."""
+        left = [index for index in self._wanted if index not in self._store.done]
+        following = sum(schedule.parent(index) is not None for index in left)
+        return len(left) - following, following
+
+    def _values(self, index: Index) -> npt.NDArray[Any]:
+        """Read a plane; the last ones are kept, for the next one starts from them."""
+        if index not in self._planes:
+            self._planes[index] = self.axes.take(self._stack, index)
+        self._planes.move_to_end(index)
+        while len(self._planes) > self._backend.room + 1:
+            self._planes.popitem(last=False)
+        return self._planes[index]
+
+    def _described(self) -> dict[str, Any]:
+        """What decides how the result looks, as plain data for JSON."""
+        from napari_neural_style import __version__
+
+        recipe = self._recipe
+        settings = {
+            name: value
+            for name, value in recipe.settings.to_dict().items()
+            if name not in _NO_LOOKS
+        }
+        return {
+            "settings": settings,
+            "axes": self.axes.letters,
+            "shape": self.axes.shape,
+            "dtype": str(self._stack.dtype),
+            "segment": self._segment,
+            "styles": [hashlib.sha256(image).hexdigest() for image in recipe.styles],
+            "contrast_limits": recipe.rendering.contrast_limits,
+            "rendering": hashlib.sha256(pickle.dumps(recipe.rendering)).hexdigest(),
+            "output": "rgb" if recipe.in_color else "intensity",
+            "version": __version__,
+            "note": "This stack was stylized by a neural network; it is not data.",
+        }
+
+
+def _connect(client: Any, recipe: Recipe) -> Backend:
+    """Return where planes are painted, see :class:`StackTransfer`."""
+    if client == "here":
+        return Here(recipe)
+    from napari_neural_style.stacks import cluster
+
+    if client is None:
+        client = cluster.active_client()
+        if client is None:
+            return Here(recipe)
+    return cluster.Cluster(client, recipe)
+
+
+def stylize_stack(
+    stack: Any,
+    style: npt.ArrayLike | Sequence[npt.ArrayLike],
+    axes: str = "TYX",
+    client: Any = None,
+    out: Any = None,
+    **settings: Any,
+) -> "zarr.Array[Any]":
+    """Paint all planes of a stack, steady from one plane to the next.
+
+    Parameters
+    ----------
+    stack, style, axes, client, out
+        As for :class:`StackTransfer`.
+    **settings
+        Fields of :class:`~napari_neural_style.Settings`, ``preset``, and the other parameters
+        of :class:`StackTransfer`.
+
+    Returns
+    -------
+    zarr.Array
+        On disk: the axes that the stack runs along, then rows, columns and RGB, uint8.
+        Planes that could not be painted are 0, and warned of.
+
+    Raises
+    ------
+    ValueError, OSError
+        As :class:`StackTransfer`; or if no plane could be painted.
+    """
+    transfer = StackTransfer(stack, style, axes, client=client, out=out, **settings)
+    result = transfer.run()
+    if transfer.failed:
+        warnings.warn(
+            f"{len(transfer.failed)} planes could not be painted: "
+            + " ".join(transfer.failed.values()),
+            stacklevel=2,
+        )
+    return result
