@@ -1,5 +1,6 @@
 """Colour: the style recoloured to the content, or the content's hue and chroma kept."""
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -20,8 +21,8 @@ _FROM_XYZ: Final = np.linalg.inv(np.array([_X, _Y, _Z])).tolist()
 _DELTA: Final = 6 / 29
 # Steps of the search for the chroma that is in the gamut, which leave a thousandth of it.
 _SEARCH: Final = 6
-# Pixels that are coloured at once: they stay in the cache.
-_BAND: Final = 1 << 18
+# Pixels that are coloured at once: a share of a large image, in memory that stays small.
+_BAND: Final = 1 << 19
 
 
 def match_color(
@@ -123,12 +124,19 @@ def keep_color(gray: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
     ----------
     Gatys et al., CVPR 2017, section 5.1 (luminance-only transfer). CIELAB: CIE 15:2004.
     """
-    colored = torch.empty_like(content)
-    rows = max(1, _BAND // content.shape[3])
-    bands = (torch.split(image, rows, 2) for image in (colored, gray, content))
-    for band, lightness, colors in zip(*bands, strict=True):
-        band.copy_(_keep_color(lightness, colors))
-    return colored
+    return _in_bands(_keep_color, 3, gray, content)
+
+
+def _in_bands(
+    work: Callable[..., torch.Tensor], channels: int, *images: torch.Tensor
+) -> torch.Tensor:
+    """Do some work, which makes an image of so many channels, on rows of images at a time."""
+    height, width = images[0].shape[2:]
+    made = images[0].new_empty(1, channels, height, width)
+    bands = (torch.split(image, max(1, _BAND // width), 2) for image in (made, *images))
+    for band, *parts in zip(*bands, strict=True):
+        band.copy_(work(*parts))
+    return made
 
 
 def _keep_color(gray: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
@@ -188,9 +196,13 @@ def to_gray(rgb: torch.Tensor) -> torch.Tensor:
     torch.Tensor
         (1, 1, H, W) in [0, 1]; what is gray already stays so to the last bit.
     """
+    return _in_bands(_to_gray, 1, rgb)
+
+
+def _to_gray(rgb: torch.Tensor) -> torch.Tensor:
     red, green, blue = torch.split(rgb, 1, 1)
-    luminance = _weighed(decode(rgb), _Y)
-    return torch.where((red == green) & (green == blue), green, encode(luminance).clamp(0, 1))
+    lightness = encode(_weighed(decode(rgb), _Y)).clamp_(0, 1)
+    return torch.where((red == green) & (green == blue), green, lightness)
 
 
 def decode(encoded: torch.Tensor) -> torch.Tensor:

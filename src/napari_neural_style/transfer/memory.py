@@ -1,58 +1,54 @@
-"""Memory: how the encoder is cut into tiles, and what a run needs in all."""
+"""Memory: how the encoder is cut into strips, and what a run needs in all."""
 
-import math
 from typing import Final
 
 import torch
 
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.devices import free_memory
-from napari_neural_style.transfer.encoder import Plan, Segment, segments_of
+from napari_neural_style.transfer.encoder import Plan, Segment
 from napari_neural_style.transfer.objective import layer_weights, layers_of
 from napari_neural_style.transfer.optimizers import images_held
 from napari_neural_style.transfer.scales import fit
 
-# Bytes of one layer of a tile: by measurement; less is more halo, more leaves the caches.
-_TILE: Final = {"cpu": (8 << 20, 16 << 20), "cuda": (1 << 30,) * 2, "mps": (1 << 30,) * 2}
-# Strips of fewer rows than these become tiles.
-_LEAST_ROWS: Final = 24
-# Activations of a segment that are kept: computing them again costs a fifth of the time.
-_KEPT: Final = {"cpu": 320 << 20, "cuda": 8 << 30, "mps": 1 << 30}
-# Between the first two segments, more bytes than these are computed again.
-_JOINED: Final = {"cpu": 256 << 20, "cuda": 8 << 30, "mps": 1 << 30}
+# Bytes of the first layer of a strip: by measurement; many rows leave the caches.
+_STRIP: Final = {"cpu": 8 << 20, "cuda": 1 << 30, "mps": 1 << 30}
+# Features of a segment that are kept, and of a layer that are wanted.
+_KEPT: Final = {"cpu": 800 << 20, "cuda": 8 << 30, "mps": 1 << 30}
+_WANTED: Final = {"cpu": 320 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 
 # The measured peaks of runs from 256 to 4096 pixels lie within a quarter of what follows.
 _FIXED: Final = 450 << 20  # Python, torch, and the weights as loaded and as laid out
 _IMAGES: Final = 3.5  # content, image, its gradient and, in half precision, the best one
-_LAYERS_AT_ONCE: Final = 5  # of a tile
+_LAYERS_AT_ONCE: Final = 5  # of a strip
 _FRAGMENTED: Final = 1.15
+_MASKED: Final = 2.5  # the content below, the two laid over each other, and the guides
 # Share of the free memory that a run may take.
 _SHARE: Final = 0.8
 
 
 def plan_tiles(tile: str | int, dtype: torch.dtype, device: torch.device) -> Plan:
-    """Plan the tiles of the encoder.
+    """Plan the strips of the encoder.
 
     Parameters
     ----------
     tile : "auto", "off" or int
-        The setting: by cache and memory, in one piece, or of so many pixels each way.
+        The setting: by cache and memory, in one piece, or of as many pixels as a square tile.
     dtype, device
         Of the encoder.
     """
     if tile == "off":
         return Plan()
+
+    def rows(segment: Segment, height: int, width: int) -> int:
+        if isinstance(tile, int):
+            side = tile // segment.stride
+            return max(1, side * side // max(side, width))
+        return max(1, _STRIP[device.type] // (segment.channels * dtype.itemsize * width))
+
     if isinstance(tile, int):
-        return Plan(lambda segment, *_: (max(2, tile // segment.stride),) * 2, 0)
-
-    def shape(segment: Segment, height: int, width: int) -> tuple[int, int]:
-        wide, deep = _TILE[device.type]
-        positions = (wide if segment.stride <= 2 else deep) // (segment.channels * dtype.itemsize)
-        if positions // width >= min(_LEAST_ROWS, height):
-            return positions // width, width
-        return math.isqrt(positions), math.isqrt(positions)
-
-    return Plan(shape, _KEPT[device.type], _JOINED[device.type])
+        return Plan(rows, 0, 0)
+    return Plan(rows, _KEPT[device.type], _WANTED[device.type])
 
 
 def memory_needed(
@@ -72,6 +68,7 @@ def memory_needed(
     height, width = shape
     image = 3 * max(4, dtype.itemsize) * height * width
     held = image * (_IMAGES + images_held(settings, image))
+    held += 0 if settings.mask is None else image * _MASKED
     for layer in layer_weights(settings.content_layers):
         held += dtype.itemsize * layer.channels * (height // layer.stride) * (width // layer.stride)
     return int(_FIXED + held + _FRAGMENTED * _encoder_peak(settings, shape, plan, dtype))
@@ -80,26 +77,27 @@ def memory_needed(
 def _encoder_peak(
     settings: Settings, shape: tuple[int, int], plan: Plan, dtype: torch.dtype
 ) -> float:
-    """Bytes of inputs, kept features, gradients and the tile at work, when they are most."""
+    """Bytes of what is kept between the way there and back, and of the strip at work."""
     wanted = layers_of(settings)
-    segments = segments_of(wanted, plan.joins(*shape, dtype))
-    peak = kept = source = 0.0
-    for segment in segments:
+    kept = working = 0.0
+    for segment in plan.segments(wanted, *shape, dtype):
         height, width = (side // segment.stride for side in shape)
-        kept += source
-        features = segment.numbers(height, width) * dtype.itemsize
-        whole = plan.keeps(segment, height, width, dtype)
-        kept += features if whole else features / (8 * dtype.itemsize)
-        last = segment.layers[-1]
-        ratio = segment.relative(last)
-        output = dtype.itemsize * last.channels * (height // ratio) * (width // ratio)
-        rows, columns = plan.tile(segment, height, width) or (height, width)
-        positions = min(rows, height) * min(columns, width)
-        working = _LAYERS_AT_ONCE * dtype.itemsize * segment.channels * positions
-        # On the way back, the gradients of output and input live beside them.
-        peak = max(peak, kept + output + source + working)
-        source = output
-    return peak
+        rows = min(plan.rows(segment, height, width) or height, height)
+        strip = dtype.itemsize * segment.channels * rows * width
+        working = max(working, _LAYERS_AT_ONCE * strip)
+        everything = plan.keeps(segment, height, width, dtype)
+        again = plan.again(segment, wanted, height, width, dtype)
+        for layer in segment.layers:
+            size = dtype.itemsize * layer.channels * segment.positions(layer, height, width)
+            if layer.kind == "pool":  # the next segment's input, and then its gradient
+                kept += size if layer is segment.layers[-1] else 0
+            elif layer in again:
+                continue
+            elif layer.kind == "relu" and not everything and layer not in wanted:
+                kept += size / (8 * dtype.itemsize)
+            elif layer.kind == "relu" or layer in wanted:
+                kept += size
+    return kept + working
 
 
 def check_memory(
