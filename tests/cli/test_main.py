@@ -87,7 +87,7 @@ def test_neither_help_nor_complaints_import_torch(folder):
         "loaded = {'torch', 'napari', 'qtpy'} & set(sys.modules)\n"
         "sys.exit(f'loaded {loaded}' if loaded else 0)\n"
     )
-    commands = ["--help", "--version", "stylize --help", *(bad for bad, _ in BAD)]
+    commands = ["--help", "--version", "stylize --help", "stack --help", *(bad for bad, _ in BAD)]
     process = subprocess.run(
         [sys.executable, "-c", code, json.dumps(commands)],
         capture_output=True,

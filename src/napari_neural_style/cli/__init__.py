@@ -1,4 +1,4 @@
-"""The command line: ``napari-neural-style stylize | demo | info``.
+"""The command line: ``napari-neural-style stylize | stack | demo | info``.
 
 Nothing here imports torch, napari or Qt before it is needed, so that help and
 complaints come at once.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import NoReturn
 
-from napari_neural_style.cli import demo, info, stylize
+from napari_neural_style.cli import demo, info, stack, stylize
 
 PROGRAM = "napari-neural-style"
 
@@ -28,8 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done; 2 bad usage or bad input, said in one line on stderr;
-        130 or 143 when interrupted or terminated, with what was painted so far written.
+        Exit status: 0 done; 1 some planes of a stack could not be painted; 2 bad usage or
+        bad input, said in one line on stderr; 130 or 143 when interrupted or terminated,
+        with what was painted so far written.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, description=metadata.metadata(PROGRAM)["Summary"])
     parser.add_argument("--version", action="version", version=metadata.version(PROGRAM))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (stylize, demo, info):
+    for command in (stylize, stack, demo, info):
         name = command.__name__.rpartition(".")[2]
         summary, _, _ = (command.__doc__ or "").partition("\n")
         subparser = commands.add_parser(

@@ -14,8 +14,6 @@ from napari_neural_style.images import (
     to_rgb,
 )
 
-OUTPUTS = ("rgb", "intensity")
-
 
 class Content:
     """An image file that is painted.
@@ -25,7 +23,7 @@ class Content:
     path
         The file.
     output
-        One of ``OUTPUTS``: whether results are colours, with the file's transparency, or
+        ``rgb`` or ``intensity``: whether results are colours, with the file's transparency, or
         one channel of its dtype and range.
 
     Raises

@@ -21,6 +21,22 @@ PRESET_LIST = "presets:\n" + "\n".join(
 )
 
 
+OUTPUTS = ("rgb", "intensity")
+
+
+def add_output(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add the result, described by `out`, its kind, and silence."""
+    parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help=out)
+    parser.add_argument(
+        "--output",
+        choices=OUTPUTS,
+        default="rgb",
+        help="What the result is: colours, or the values of one channel, in the dtype and "
+        "range of what is painted.",
+    )
+    parser.add_argument("--quiet", action="store_true", help="Print nothing but errors.")
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add an option for every setting, and the style's strength in percent."""
     group = parser.add_argument_group(
@@ -61,7 +77,7 @@ def given_settings(arguments: argparse.Namespace, preset: str = Settings.preset)
     Parameters
     ----------
     arguments
-        With the options of :func:`add_settings`.
+        With the options of :func:`add_output` and :func:`add_settings`.
     preset
         The preset that a style strength refers to, if none is given.
     """
@@ -71,6 +87,8 @@ def given_settings(arguments: argparse.Namespace, preset: str = Settings.preset)
         for name, value in vars(arguments).items()
         if name in hints
     }
+    if arguments.output == "intensity" and given.setdefault("color", "luminance") != "luminance":
+        raise ValueError("--output intensity has no colours: leave --color out.")
     if "style_strength" in arguments:
         given["style_weight"] = strength_to_weight(
             arguments.style_strength, given.get("preset", preset)

@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -11,8 +12,8 @@ class StopSignals:
     """Let the first Ctrl-C or SIGTERM end the painting in good order, a second one at once."""
 
     def __init__(self) -> None:
-        self.painting = False
-        """Whether there is something to end in good order."""
+        self.stop: Callable[[], None] | None = None
+        """What ends the painting; None while there is none."""
         self.status = 0
         """Exit status of the signal that came; 0 for none."""
         self._previous: dict[int, Any] = {}
@@ -29,7 +30,8 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        at_once = self.status or not self.painting
+        again = self.status != 0
         self.status = 128 + number
-        if at_once:
+        if again or self.stop is None:
             sys.exit(self.status)
+        self.stop()

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
-from napari_neural_style.cli.content import OUTPUTS, Content
-from napari_neural_style.cli.options import PRESET_LIST, add_settings, given_settings
+from napari_neural_style.cli.bar import Bar, make_bar
+from napari_neural_style.cli.content import Content
+from napari_neural_style.cli.options import PRESET_LIST, add_output, add_settings, given_settings
 from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.images import (
     check_output,
@@ -21,7 +20,7 @@ from napari_neural_style.images import (
     write_image,
 )
 from napari_neural_style.pace import Pace, duration
-from napari_neural_style.settings import Settings, make_settings
+from napari_neural_style.settings import make_settings
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -41,21 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "styles", nargs="*", metavar="STYLE", help="Image whose style is taken; several are mixed."
     )
-    parser.add_argument(
-        "-o",
-        "--out",
-        metavar="OUT",
-        type=Path,
-        required=True,
-        help="Result: .png, .tif or .jpg, with the recipe inside, and in .png and .tif the "
+    add_output(
+        parser,
+        "Result: .png, .tif or .jpg, with the recipe inside, and in .png and .tif the "
         "transparency of CONTENT. An existing file is replaced.",
-    )
-    parser.add_argument(
-        "--output",
-        choices=OUTPUTS,
-        default="rgb",
-        help="What the result is: colours, or the values of one channel, in the dtype and "
-        "range of a CONTENT of one channel.",
     )
     parser.add_argument(
         "--bits",
@@ -80,7 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Go on from a checkpoint, with its images and settings; CONTENT and STYLE may "
         "be left out. Weights of the losses and the learning rate may change.",
     )
-    parser.add_argument("--quiet", action="store_true", help="Print nothing but errors.")
     add_settings(parser)
 
 
@@ -90,9 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
         _check_files(arguments)
         content = _read_content(arguments)
         transfer = _resume(arguments) if arguments.resume else _start(arguments, content)
-        signals.painting = True
+        signals.stop = transfer.stop  # the result of a stopped run heeds keep_best
         try:
-            _paint(transfer, arguments, signals)
+            _paint(transfer, arguments)
         finally:  # whatever ended the run, what was painted is kept
             _write_result(transfer, arguments, content)
     return signals.status
@@ -128,7 +115,7 @@ def _read_content(arguments: argparse.Namespace) -> Content | None:
 
 def _start(arguments: argparse.Namespace, content: Content | None) -> "StyleTransfer":
     assert content is not None
-    settings = make_settings(**_given_settings(arguments))
+    settings = make_settings(**given_settings(arguments))
     styles = [Content(path, "rgb").rgb for path in arguments.styles]
 
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -140,21 +127,14 @@ def _resume(arguments: argparse.Namespace) -> "StyleTransfer":
     from napari_neural_style.transfer.engine import StyleTransfer
 
     transfer = StyleTransfer.load(arguments.resume)
-    given = _given_settings(arguments, transfer.settings.preset)
+    given = given_settings(arguments, transfer.settings.preset)
     wanted = dataclasses.replace(transfer.settings, **given).to_dict()
     present = transfer.settings.to_dict()
     transfer.update(**{name: given[name] for name in given if wanted[name] != present[name]})
     return transfer
 
 
-def _given_settings(arguments: argparse.Namespace, preset: str = Settings.preset) -> dict[str, Any]:
-    given = given_settings(arguments, preset)
-    if arguments.output == "intensity" and given.setdefault("color", "luminance") != "luminance":
-        raise ValueError("--output intensity has no colours: leave --color out.")
-    return given
-
-
-def _paint(transfer: "StyleTransfer", arguments: argparse.Namespace, signals: StopSignals) -> None:
+def _paint(transfer: "StyleTransfer", arguments: argparse.Namespace) -> None:
     start = saved = time.monotonic()
     with _Progress(transfer, arguments.quiet) as progress, _loss_log(arguments) as log:
         for update in transfer:
@@ -162,9 +142,6 @@ def _paint(transfer: "StyleTransfer", arguments: argparse.Namespace, signals: St
             if log is not None:
                 log(update, now - start)
             progress.show(update)
-            if signals.status:
-                transfer.stop()  # the result of a stopped run heeds keep_best
-                break
             if arguments.checkpoint and now - saved > _SECONDS_BETWEEN_CHECKPOINTS:
                 transfer.save(arguments.checkpoint)
                 saved = now
@@ -203,7 +180,7 @@ class _Progress:
         # A bar's own estimate takes all steps for equal; large scales are slower.
         self._pace = Pace([height * width for height, width in transfer.scales])
         self._quiet = quiet
-        self._bar: tqdm[NoReturn] | None = None
+        self._bar: Bar | None = None
         self._losses_due = 0.0
 
     def __enter__(self) -> "_Progress":
@@ -217,13 +194,7 @@ class _Progress:
         if self._quiet:
             return
         if self._bar is None:  # not before it is known where a resumed run goes on
-            self._bar = tqdm(
-                desc=f"Painting on {self._transfer.device}",
-                initial=update.step - 1,
-                unit="step",
-                dynamic_ncols=True,
-                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
-            )
+            self._bar = make_bar(f"Painting on {self._transfer.device}", update.step - 1)
         if update.note:
             self._bar.write(update.note, file=sys.stderr)
         self._bar.total = update.total  # which may change

@@ -5,9 +5,10 @@ import os
 import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from glob import glob, has_magic
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -131,6 +132,7 @@ def write_ome_tiff(
     stack: LazyArray,
     calibration: Calibration,
     metadata: Mapping[str, Any] | None = None,
+    planes: slice = slice(None),
 ) -> None:
     """Write a stack as OME-TIFF, plane by plane, whole or not at all.
 
@@ -144,6 +146,8 @@ def write_ome_tiff(
         Axes, and the sizes that the OME metadata tell.
     metadata
         Stored as JSON in the description of the OME metadata.
+    planes
+        Only these along the first axis.
 
     Raises
     ------
@@ -152,7 +156,8 @@ def write_ome_tiff(
     """
     from tifffile import TiffWriter
 
-    axes, shape = calibration.axes, stack.shape
+    axes, along = calibration.axes, range(stack.shape[0])[planes]
+    shape = (len(along), *stack.shape[1:])
     channels = shape[axes.index("X") + 1 :]
     size = int(np.prod(shape, dtype=np.int64)) * stack.dtype.itemsize
     described = {} if metadata is None else {"Description": json.dumps({METADATA_KEY: metadata})}
@@ -161,7 +166,7 @@ def write_ome_tiff(
         TiffWriter(part, bigtiff=size > _TIFF_LIMIT, ome=True) as to,
     ):
         to.write(
-            _planes(stack, axes.index("Y")),
+            _planes(stack, along, axes.index("Y")),
             shape=shape,
             dtype=stack.dtype,
             **tiff_options(stack.dtype, channels),
@@ -169,9 +174,14 @@ def write_ome_tiff(
         )
 
 
-def _planes(stack: LazyArray, leading: int) -> Iterator[NDArray[Any]]:
-    for index in np.ndindex(*stack.shape[:leading]):
+def _planes(stack: LazyArray, along: range, leading: int) -> Iterator[NDArray[Any]]:
+    for index in product(along, *map(range, stack.shape[1:leading])):
         yield np.ascontiguousarray(stack[index])
+
+
+def keep_calibration(array: Any, calibration: Calibration) -> None:
+    """Store axes and sizes in the attributes of a Zarr array, for :func:`open_stack`."""
+    array.attrs[_CALIBRATION] = asdict(calibration)
 
 
 # ------------------------------------------------------------------------ TIFF
@@ -239,6 +249,7 @@ def _open_tiff(path: Path) -> StackFile:
 
 # ------------------------------------------------------------------------ Zarr
 
+_CALIBRATION = "calibration"
 _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
 
 
@@ -268,6 +279,10 @@ def _open_zarr(path: Path) -> StackFile:
 
 def _open_zarr_array(path: Path, array: Any) -> StackFile:
     shape = tuple(array.shape)
+    kept = array.attrs.get(_CALIBRATION)
+    if kept:
+        sizes = zip(kept["axes"], zip(kept["scale"], kept["units"], strict=True), strict=True)
+        return StackFile(array, _checked(path, Calibration.of(kept["axes"], dict(sizes))), True)
     names = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.get("_ARRAY_DIMENSIONS")
     if names and all(names):

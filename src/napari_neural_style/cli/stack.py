@@ -1,0 +1,225 @@
+"""Paint every plane of a stack in the style of images."""
+
+import argparse
+import re
+import shutil
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_neural_style.cli.bar import make_bar
+from napari_neural_style.cli.content import Content
+from napari_neural_style.cli.options import PRESET_LIST, add_output, add_settings, given_settings
+from napari_neural_style.cli.signals import StopSignals
+from napari_neural_style.images import METADATA_KEY, Calibration
+from napari_neural_style.images.stack_files import (
+    TIFF,
+    StackFile,
+    check_stack_output,
+    keep_calibration,
+    open_stack,
+    write_ome_tiff,
+)
+from napari_neural_style.pace import duration
+from napari_neural_style.settings import make_settings
+
+if TYPE_CHECKING:
+    from napari_neural_style.stacks import StackTransfer
+
+SOME_PLANES_FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stack, the files to write and an option for every setting."""
+    parser.usage = "%(prog)s STACK STYLE [STYLE ...] -o OUT [options]"
+    parser.epilog = (
+        "exit status:\n"
+        "  0 done; 1 done but for some planes that could not be painted, which the same\n"
+        "  command tries again; 2 bad usage or bad input; 130 interrupted: the same command\n"
+        "  goes on where it was.\n\n" + PRESET_LIST
+    )
+    parser.add_argument(
+        "stack",
+        metavar="STACK",
+        help="Stack to paint: TIFF, OME-TIFF, Zarr, OME-Zarr (its finest level), a folder of "
+        "image files or, in quotes, a pattern of their names ('cells/*.png').",
+    )
+    parser.add_argument(
+        "styles", nargs="+", metavar="STYLE", help="Image whose style is taken; several are mixed."
+    )
+    add_output(
+        parser,
+        "Result: .zarr, to which planes are written as they are finished; or .tif, an "
+        "OME-TIFF, written from OUT.zarr when all are. The same command goes on with what is "
+        "there.",
+    )
+    parser.add_argument(
+        "--axes",
+        metavar="AXES",
+        type=str.upper,
+        help="A letter for each axis of the stack, such as TZYX: T for time, Z for depth, C for "
+        "channels, S for the colours at the end. By default those of the file, or T, and Z of "
+        "four, where it names none.",
+    )
+    parser.add_argument(
+        "--planes",
+        metavar="START:STOP",
+        type=_planes,
+        help="Only these of the first axis, counted from 0, STOP not included: 0:10, 20: or "
+        "::5; one alone: 7.",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Spread the planes over the workers of dask.distributed: the address of its "
+        "scheduler, such as tcp://cluster:8786, or local for workers on this machine, one for "
+        "each GPU. By default they are painted here, one after the other.",
+    )
+    add_settings(parser)
+
+
+def _planes(text: str) -> slice:
+    """Read a slice as Python writes it; a number alone is that one."""
+    if not re.fullmatch(r"-?\d+|(-?\d+)?:(-?\d+)?(:[1-9]\d*)?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no range of planes such as 0:10 (or --planes=-5: for the last five)"
+        )
+    if ":" not in text:
+        return slice(int(text), int(text) + 1 or None)
+    return slice(*(int(part) if part else None for part in text.split(":")))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Paint plane by plane; what is done is kept, whatever ends the run."""
+    with StopSignals() as signals:
+        stack = _open(arguments)
+        _check_files(arguments, stack)
+        transfer = _start(arguments, stack)
+        # Not in the handler itself: it may have interrupted whoever holds the lock it needs.
+        signals.stop = lambda: threading.Thread(target=transfer.stop).start()
+        _paint(transfer, arguments)
+        if not signals.status:
+            _finish(transfer, arguments)
+    if signals.status:
+        _say(
+            arguments,
+            f"Stopped: {transfer.done} of {transfer.total} planes are done and kept in "
+            f"{_array(arguments)}; the same command goes on.",
+        )
+        return signals.status
+    return SOME_PLANES_FAILED if transfer.failed else 0
+
+
+def _open(arguments: argparse.Namespace) -> StackFile:
+    """Open the stack, with the axes that were given."""
+    stack = open_stack(arguments.stack)
+    own, wanted = stack.calibration.axes, arguments.axes
+    if wanted is None:
+        if not stack.named:
+            _say(arguments, f"{arguments.stack} names no axes: taken for {own} (see --axes).")
+        return stack
+    if (
+        not re.fullmatch(r"[TZC]+YXS?", wanted)
+        or len(set(wanted)) < len(wanted)
+        or len(wanted) != len(own)
+    ):
+        raise ValueError(
+            f"--axes {wanted} does not fit {arguments.stack}, whose axes are {own} of "
+            f"{' x '.join(map(str, stack.data.shape))}: give a letter for each, T, Z or C for "
+            "those of the stack, then YX, and S for colours."
+        )
+    return replace(stack, calibration=replace(stack.calibration, axes=wanted))
+
+
+def _array(arguments: argparse.Namespace) -> Path:
+    """The Zarr array that planes are written to."""
+    out: Path = arguments.out
+    return out.with_name(f"{out.name}.zarr") if out.suffix.lower() in TIFF else out
+
+
+def _check_files(arguments: argparse.Namespace, stack: StackFile) -> None:
+    """Find out before the run whether its files can be written at its end."""
+    axes = stack.calibration.axes
+    if arguments.output == "intensity" and axes.endswith("S"):
+        raise ValueError(
+            f"--output intensity is for stacks of one channel, and {arguments.stack} has colours."
+        )
+    dtype = stack.data.dtype if arguments.output == "intensity" else np.dtype(np.uint8)
+    check_stack_output(arguments.out, axes, dtype)
+    inputs = {Path(path).resolve() for path in (arguments.stack, *arguments.styles)}
+    for path in (arguments.out, _array(arguments)):
+        if path.resolve() in inputs:
+            raise ValueError(f"{path} is used twice: give the result a name of its own.")
+
+
+def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
+    settings = make_settings(**given_settings(arguments))
+    styles = [Content(path, "rgb").rgb for path in arguments.styles]
+
+    from napari_neural_style.stacks import StackTransfer
+
+    transfer = StackTransfer(
+        stack.data,
+        styles,
+        stack.calibration.axes,
+        client=arguments.scheduler,
+        out=_array(arguments),
+        output=arguments.output,
+        planes=arguments.planes,
+        settings=settings,
+    )
+    keep_calibration(transfer.result, _calibration(transfer, stack))
+    return transfer
+
+
+def _calibration(transfer: "StackTransfer", stack: StackFile) -> Calibration:
+    """Axes and sizes of the result."""
+    own = stack.calibration
+    rows = own.axes.index("Y")
+    before, after = (array.shape[rows : rows + 2] for array in (stack.data, transfer.result))
+    resized = own.resized(before, after)
+    sizes = {axis: size for axis in own.axes if (size := resized.size(axis))}
+    colours = "S" if transfer.result.ndim > rows + 2 else ""
+    return Calibration.of(own.axes.removesuffix("S") + colours, sizes)
+
+
+def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
+    with make_bar("Painting", transfer.done, disable=arguments.quiet) as bar:
+        bar.total = transfer.total
+        for update in transfer:
+            plane = transfer.axes.named(update.plane)
+            for message in (update.note, update.error):
+                if message:
+                    bar.write(f"{plane}: {message}", file=sys.stderr)
+            shown = [f"{plane}, step {update.step}/{update.steps}"]
+            if update.seconds_left is not None:
+                shown.insert(0, f"{duration(update.seconds_left)} left")
+            bar.set_postfix_str(", ".join(shown), refresh=False)
+            bar.update(update.done - bar.n)
+
+
+def _finish(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
+    """Write the TIFF that was asked for, and say what there is."""
+    array, out = transfer.result, arguments.out
+    if out.suffix.lower() in TIFF:
+        made: Any = array.attrs[METADATA_KEY]
+        recipe = {"content": arguments.stack, "styles": arguments.styles, **made}
+        calibration = open_stack(transfer.path).calibration
+        write_ome_tiff(out, array, calibration, recipe, arguments.planes or slice(None))
+        if not transfer.failed:
+            shutil.rmtree(transfer.path)
+    rows = transfer.result.ndim - (3 if arguments.output == "rgb" else 2)
+    height, width = array.shape[rows : rows + 2]
+    _say(arguments, f"Wrote {out}, {transfer.done} planes of {width} x {height} pixels.")
+    if transfer.failed:
+        failed = f"{len(transfer.failed)} of {transfer.total} planes"
+        _say(arguments, f"{failed} could not be painted; the same command tries them again.")
+
+
+def _say(arguments: argparse.Namespace, message: str) -> None:
+    if not arguments.quiet:
+        print(message, file=sys.stderr)
