@@ -70,7 +70,8 @@ def warp(image: Image, flow: Flow) -> Image:
         ndimage.map_coordinates(channel, places, order=3, mode="nearest")
         for channel in np.moveaxis(np.asarray(image, np.float32), -1, 0)
     ]
-    return np.clip(np.stack(channels, -1), 0, 1)
+    warped: Image = np.clip(np.stack(channels, -1), 0, 1)
+    return warped
 
 
 def visible_before(flow: Flow, back: Flow) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Paints planes one after another, each from a finished one."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -42,6 +42,10 @@ class Recipe:
     settings: Settings
     rendering: Rendering
     in_color: bool
+
+    def on(self, device: str) -> "Recipe":
+        """Return the same for another device."""
+        return replace(self, settings=replace(self.settings, device=device))
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,8 @@ class PlanePainter:
     def _painted(self, parent: Finished) -> NDArray[np.float32]:
         """A stored plane as RGB in [0, 1]."""
         if self._recipe.in_color:
-            return parent.painted.astype(np.float32) / 255
-        return np.repeat(self._recipe.rendering.gray(parent.painted)[..., np.newaxis], 3, axis=2)
+            return parent.painted.astype(np.float32) / np.float32(255)
+        return _colored(self._recipe.rendering.gray(parent.painted))
 
 
 def longest_side(settings: Settings, shape: tuple[int, ...]) -> int:
@@ -169,10 +173,16 @@ def longest_side(settings: Settings, shape: tuple[int, ...]) -> int:
 def _at(shape: tuple[int, ...], image: NDArray[np.float32]) -> NDArray[np.float32]:
     """An image as RGB at another size."""
     if image.ndim == 2:
-        image = np.repeat(image[..., np.newaxis], 3, axis=2)
+        image = _colored(image)
     if image.shape[:2] == shape:
         return image
     from skimage.transform import resize
 
     resized: NDArray[np.float32] = resize(image, shape, order=1, anti_aliasing=True)
     return resized
+
+
+def _colored(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+    rgb = np.empty((*gray.shape, 3), np.float32)
+    rgb[...] = gray[..., np.newaxis]
+    return rgb

@@ -1,17 +1,25 @@
 """The order in which planes are painted, and the finished plane that each starts from."""
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from napari_neural_style.stacks.axes import Axes, Index
 
 
-class Parent(NamedTuple):
-    """The plane that another one starts from."""
+@dataclass(frozen=True)
+class Parent:
+    """The plane that another one starts from.
+
+    Attributes
+    ----------
+    index
+        Of the plane.
+    moved
+        Whether time lies between them, so that what they show has moved.
+    """
 
     index: Index
     moved: bool
-    """Whether time lies between them, so that what they show has moved."""
 
 
 class Schedule:

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import numpy as np
 import zarr
@@ -37,7 +37,7 @@ class PlaneStore:
     def __init__(self, path: Path, array: zarr.Array[Any]) -> None:
         self.path = path
         self.array = array
-        self.recipe: dict[str, Any] = dict(array.attrs[METADATA_KEY])
+        self.recipe: dict[str, Any] = dict(cast(Any, array.attrs[METADATA_KEY]))
         """What made it, as data for JSON."""
         self.done: set[Index] = set()
         """Indices of the planes that are painted."""

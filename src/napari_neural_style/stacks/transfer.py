@@ -118,7 +118,7 @@ class StackTransfer:
         settings = settings or make_settings(**overrides)
         if not in_color:
             settings = dataclasses.replace(settings, color="luminance")
-        given = list(style) if isinstance(style, list | tuple) else [style]
+        given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         styles = [to_rgb(image, f"style {i}") for i, image in enumerate(given, start=1)]
         rendering = rendering or fixed_limits(stack, self.axes)
         self._segment = segment
@@ -230,8 +230,14 @@ class StackTransfer:
                     pace.start(index, follows=parent is not None)
                     try:
                         values = self._values(index)
-                        begun = parent and Finished(
-                            self._values(parent.index), self._store.read(parent.index), parent.moved
+                        begun = (
+                            None
+                            if parent is None
+                            else Finished(
+                                self._values(parent.index),
+                                self._store.read(parent.index),
+                                parent.moved,
+                            )
                         )
                     except Exception as error:  # a lazy stack may raise anything
                         yield self._update(Event(index, error=f"it cannot be read ({error})"), pace)
