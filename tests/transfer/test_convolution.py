@@ -19,6 +19,16 @@ def test_it_is_torchs_convolution(dtype, biased, size):
     assert (found - exact).norm() <= 10 * torch.finfo(dtype).eps * exact.norm()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(("above", "below"), [(True, False), (False, True), (False, False)])
+def test_without_zeros_at_an_edge_the_row_there_is_missing(dtype, above, below):
+    convolution = Convolution(torch.randn(64, 32, 3, 3).to(dtype), None)
+    x = torch.randn(1, 32, 20, 30).to(dtype).contiguous(memory_format=torch.channels_last)
+    whole, found = convolution(x), convolution(x, above, below)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, whole[:, :, int(not above) : whole.shape[2] - int(not below)])
+
+
 def test_a_torch_that_cannot_lay_weights_out_convolves_all_the_same(monkeypatch):
     def refuse(*_):
         raise RuntimeError("no such operator")

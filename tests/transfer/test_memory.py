@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from napari_neural_style import PRESETS, Settings
 from napari_neural_style.layers import LAYERS
-from napari_neural_style.transfer.encoder import segments_of
 from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles
 from napari_neural_style.transfer.scales import fit
 
@@ -19,19 +18,18 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float64]
 
 @given(
     tile=st.sampled_from(["auto", "off"]) | st.integers(64, 4096),
-    width=st.integers(1, 20_000),
+    width=st.integers(16, 20_000),
     dtype=st.sampled_from(DTYPES),
 )
-def test_every_segment_has_tiles(tile, width, dtype):
+def test_every_segment_has_strips(tile, width, dtype):
     plan = plan_tiles(tile, dtype, CPU)
-    for segment in segments_of(LAYERS):
-        shape = plan.tile(segment, 500, max(1, width // segment.stride))
-        assert (shape is None) == (tile == "off")
-        for side in shape or ():
-            if isinstance(tile, int):
-                assert side * segment.stride == pytest.approx(tile, abs=2 * segment.stride)
-            else:
-                assert side >= 1
+    for segment in plan.segments(LAYERS, 500, width, dtype):
+        columns = width // segment.stride
+        rows = plan.rows(segment, 500 // segment.stride, columns)
+        assert (rows is None) == (tile == "off")
+        if isinstance(tile, int) and rows > 1:
+            assert rows * columns * segment.stride**2 <= tile**2
+        assert rows is None or rows >= 1
 
 
 @given(

@@ -8,7 +8,7 @@ _TYPICAL_SIDE = 64
 
 
 class Convolution:
-    """A 3 × 3 convolution with zeros around the image, for images channels last.
+    """A 3 × 3 convolution with zeros around its input, for images channels last.
 
     Parameters
     ----------
@@ -34,13 +34,17 @@ class Convolution:
             except (AttributeError, RuntimeError):  # a torch without oneDNN, or with another
                 pass
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Convolve (1, in, H, W) to (1, out, H, W)."""
+    def __call__(self, x: torch.Tensor, above: bool = True, below: bool = True) -> torch.Tensor:
+        """Convolve (1, in, H, W) to (1, out, H, W); a row less if no zeros are above, or below."""
+        rows = int(above or below)
         if self._packed is not None:
             ones = [1, 1]
             y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self._packed, self._bias, ones, ones, ones, 1, "none", [], ""
+                x, self._packed, self._bias, [rows, 1], ones, ones, 1, "none", [], ""
             )
         else:
-            y = F.conv2d(x, self._weight, self._bias, padding=1)
-        return y.contiguous(memory_format=torch.channels_last)
+            y = F.conv2d(x, self._weight, self._bias, padding=(rows, 1))
+        y = y.contiguous(memory_format=torch.channels_last)
+        if above == below:
+            return y
+        return y[:, :, :-1] if above else y[:, :, 1:]

@@ -1,18 +1,21 @@
-"""The encoder: VGG19 up to the deepest layer in use, forward and back, in tiles.
+"""The encoder: VGG19 up to the deepest layer in use, forward and back, in strips.
 
-The network is cut behind its poolings into *segments*, and a segment's input into
-*tiles*. A tile is computed with a halo of one position for each of its convolutions, so
-what its core holds is exact, and so is the gradient. Two things follow:
+The network is cut behind some of its poolings into *segments*, and a segment into
+*strips* of rows. A strip of a convolution's output lies one row higher than that of its
+input: of what is not its own it needs only the last two rows of the strip above, which
+are remembered. On the way back a gradient needs the first two rows of the strip below.
+So nothing is computed twice for being cut, and every number is computed once, from the
+same numbers, wherever the cuts are. Two things follow:
 
-- memory: of a large image only the segments' inputs are kept, and a bit for each
-  feature, which is what the way back needs of a ReLU;
-- speed: a tile stays in the processor's cache, where a whole layer would go through
+- memory: of a large image only some segments' inputs are kept, some of the features that
+  are wanted, and a bit for each other feature, which is what the way back needs of a ReLU;
+- speed: a strip stays in the processor's cache, where a whole layer would go through
   memory for every one of some thirty passes.
 """
 
 import functools
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeVar, cast
@@ -20,90 +23,74 @@ from typing import Final, NamedTuple, TypeVar, cast
 import torch
 from torch.nn import functional as F
 
-from napari_neural_style.layers import BLOCKS, LAYERS, Layer
+from napari_neural_style.layers import LAYERS, Layer
 from napari_neural_style.transfer import rectify
 from napari_neural_style.transfer.convolution import Convolution
 from napari_neural_style.transfer.devices import give_memory_back
 
 _COLOURS: Final = 3
-# Memory of so many bytes is given back between the steps.
+# Blocks that segments start with.
+_THIRD, _FOURTH = 3, 4
+# Of images of so many bytes, memory is given back as soon as may be.
 _LARGE: Final = 64 << 20
 
 Region = tuple[slice, slice]
 """Rows and columns of a layer."""
 Look = Callable[[Layer, torch.Tensor, Region], None]
 Prepare = Callable[[torch.Tensor], torch.Tensor]
-_Room = TypeVar("_Room", torch.Tensor, rectify.Maxima)
+_Room = TypeVar("_Room", torch.Tensor, rectify.Maxima, rectify.Arena)
 AddGradient = Callable[[Layer, torch.Tensor, Region, torch.Tensor], None]
 
 
-class Span(NamedTuple):
-    """Rows or columns of a segment's input: the core, and the core with its halo."""
+class Rows(NamedTuple):
+    """Some rows of a layer."""
 
     start: int
     stop: int
-    first: int
-    last: int
-
-    def core(self, stride: int) -> slice:
-        """The core in a layer that has one position for so many of the input's."""
-        return slice(self.start // stride, self.stop // stride)
-
-    def inner(self, stride: int) -> slice:
-        """The core within the part of that layer that is computed."""
-        first = self.first // stride
-        return slice(self.start // stride - first, self.stop // stride - first)
-
-
-class Tile(NamedTuple):
-    """A part of a segment's input that is computed at once."""
-
-    rows: Span
-    columns: Span
+    height: int
+    """Rows of the whole layer."""
 
     @property
-    def whole(self) -> Region:
-        """Core and halo."""
-        rows, columns = self
-        return slice(rows.first, rows.last), slice(columns.first, columns.last)
+    def first(self) -> bool:
+        """Whether there is nothing above them."""
+        return self.start == 0
 
-    def core(self, stride: int) -> Region:
-        """The core in a layer of some stride, relative to the segment's input."""
-        return self.rows.core(stride), self.columns.core(stride)
+    @property
+    def last(self) -> bool:
+        """Whether there is nothing below them."""
+        return self.stop == self.height
 
-    def inner(self, stride: int) -> Region:
-        """The core within the part of that layer that is computed."""
-        return self.rows.inner(stride), self.columns.inner(stride)
+    def before(self, layer: Layer, height: int) -> "Rows":
+        """Rows of the input, of some height, that these of a layer's output are computed from."""
+        if layer.kind == "conv":
+            return Rows(max(0, self.start - 1), min(height, self.stop + 1), height)
+        if layer.kind == "pool":  # of an odd number the last is left out
+            return Rows(2 * self.start, height if self.last else 2 * self.stop, height)
+        return self
+
+    def of(self, x: torch.Tensor, earlier: int = 0) -> torch.Tensor:
+        """These rows, and so many above them, of a whole layer."""
+        return x[:, :, max(0, self.start - earlier) : self.stop]
+
+    def within(self, rows: "Rows") -> slice:
+        """Where these are among others."""
+        return slice(self.start - rows.start, self.stop - rows.start)
 
 
-class Covered:
-    """Sums overlapping tiles, from the last to the first, without zeros to begin with.
+class Strip(NamedTuple):
+    """Rows of a segment that are computed at once."""
 
-    Parameters
-    ----------
-    height, width : int
-        Of all tiles together.
-    """
-
-    def __init__(self, height: int, width: int) -> None:
-        self._below = self._next_below = height
-        self._right = self._width = width
-
-    def add(self, total: torch.Tensor, part: torch.Tensor, tile: Tile) -> None:
-        """Add a tile with its halo."""
-        if tile.columns.last == self._width:  # the first of a row of tiles
-            self._below, self._right = self._next_below, self._width
-        here = total[(..., *tile.whole)]
-        height, width = self._below - tile.rows.first, self._right - tile.columns.first
-        here[:, :, :height, :width] = part[:, :, :height, :width]
-        here[:, :, :height, width:] += part[:, :, :height, width:]
-        here[:, :, height:] += part[:, :, height:]
-        self._next_below, self._right = tile.rows.first, tile.columns.first
+    number: int
+    """From above."""
+    source: Rows
+    """Of the segment's input; their gradient is computed at once."""
+    rows: dict[Layer, Rows]
+    """Of the outputs of its layers."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """The layers from one pooling to the next, or to the one after that."""
+    """The layers from a pooling to one of those after it."""
 
     layers: tuple[Layer, ...]
 
@@ -124,57 +111,94 @@ class Segment:
     def numbers(self, height: int, width: int) -> int:
         """Features of its convolutions for an input of so many rows and columns."""
         convolutions = (layer for layer in self.layers if layer.kind == "conv")
-        return sum(
-            layer.channels * (height * width) // self.relative(layer) ** 2 for layer in convolutions
-        )
+        return sum(layer.channels * self.positions(layer, height, width) for layer in convolutions)
 
-    def tiles(self, height: int, width: int, shape: tuple[int, int] | None) -> list[Tile]:
-        """Cut an input of some size into tiles of about a shape; None for one tile."""
-        multiple = self.relative(self.layers[-1])  # where its poolings may start
-        halo = sum(self.relative(layer) for layer in self.layers if layer.kind == "conv")
-        halo = math.ceil(halo / multiple) * multiple
-        sides = shape or (height, width)
-        rows, columns = (
-            _spans(length, side, halo, multiple)
-            for length, side in zip((height, width), sides, strict=True)
-        )
-        return [Tile(row, column) for row in rows for column in columns]
+    def positions(self, layer: Layer, height: int, width: int) -> int:
+        """Positions of a layer for an input of so many rows and columns."""
+        ratio = self.relative(layer)
+        return (height // ratio) * (width // ratio)
+
+    def strips(self, height: int, rows: int | None) -> list[Strip]:
+        """Cut an input of some height into strips of about so many rows; None for one strip."""
+        ratio = self.relative(self.layers[-1])
+        reach = sum(self.relative(layer) for layer in self.layers if layer.kind == "conv")
+        count = max(1, round(height / (rows or height)))
+        # Edges of the last layer. Those of its input lie lower; two rows must be left there.
+        edges = {(height * i // count - reach) // ratio for i in range(1, count)}
+        inner = sorted(e for e in edges if e > 0 and e * ratio + reach <= height - 2 * ratio)
+        found: dict[Layer | None, list[Rows]] = {}
+        for layer in reversed(self.layers):
+            found[layer] = _cut(inner, height // self.relative(layer))
+            if layer.kind != "relu":
+                inner = [e + 1 if layer.kind == "conv" else 2 * e for e in inner]
+        return [
+            Strip(i, source, {layer: found[layer][i] for layer in self.layers})
+            for i, source in enumerate(_cut(inner, height))
+        ]
 
 
-def _spans(length: int, side: int, halo: int, multiple: int) -> list[Span]:
-    count = max(1, round(length / side))
-    starts = sorted({multiple * (length * i // count // multiple) for i in range(count)})
-    return [
-        Span(start, stop, max(0, start - halo), min(length, stop + halo))
-        for start, stop in pairwise([*starts, length])
-    ]
+def _cut(edges: Sequence[int], height: int) -> list[Rows]:
+    return [Rows(start, stop, height) for start, stop in pairwise([0, *edges, height])]
 
 
 @dataclass(frozen=True)
 class Plan:
     """How the encoder saves memory and time."""
 
-    tile: Callable[[Segment, int, int], tuple[int, int] | None] = lambda *_: None
-    """Rows and columns of a tile, for a segment and the size of its input; None for one tile."""
+    rows: Callable[[Segment, int, int], int | None] = lambda *_: None
+    """Rows of a strip, for a segment and the size of its input; None for one strip."""
     kept_bytes: float = math.inf
     """Features of a segment up to so many bytes are kept. Of more, only what a ReLU and a
-    pooling need on the way back is, in a bit each, and those wanted are computed again."""
-    joined_bytes: float = math.inf
-    """The first two segments are one if more bytes would be kept between them."""
-
-    def joins(self, height: int, width: int, dtype: torch.dtype) -> bool:
-        """Whether the first two segments are one for an image of so many pixels."""
-        between = (height // 2) * (width // 2) * BLOCKS[0][-1] * dtype.itemsize
-        return between > self.joined_bytes
+    pooling need on the way back is, in a bit each, …"""
+    wanted_bytes: float = math.inf
+    """… and the features that are wanted, up to so many bytes a layer; larger ones are
+    computed again."""
 
     def keeps(self, segment: Segment, height: int, width: int, dtype: torch.dtype) -> bool:
-        """Whether a segment's features are kept, for an input of some size."""
+        """Whether all of a segment's features are kept, for an input of some size."""
         return segment.numbers(height, width) * dtype.itemsize <= self.kept_bytes
+
+    def segments(
+        self, wanted: Iterable[Layer], height: int, width: int, dtype: torch.dtype
+    ) -> tuple[Segment, ...]:
+        """Cut the network up to the deepest wanted layer, for an image of some size."""
+        # Few segments, for what is between them takes memory; but no more to compute again
+        # for the wanted features of the fourth block than need be.
+        layer = next(layer for layer in LAYERS if layer.block == _FOURTH)
+        positions = (height // layer.stride) * (width // layer.stride)
+        cut = layer.channels * positions * dtype.itemsize > self.wanted_bytes
+        starts = (_THIRD, _FOURTH) if cut else (_THIRD,)
+        found: list[list[Layer]] = [[]]
+        for layer in LAYERS[: max(layer.index for layer in wanted) + 1]:
+            if found[-1] and found[-1][-1].kind == "pool" and layer.block in starts:
+                found.append([])
+            found[-1].append(layer)
+        return tuple(Segment(tuple(layers)) for layers in found)
+
+    def again(
+        self,
+        segment: Segment,
+        wanted: Iterable[Layer],
+        height: int,
+        width: int,
+        dtype: torch.dtype,
+    ) -> tuple[Layer, ...]:
+        """Layers of a segment that are computed again, for an input of some size."""
+        if self.keeps(segment, height, width, dtype):
+            return ()
+        large = [
+            i
+            for i, layer in enumerate(segment.layers)
+            if layer in wanted
+            and layer.channels * segment.positions(layer, height, width) * dtype.itemsize
+            > self.wanted_bytes
+        ]
+        return segment.layers[: large[-1] + 1] if large else ()
 
 
 @dataclass
 class Activations:
-    """What is kept of a tile for the way back."""
+    """What is kept of a strip for the way back."""
 
     features: dict[Layer, torch.Tensor] = field(default_factory=dict)
     rectified: dict[Layer, rectify.Numbers] = field(default_factory=dict)
@@ -196,7 +220,7 @@ class Trace:
     prepare: Prepare
     large: bool
     inputs: list[torch.Tensor] = field(default_factory=list)
-    tiles: list[list[tuple[Tile, Activations]]] = field(default_factory=list)
+    strips: list[list[tuple[Strip, Activations]]] = field(default_factory=list)
 
 
 class Encoder:
@@ -215,7 +239,7 @@ class Encoder:
     dtype : torch.dtype
         Precision of weights and features.
     plan : Plan, optional
-        Tiles, and what is kept; the default is one tile, everything kept.
+        Strips, and what is kept; the default is one strip, everything kept.
 
     References
     ----------
@@ -237,19 +261,18 @@ class Encoder:
         self.dtype = dtype
         self._pooling = pooling
         self._plan = plan or Plan()
-        self._rooms: dict[Hashable, torch.Tensor | rectify.Maxima] = {}
+        self._rooms: dict[Hashable, torch.Tensor | rectify.Maxima | rectify.Arena] = {}
         self._shape: torch.Size | None = None
         self._forward: dict[Layer, Convolution] = {}
         self._backward: dict[Layer, Convolution] = {}
-        for segment in segments_of(self.layers):
-            for layer in segment.layers:
-                if layer.kind == "conv":
-                    key = f"features.{layer.index}"
-                    weight = weights[f"{key}.weight"].to(device, dtype)
-                    bias = weights[f"{key}.bias"].to(device, dtype)
-                    self._forward[layer] = Convolution(weight, bias)
-                    # The gradient of a convolution is one with the weight turned round.
-                    self._backward[layer] = Convolution(weight.flip(2, 3).transpose(0, 1), None)
+        for layer in LAYERS[: max(layer.index for layer in self.layers) + 1]:
+            if layer.kind == "conv":
+                key = f"features.{layer.index}"
+                weight = weights[f"{key}.weight"].to(device, dtype)
+                bias = weights[f"{key}.bias"].to(device, dtype)
+                self._forward[layer] = Convolution(weight, bias)
+                # The gradient of a convolution is one with the weight turned round.
+                self._backward[layer] = Convolution(weight.flip(2, 3).transpose(0, 1), None)
 
     @property
     def stride(self) -> int:
@@ -264,7 +287,7 @@ class Encoder:
         keep: bool = True,
         prepare: Prepare = lambda part: part,
     ) -> Trace:
-        """Compute the features of an image and show those wanted, tile by tile.
+        """Compute the features of an image and show those wanted, strip by strip.
 
         Parameters
         ----------
@@ -284,16 +307,17 @@ class Encoder:
         Trace
             For :meth:`backward`.
         """
-        if keep and image.shape != self._shape:
+        if image.shape != self._shape:
             self._rooms, self._shape = {}, image.shape
-        large = self._plan.joins(image.shape[2], image.shape[3], self.dtype)
-        trace = Trace(segments_of(self.layers, large), prepare, large)
+        height, width = image.shape[2:]
+        segments = self._plan.segments(self.layers, height, width, self.dtype)
+        trace = Trace(segments, prepare, image.numel() * self.dtype.itemsize > _LARGE)
         x = image
         for segment in trace.segments:
-            trace.inputs.append(x if keep else x.new_empty(0))
-            x, kept = self._run_segment(segment, x, look, keep, prepare)
-            trace.tiles.append(kept)
-            if large:
+            trace.inputs.append(x)
+            x, kept = self._run_segment(segment, x, look, keep, prepare, trace.large)
+            trace.strips.append(kept)
+            if trace.large:
                 give_memory_back()
         return trace
 
@@ -317,21 +341,26 @@ class Encoder:
         """
         outer: torch.Tensor | None = None
         for segment in reversed(trace.segments):
-            x, tiles = trace.inputs.pop(), trace.tiles.pop()
-            alone = len(tiles) == 1
-            inner = x
-            if not alone:
-                make = functools.partial(_empty, x, x.shape[1:], self.dtype)
-                inner = self._room((segment, "gradient"), make)
-            covered = Covered(*x.shape[2:])
-            while tiles:  # from the last to the first
-                tile, activations = tiles.pop()
-                self._complete(segment, x, tile, activations, trace.prepare)
-                gradient = self._run_back(segment, tile, activations, outer, add_gradient)
+            x, strips = trace.inputs.pop(), trace.strips.pop()
+            again = self._computed_again(segment, x.shape)
+            alone = len(strips) == 1
+            if alone or (trace.strips and len(trace.strips[-1]) > 1):
+                inner = x  # of which a strip needs nothing below its own rows
+            else:
+                make = functools.partial(_empty, x, tuple(x.shape[1:]), self.dtype)
+                inner = make() if trace.large else self._room("gradient", make)
+            below: dict[Layer, torch.Tensor] = {}
+            while strips:  # from the last to the first
+                strip, activations = strips.pop()
+                if again:
+                    self._compute_again(again, x, strip, activations, trace.prepare)
+                gradient = self._run_back(
+                    strip, x.shape[3], activations, outer, below, add_gradient
+                )
                 if alone:
                     inner = gradient
                 else:
-                    covered.add(inner, gradient, tile)
+                    strip.source.of(inner).copy_(gradient)
             outer = inner
             if trace.large:
                 give_memory_back()
@@ -340,80 +369,141 @@ class Encoder:
 
     def _room(self, key: Hashable, make: Callable[[], _Room]) -> _Room:
         """Memory of an earlier pass: that of the system costs more than what is done in it."""
-        if key in self._rooms:
-            return cast(_Room, self._rooms[key])
-        made = make()
-        if isinstance(made, rectify.Maxima) or made.nbytes <= _LARGE:
-            self._rooms[key] = made
-        return made
+        if key not in self._rooms:
+            self._rooms[key] = make()
+        return cast(_Room, self._rooms[key])
 
-    def _part(self, x: torch.Tensor, tile: Tile, prepare: Prepare) -> torch.Tensor:
-        """A tile of a segment's input."""
-        part = x[(..., *tile.whole)]
+    def _computed_again(self, segment: Segment, shape: torch.Size) -> tuple[Layer, ...]:
+        """Layers of a segment that the way back begins with computing again."""
+        return self._plan.again(segment, self.layers, shape[2], shape[3], self.dtype)
+
+    def _part(self, x: torch.Tensor, rows: Rows, prepare: Prepare) -> torch.Tensor:
+        """Some rows of a segment's input."""
+        part = rows.of(x)
         if x.shape[1] == _COLOURS:
             part = prepare(part).to(self.dtype)
-        return _channels_last(part)
+        return part.contiguous(memory_format=torch.channels_last)
 
     def _run_segment(
-        self, segment: Segment, x: torch.Tensor, look: Look, keep: bool, prepare: Prepare
-    ) -> tuple[torch.Tensor, list[tuple[Tile, Activations]]]:
-        """Compute a segment; its output, and what is kept of each tile."""
+        self,
+        segment: Segment,
+        x: torch.Tensor,
+        look: Look,
+        keep: bool,
+        prepare: Prepare,
+        large: bool,
+    ) -> tuple[torch.Tensor, list[tuple[Strip, Activations]]]:
+        """Compute a segment; its output, and what is kept of each strip."""
         height, width = x.shape[2:]
-        tiles = segment.tiles(height, width, self._plan.tile(segment, height, width))
-        whole = self._plan.keeps(segment, height, width, self.dtype)
-        arena = None if whole else rectify.Arena()
+        strips = segment.strips(height, self._plan.rows(segment, height, width))
+        everything = self._plan.keeps(segment, height, width, self.dtype)
+        arena = None if everything else self._room((segment, "bits"), rectify.Arena)
+        if arena is not None:
+            arena.clear()
         kept_layers = set(segment.layers) if keep else set()
-        if not whole:
-            kept_layers -= set(self._computed_again(segment))
-        last = segment.layers[-1]
-        output, kept = x, []
-        if len(tiles) > 1:
-            shape = last.channels, *(side // segment.relative(last) for side in (height, width))
-            make = functools.partial(_empty, x, shape, self.dtype)
-            output = self._room(segment, make) if keep else make()
-        for tile in tiles:
+        kept_layers -= set(self._computed_again(segment, x.shape))
+
+        def make(layer: Layer) -> torch.Tensor:
+            ratio = segment.relative(layer)
+            return _empty(x, (layer.channels, height // ratio, width // ratio), self.dtype)
+
+        # Features that are kept lie together: what a strip needs of the one above is there.
+        features = {
+            layer: make(layer) if large else self._room(layer, functools.partial(make, layer))
+            for layer in kept_layers
+            if layer.kind == "relu"
+            and (layer in self.layers or (everything and self._needs_mask(layer)))
+        }
+        first, last = segment.layers[0], segment.layers[-1]
+        output = None
+        if len(strips) > 1 and last.kind == "pool":
+            output = self._room(last, functools.partial(make, last))
+        above: dict[Layer, torch.Tensor] = {}
+        y, kept = x, []
+        for strip in strips:
             activations = Activations()
-            room = tile if keep and whole else None
-            part = self._part(x, tile, prepare)
-            for layer, y, maxima in self._run(segment.layers, part, room):
-                stride = segment.relative(layer)
-                inner, core = (..., *tile.inner(stride)), tile.core(stride)
+            number = strip.number if keep and everything else None
+            part = self._part(x, strip.rows[first].before(first, height), prepare)
+            for layer, y, maxima in self._run(strip.rows, part, features, above, number):
                 if layer in self.layers:
-                    look(layer, y[inner], core)
+                    look(layer, y, _region(strip.rows[layer], y))
                 if layer in kept_layers:
                     self._keep(activations, layer, y, maxima, arena)
-                if layer is last:
-                    if len(tiles) > 1:
-                        output[(..., *core)] = y[inner]
-                    else:
-                        output = y
-            kept.append((tile, activations))
-        return output, kept
+            if output is not None:
+                strip.rows[last].of(output).copy_(y)
+            kept.append((strip, activations))
+        return y if output is None else output, kept
 
     def _run(
-        self, layers: Iterable[Layer], y: torch.Tensor, tile: Tile | None = None
+        self,
+        rows: Mapping[Layer, Rows],
+        y: torch.Tensor,
+        whole: Mapping[Layer, torch.Tensor] | None = None,
+        above: dict[Layer, torch.Tensor] | None = None,
+        number: int | None = None,
     ) -> Iterator[tuple[Layer, torch.Tensor, rectify.Maxima | None]]:
-        """Compute one layer after the other, for a tile into the memory that it has."""
+        """Compute one layer after the other.
+
+        Parameters
+        ----------
+        rows : mapping
+            Of each layer, in order, those to be computed.
+        y : torch.Tensor
+            The input that they depend on.
+        whole : mapping, optional
+            Layers whose features are kept, and where.
+        above : dict, optional
+            Of each layer before a convolution, the last two rows of the strip above; changed
+            to those of this strip. Without it, ``rows`` overlap as much as they need.
+        number : int, optional
+            Of the strip, to keep its maxima by.
+        """
+        layers = list(rows)
         wanted_before = False
-        for layer in layers:
-            maxima = None
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
+            here, maxima = rows[layer], None
+            carries = above is not None and following is not None and following.kind == "conv"
+            carried = above.get(layer) if above is not None and carries else None
+            extended: torch.Tensor | None = None
             if layer.kind == "conv":
-                y = self._forward[layer](y)
+                y = self._forward[layer](y, here.first, here.last)
             elif layer.kind == "relu":
-                alike = functools.partial(torch.empty_like, y)
-                if tile is not None and (layer in self.layers or self._needs_mask(layer)):
-                    out = self._room((layer, tile), alike)
-                else:  # features that are wanted as they are before it stay so
-                    out = self._room((layer, y.shape), alike) if wanted_before else y
+                out = y
+                if whole and layer in whole:
+                    out, extended = here.of(whole[layer]), here.of(whole[layer], 2)
+                elif carried is not None:
+                    extended = self._moment(y, y.shape[2] + 2)
+                    extended[:, :, :2] = carried
+                    out = extended[:, :, 2:]
+                elif wanted_before:  # features that are wanted as they are before it stay so
+                    out = torch.empty_like(y) if above is None else self._moment(y, y.shape[2])
                 y = rectify.relu(y, out)
             elif self._pooling == "max":
                 make = functools.partial(rectify.empty_maxima, y)
-                maxima = rectify.compare(y, self._room((layer, tile), make) if tile else make())
+                room = make() if number is None else self._room((layer, number), make)
+                maxima = rectify.compare(y, room)
                 y = rectify.pooled(maxima, y.dtype)
             else:
                 y = F.avg_pool2d(y, 2)
             yield layer, y, maxima
+            if above is not None and carries:
+                if extended is None and carried is not None:
+                    extended = self._moment(y, y.shape[2] + 2)
+                    extended[:, :, :2] = carried
+                    extended[:, :, 2:] = y
+                y = y if extended is None else extended
+                above[layer] = y[:, :, -2:].clone()
             wanted_before = layer in self.layers
+
+    def _moment(self, like: torch.Tensor, height: int) -> torch.Tensor:
+        """Memory for a moment, of some height and otherwise like a tensor."""
+        _, channels, _, width = like.shape
+        room = self._rooms.get((channels, width))
+        if not isinstance(room, torch.Tensor) or room.shape[2] < height:
+            room = self._rooms[channels, width] = _empty(
+                like, (channels, height, width), self.dtype
+            )
+        return room[:, :, :height]
 
     def _keep(
         self,
@@ -442,93 +532,104 @@ class Encoder:
         pooled = self._pooling == "max" and LAYERS[relu.index + 1].kind == "pool"
         return pooled and relu not in self.layers
 
-    def _complete(
+    def _compute_again(
         self,
-        segment: Segment,
+        layers: tuple[Layer, ...],
         x: torch.Tensor,
-        tile: Tile,
+        strip: Strip,
         activations: Activations,
         prepare: Prepare,
     ) -> None:
-        """Compute again what was not kept."""
-        again = self._computed_again(segment)
-        if again and not activations.features:
-            for layer, y, maxima in self._run(again, self._part(x, tile, prepare)):
-                self._keep(activations, layer, y, maxima)
-
-    def _computed_again(self, segment: Segment) -> tuple[Layer, ...]:
-        """Of a segment of which only bits are kept, the layers up to the last one wanted."""
-        wanted = [i for i, layer in enumerate(segment.layers) if layer in self.layers]
-        return segment.layers[: wanted[-1] + 1] if wanted else ()
+        """Compute again what was not kept of a segment's first layers."""
+        computed = {}
+        needed = strip.rows[layers[-1]]
+        for layer, before in zip(layers[::-1], [*layers[-2::-1], None], strict=True):
+            computed[layer] = needed
+            height = x.shape[2] if before is None else strip.rows[before].height
+            needed = needed.before(layer, height)
+        part = self._part(x, needed, prepare)
+        for layer, y, maxima in self._run({layer: computed[layer] for layer in layers}, part):
+            inner = strip.rows[layer].within(computed[layer])
+            if maxima is not None:
+                maxima = maxima.rows(inner)
+            self._keep(activations, layer, y[:, :, inner], maxima)
 
     def _run_back(
         self,
-        segment: Segment,
-        tile: Tile,
+        strip: Strip,
+        columns: int,
         activations: Activations,
         outer: torch.Tensor | None,
+        below: dict[Layer, torch.Tensor],
         add_gradient: AddGradient,
     ) -> torch.Tensor:
-        """Gradient with respect to a tile of the segment's input."""
-        gradient: torch.Tensor | None = None
-        if outer is not None:
-            last = segment.layers[-1]
-            stride = segment.relative(last)
-            core = outer[(..., *tile.core(stride))]
-            height, width = (span.last // stride - span.first // stride for span in tile)
-            if core.shape[2:] == (height, width):
-                gradient = core
-            else:
-                gradient = _empty(core, (last.channels, height, width), self.dtype).zero_()
-                gradient[(..., *tile.inner(stride))] = core
-        for layer in reversed(segment.layers):
-            stride = segment.relative(layer)
+        """Gradient with respect to a strip of a segment's input.
+
+        Parameters
+        ----------
+        strip : Strip
+            The lowest whose gradient is not known yet.
+        columns : int
+            Of the segment's input.
+        activations : Activations
+            Of the strip.
+        outer : torch.Tensor or None
+            Gradient with respect to the segment's output; changed.
+        below : dict
+            Of each convolution, the first two rows of the gradient with respect to the strip
+            below; changed to those of this strip.
+        add_gradient : callable
+            As of :meth:`backward`.
+        """
+        layers = list(strip.rows)
+        stride = layers[0].stride
+        gradient = None if outer is None else strip.rows[layers[-1]].of(outer)
+        extended: torch.Tensor | None = None  # what the gradient is the upper part of
+        for layer, before in zip(layers[::-1], [*layers[-2::-1], None], strict=True):
+            here = strip.rows[layer]
             if layer in self.layers:
                 features = activations.features[layer]
                 if gradient is None:
                     gradient = torch.zeros_like(features)
-                inner = (..., *tile.inner(stride))
-                add_gradient(layer, features[inner], tile.core(stride), gradient[inner])
+                add_gradient(layer, features, _region(here, features), gradient)
             if gradient is None:
                 continue  # nothing behind it is wanted
             if layer.kind == "conv":
-                gradient = self._backward[layer](gradient)
+                if extended is None:
+                    extended = torch.cat([gradient, *([] if here.last else [below[layer]])], 2)
+                elif not here.last:
+                    extended[:, :, -2:] = below[layer]
+                if not here.first:
+                    below[layer] = extended[:, :, :2].clone()
+                gradient = self._backward[layer](extended, here.first, here.last)
+                extended = None
             elif layer.kind == "relu":
                 if not self._pool_masks(layer):
-                    rectify.relu_backward_(gradient, activations.positive(layer))
+                    height = gradient.shape[2]
+                    extended = gradient if here.last else self._moment(gradient, height + 2)
+                    out = extended[:, :, :height]
+                    rectify.relu_backward(gradient, activations.positive(layer), out)
+                    gradient = out
             else:
-                stride //= 2
-                height, width = (span.last // stride - span.first // stride for span in tile)
-                before = _empty(gradient, (layer.channels, height, width), self.dtype)
+                assert before is not None
+                rows = strip.rows[before]
+                height, width = rows.stop - rows.start, columns // (layer.stride // 2 // stride)
+                unpooled = _empty(gradient, (layer.channels, height, width), self.dtype)
                 if layer in activations.maxima:
-                    rectify.max_pool_backward(gradient, activations.maxima[layer], before)
-                    gradient = before
+                    extended = unpooled if rows.last else self._moment(unpooled, height + 2)
+                    out = extended[:, :, :height]
+                    rectify.max_pool_backward(gradient, activations.maxima[layer], out)
+                    gradient = out
                 else:
-                    gradient = _channels_last(
-                        torch.ops.aten.avg_pool2d_backward(
-                            gradient, before, [2, 2], [2, 2], [0, 0], False, True, None
-                        )
-                    )
+                    gradient = torch.ops.aten.avg_pool2d_backward(
+                        gradient, unpooled, [2, 2], [2, 2], [0, 0], False, True, None
+                    ).contiguous(memory_format=torch.channels_last)
         assert gradient is not None
         return gradient
 
 
-def segments_of(layers: Iterable[Layer], joined: bool = False) -> tuple[Segment, ...]:
-    """Cut the network up to the deepest of some layers behind its poolings.
-
-    Parameters
-    ----------
-    layers : iterable of Layer
-        The layers that are wanted.
-    joined : bool
-        Leave the first two segments in one.
-    """
-    segments: list[list[Layer]] = [[]]
-    for layer in LAYERS[: max(layer.index for layer in layers) + 1]:
-        if segments[-1] and segments[-1][-1].kind == "pool" and not (joined and layer.block == 2):
-            segments.append([])
-        segments[-1].append(layer)
-    return tuple(Segment(tuple(segment)) for segment in segments)
+def _region(rows: Rows, x: torch.Tensor) -> Region:
+    return slice(rows.start, rows.stop), slice(0, x.shape[3])
 
 
 def _empty(like: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -536,7 +637,3 @@ def _empty(like: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> to
     channels, height, width = shape
     x = torch.empty((1, height, width, channels), dtype=dtype, device=like.device)
     return x.permute(0, 3, 1, 2)
-
-
-def _channels_last(x: torch.Tensor) -> torch.Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
 """The objective of one scale: its targets, and loss and gradient of an image."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import torch
 
@@ -15,6 +15,9 @@ from napari_neural_style.transfer.losses import (
     gram_sum,
 )
 from napari_neural_style.transfer.spaces import ImageSpace
+
+# Features that are widened at once, so that they stay in the cache.
+_WIDENED: Final = 1 << 20
 
 Grams = dict[Layer, torch.Tensor]
 K = TypeVar("K")
@@ -366,7 +369,8 @@ def _mixed(tensors: Sequence[torch.Tensor | None], shares: Sequence[float]) -> t
 def _square(tensor: torch.Tensor) -> torch.Tensor:
     """Sum of the squares, in float32 at least."""
     if tensor.itemsize < 4:  # by rows that stay in the cache when widened
-        parts = torch.split(tensor.permute(0, 2, 3, 1), 32, 1)
+        lines = max(1, _WIDENED // (tensor.shape[1] * tensor.shape[3]))
+        parts = torch.split(tensor.permute(0, 2, 3, 1), lines, 1)
         return torch.stack([part.float().square_().sum() for part in parts]).sum()
     # Not vector_norm: it sums without pairing, which costs a digit in float32.
     return tensor.square().sum()

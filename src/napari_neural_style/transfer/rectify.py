@@ -35,17 +35,27 @@ class Arena:
     """
 
     def __init__(self) -> None:
+        self._blocks: list[torch.Tensor] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Take all memory back, to be used again."""
+        self._unused = iter(self._blocks.copy())
         self._free = torch.empty(0, dtype=torch.uint8)
 
     def take(self, like: torch.Tensor) -> torch.Tensor:
         """Memory for a tensor of the same kind."""
         size = math.ceil(like.nbytes / _ALIGNED) * _ALIGNED
-        if size > self._free.numel():
-            # Of what is not used the system does not give memory.
-            block = max(_BLOCK, size)
-            self._free = torch.empty(block, dtype=torch.uint8, device=like.device)
+        while size > self._free.numel():
+            used_before = next(self._unused, None)
+            self._free = self._block(size, like.device) if used_before is None else used_before
         taken, self._free = self._free[:size], self._free[size:]
         return taken[: like.nbytes].view(like.dtype).view(like.shape)
+
+    def _block(self, size: int, device: torch.device) -> torch.Tensor:
+        # Of what is not used the system does not give memory.
+        self._blocks.append(torch.empty(max(_BLOCK, size), dtype=torch.uint8, device=device))
+        return self._blocks[-1]
 
 
 class Positive:
@@ -97,6 +107,14 @@ class Maxima(NamedTuple):
     right: Numbers
     """(2 h, w, C), above zero where the right one of two columns is the larger."""
 
+    def rows(self, rows: slice) -> "Maxima":
+        """Those of some rows of what is pooled, if none are packed."""
+        pooled, lower, right = self
+        assert isinstance(pooled, torch.Tensor)
+        assert isinstance(lower, torch.Tensor)
+        assert isinstance(right, torch.Tensor)
+        return Maxima(pooled[rows], lower[rows], right[2 * rows.start : 2 * rows.stop])
+
 
 def relu(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Rectify, as ``torch.relu``; ``out`` may be ``x``."""
@@ -105,15 +123,15 @@ def relu(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
 
 
 def pack(rectified: torch.Tensor, arena: Arena) -> Positive:
-    """Keep of rectified features what :func:`relu_backward_` needs."""
+    """Keep of rectified features what :func:`relu_backward` needs."""
     return Positive(_positions(rectified), arena)
 
 
-def relu_backward_(gradient: torch.Tensor, rectified: Numbers) -> None:
-    """Zero a gradient in place wherever the rectified features are zero."""
+def relu_backward(gradient: torch.Tensor, rectified: Numbers, out: torch.Tensor) -> None:
+    """Write a gradient, but zero wherever the rectified features are; ``out`` may be it."""
     if isinstance(rectified, torch.Tensor):
         rectified = _positions(rectified)
-    _select(_positions(gradient), rectified, _positions(gradient))
+    _select(_positions(gradient), rectified, _positions(out))
 
 
 def empty_maxima(x: torch.Tensor) -> Maxima:
