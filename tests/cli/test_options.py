@@ -7,10 +7,17 @@ from PIL import Image
 
 from napari_neural_style import PRESETS, Settings
 from napari_neural_style.cli import DONE, main
-from napari_neural_style.cli.options import add_settings, given_settings
+from napari_neural_style.cli.options import add_output, add_settings, given_settings
 from napari_neural_style.images import read_image
 
 MASKS = ("mask", "style_masks")
+
+
+def given_by(*text):
+    parser = ArgumentParser()
+    add_output(parser, "Where to.")
+    add_settings(parser)
+    return given_settings(parser.parse_args(["-o", "out.png", *text]))
 
 
 def as_text(value):
@@ -35,19 +42,14 @@ def test_every_setting_has_an_option_that_takes_every_preset_value(preset):
             text += [option if value else option.replace("--", "--no-")]
         elif value != ():
             text += [option, as_text(value)]
-    parser = ArgumentParser()
-    add_settings(parser)
-    given = given_settings(parser.parse_args(text))
+    given = given_by(*text)
     named = {field.name for field in dataclasses.fields(Settings)}
     assert given.keys() == named - {"style_weights", *MASKS}
     assert Settings(**given) == wanted
 
 
 def test_layers_by_index_and_image_as_start(folder):
-    parser = ArgumentParser()
-    add_settings(parser)
-    text = ["--content-layers", "25", "--init", "content.png", "--scales", "128"]
-    given = given_settings(parser.parse_args(text))
+    given = given_by("--content-layers", "25", "--init", "content.png", "--scales", "128")
     assert given["content_layers"] == ("25",)
     assert np.array_equal(given["init"], read_image("content.png"))
     assert given["scales"] == (128,)
@@ -62,12 +64,6 @@ def test_help_tells_every_option(capsys):
     for name, preset in PRESETS.items():
         assert name in text
         assert preset.description in text
-
-
-def given_by(*text):
-    parser = ArgumentParser()
-    add_settings(parser)
-    return given_settings(parser.parse_args(text))
 
 
 def test_masks_are_read_from_files(tmp_path):

@@ -195,7 +195,7 @@ def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
             for message in (update.note, update.error):
                 if message:
                     bar.write(f"{plane}: {message}", file=sys.stderr)
-            shown = [f"{plane}, step {update.step}/{update.steps}"]
+            shown = [f"{plane}, step {update.step}/{update.steps}" if update.steps else plane]
             if update.seconds_left is not None:
                 shown.insert(0, f"{duration(update.seconds_left)} left")
             bar.set_postfix_str(", ".join(shown), refresh=False)
