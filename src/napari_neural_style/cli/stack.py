@@ -188,8 +188,7 @@ def _calibration(transfer: "StackTransfer", stack: StackFile) -> Calibration:
 
 
 def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
-    with make_bar("Painting", transfer.done, disable=arguments.quiet) as bar:
-        bar.total = transfer.total
+    with make_bar("Painting", transfer.done, transfer.total, arguments.quiet) as bar:
         for update in transfer:
             plane = transfer.axes.named(update.plane)
             for message in (update.note, update.error):

@@ -194,7 +194,9 @@ class _Progress:
         if self._quiet:
             return
         if self._bar is None:  # not before it is known where a resumed run goes on
-            self._bar = make_bar(f"Painting on {self._transfer.device}", update.step - 1)
+            self._bar = make_bar(
+                f"Painting on {self._transfer.device}", update.step - 1, update.total
+            )
         if update.note:
             self._bar.write(update.note, file=sys.stderr)
         self._bar.total = update.total  # which may change
