@@ -124,9 +124,7 @@ def test_regions_of_the_style_paint_those_of_the_content(paint):
 def test_channels_are_painted_as_they_look_together(paint):
     viewer = paint.viewer
     for name, seed in (("red", 2), ("green", 3)):
-        viewer.add_image(
-            picture(32, 40, seed=seed), name=name, colormap=name, blending="additive"
-        )
+        viewer.add_image(picture(32, 40, seed=seed), name=name, colormap=name, blending="additive")
     widget = paint.open()
     viewer.layers.selection = {viewer.layers["green"], viewer.layers["red"]}
     together = Channels((viewer.layers["red"], viewer.layers["green"]))

@@ -52,8 +52,8 @@ def test_a_run_ends_with_the_image_and_its_recipe(paint, wait_for):
     painter = paint(steps=4)
     wait_for(lambda: painter.outcomes)
     (outcome,) = painter.outcomes
-    assert outcome.image.shape == (26, 32, 3)
-    assert outcome.image.dtype == np.uint8
+    assert outcome.data.shape == (26, 32, 3)
+    assert outcome.data.dtype == np.uint8
     assert outcome.recipe["step"] == 4
     assert not outcome.stopped
     assert outcome.error is None
@@ -78,7 +78,7 @@ def test_no_frame_comes_before_the_last_was_shown(paint, wait_for):
     painter.shown(0.0)
     wait_for(lambda: len(painter.frames) == 2)
     assert painter.frames[1].step > painter.frames[0].step + 4
-    assert painter.frames[1].image is not painter.frames[0].image
+    assert painter.frames[1].data is not painter.frames[0].data
 
 
 @pytest.mark.parametrize(("cost", "interval"), [(0.0, 0.25), (0.02, 0.25), (0.5, 5.0)])
@@ -110,7 +110,7 @@ def test_stop_ends_the_run_and_keeps_the_image(paint, wait_for):
     painter.stop()
     wait_for(lambda: painter.outcomes)
     assert painter.outcomes[0].stopped
-    assert painter.outcomes[0].image is not None
+    assert painter.outcomes[0].data is not None
 
 
 def test_stop_before_the_engine_is_made(paint, wait_for):
@@ -124,7 +124,7 @@ def test_stop_before_the_engine_is_made(paint, wait_for):
     painter.stop()
     released.set()
     wait_for(lambda: painter.outcomes)
-    assert painter.outcomes[0].image is None
+    assert painter.outcomes[0].data is None
     assert painter.frames == []
 
 
@@ -176,7 +176,7 @@ def test_a_failing_run_is_told_and_leaves_no_engine(paint, wait_for, monkeypatch
     wait_for(lambda: painter.outcomes)
     (outcome,) = painter.outcomes
     assert isinstance(outcome.error, ZeroDivisionError)
-    assert outcome.image is not None
+    assert outcome.data is not None
     assert painter.wait(60)
     gc.collect()
     assert engines[0]() is None
@@ -187,7 +187,7 @@ def test_an_engine_that_cannot_be_made_is_told(paint, wait_for):
     wait_for(lambda: painter.outcomes)
     (outcome,) = painter.outcomes
     assert isinstance(outcome.error, ValueError)
-    assert outcome.image is outcome.recipe is None
+    assert outcome.data is outcome.recipe is None
 
 
 def test_bad_input_is_told_in_its_own_words_and_bugs_are_not():

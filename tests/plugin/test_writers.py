@@ -6,7 +6,7 @@ import tifffile
 from npe2 import PluginManager
 
 from napari_neural_style.images import METADATA_KEY, read_image
-from napari_neural_style.plugin.layers import Geometry, displayed_plane
+from napari_neural_style.plugin.layers import displayed_plane
 from napari_neural_style.plugin.result import ResultLayer
 
 RECIPE = {"seed": 7}
@@ -19,11 +19,13 @@ def result(make_napari_viewer_proxy):
     def result(shape=(12, 16), channels=3):
         viewer = make_napari_viewer_proxy()
         content = viewer.add_image(np.random.default_rng(0).random(shape), name="cells")
-        geometry: Geometry = displayed_plane(content, viewer.dims).geometry
+        geometry = displayed_plane(content, viewer.dims).geometry
         exact = np.random.default_rng(1).random((*shape[-2:], 3), np.float32)
         data = np.full((*shape[-2:], channels), 100, np.uint8)
         data[..., :3] = np.rint(255 * exact)
-        layer = ResultLayer(viewer, geometry, "cells", "painting", {"rgb": True})
+        layer = ResultLayer(
+            viewer, geometry.place, geometry.orientation, "cells", "painting", {"rgb": True}
+        )
         layer.recipe = RECIPE
         layer.show(data)
         layer.sign(exact)

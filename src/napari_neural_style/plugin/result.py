@@ -1,13 +1,12 @@
 """The layer that a run paints into."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..images import METADATA_KEY
-from .layers import Geometry
 
 EXACT_KEY = f"{METADATA_KEY}_exact"
 """Names, in a layer's metadata, the result in colour before it was rounded to 8 bits."""
@@ -20,8 +19,10 @@ class ResultLayer:
     ----------
     viewer
         The viewer to add it to.
-    geometry
-        Where the content lies.
+    place
+        Returns the layer's data, and its ``scale`` and ``translate``, for what is shown.
+    orientation
+        The attributes of the layer that do not depend on its resolution.
     content, style
         The names of the two layers.
     appearance
@@ -31,13 +32,14 @@ class ResultLayer:
     def __init__(
         self,
         viewer: Any,
-        geometry: Geometry,
+        place: Callable[[Any], tuple[Any, dict[str, Any]]],
+        orientation: Mapping[str, Any],
         content: str,
         style: str,
         appearance: Mapping[str, Any],
     ) -> None:
         self._viewer = viewer
-        self._geometry = geometry
+        self._place, self._orientation = place, orientation
         self._appearance = appearance
         self._names = {"content": content, "style": style}
         self._layer: Any = None
@@ -49,18 +51,18 @@ class ResultLayer:
         """Whether the layer was made and is no longer in the viewer."""
         return self._layer is not None and self._layer not in self._viewer.layers
 
-    def show(self, image: NDArray[Any]) -> None:
-        """Show an image of any resolution; nothing happens once the layer was deleted.
+    def show(self, painted: Any) -> None:
+        """Show what was painted; nothing happens once the layer was deleted.
 
         Parameters
         ----------
-        image
-            ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)``; the layer keeps it.
+        painted
+            An ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)`` image of any resolution, which the
+            layer keeps; or the array of a stack, the same every time, which may have changed.
         """
-        if not self.deleted:
-            self._show(*self._geometry.place(image))
-
-    def _show(self, data: Any, placement: dict[str, Any]) -> None:
+        if self.deleted:
+            return
+        data, placement = self._place(painted)
         if self._layer is None:
             # A name in use gets a number from napari: no earlier result is overwritten.
             self._layer = self._viewer.add_image(
@@ -71,7 +73,7 @@ class ResultLayer:
                 interpolation2d="linear",
                 **self._appearance,
                 **placement,
-                **self._geometry.orientation,
+                **self._orientation,
             )
             return
         if data.shape != self._layer.data.shape:

@@ -1,6 +1,7 @@
 """The dock widget: choose two layers, press Run, watch the result paint itself."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
-from ..pace import duration
 from ..settings import PRESETS, Settings, strength_to_weight
 from .activity import ActivityBar
 from .channels import Channels, layers_of
@@ -28,12 +28,15 @@ from .layers import (
     displayed_plane,
     is_result,
     quoted,
+    stack_planes,
     thumbnail,
 )
 from .machine import Machine
 from .preferences import remembered
 from .result import ResultLayer
-from .worker import Frame, Outcome, Painter, explain
+from .stack_job import StackJob
+from .stack_worker import StackPainter
+from .worker import Frame, Outcome, Painter, Worker, explain
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -66,8 +69,8 @@ class StyleTransferWidget(Container[Any]):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer", remember: bool = True) -> None:
         self._viewer = napari_viewer
-        self._painter: Painter | None = None
-        self._running_job: Job | None = None
+        self._painter: Worker | None = None
+        self._running_job: Job | StackJob | None = None
         self._result: ResultLayer | None = None
         self._activity: ActivityBar | None = None
         self._docked = self._gone = False
@@ -125,9 +128,8 @@ class StyleTransferWidget(Container[Any]):
             self[name].changed.connect(partial(self._choose_picture, name))
         for name in _LIVE:
             self[name].changed.connect(partial(self._steer, name))
-        self["output"].changed.connect(self._show_what_applies)
-        self["content"].changed.connect(self._show_what_applies)
-        self["mask"].changed.connect(self._show_what_applies)
+        for name in ("content", "mask", "output", "whole_stack"):
+            self[name].changed.connect(self._show_what_applies)
         self._viewer.layers.selection.events.changed.connect(self._offer_selection)
         self["run"].changed.connect(self._start)
         self["pause"].changed.connect(self._toggle_pause)
@@ -171,6 +173,11 @@ class StyleTransferWidget(Container[Any]):
         if not self["output"].enabled:
             self["output"].value = "rgb"
         self["color"].enabled = self["output"].value == "rgb"
+        stack = content is not None and not channels and content.ndim > 2
+        self["whole_stack"].enabled = stack
+        if not stack:
+            self["whole_stack"].value = False
+        self["save_to"].enabled = self["scheduler"].enabled = self["whole_stack"].value
         self["style_mask"].enabled = self["feather"].enabled = self["mask"].value != EVERYWHERE
 
     def _describe_preset(self, _value: Any = None) -> None:
@@ -288,15 +295,23 @@ class StyleTransferWidget(Container[Any]):
             self._report(error)
             self.run_ended.emit(Outcome(error=error))
             return
+        if isinstance(job, StackJob):
+            geometry = job.source.geometry
+            place: Callable[[Any], tuple[Any, dict[str, Any]]] = job.place
+            painter: Worker = StackPainter(job.prepare)
+        else:
+            geometry = job.content.geometry
+            place = geometry.place
+            painter = Painter(job.prepare, job.develop)
         self._result = ResultLayer(
             self._viewer,
-            job.content.geometry,
+            place,
+            geometry.orientation,
             self["content"].value.name,
             self["style"].value.name,
             job.appearance,
         )
-        self._running_job = job
-        painter = self._painter = Painter(job.prepare, job.develop)
+        self._running_job, self._painter = job, painter
         painter.started.connect(partial(self._on_started, painter))
         painter.framed.connect(partial(self._on_framed, painter))
         painter.noted.connect(partial(self._on_noted, painter))
@@ -304,7 +319,6 @@ class StyleTransferWidget(Container[Any]):
         self._show_running(True)
         self._form.progress.setRange(0, 0)
         self._say("Getting ready …")
-        self._began = time.perf_counter()
         activity = ActivityBar("Style transfer", self._stop)
         # The bar lets napari process events: the dock may have been closed meanwhile.
         if painter is self._painter:
@@ -313,7 +327,7 @@ class StyleTransferWidget(Container[Any]):
         else:
             activity.close()
 
-    def _job(self) -> Job:
+    def _job(self) -> Job | StackJob:
         content, style = self["content"].value, self["style"].value
         if content is None or style is None:
             raise ValueError(
@@ -336,7 +350,16 @@ class StyleTransferWidget(Container[Any]):
             appearance = {"rgb": False} | {name: getattr(content, name) for name in names}
         job = Job(plane, displayed_plane(style, dims), self._settings(), appearance)
         job.guide(**self._guides(job))
-        return job
+        if not self["whole_stack"].value:
+            return job
+        return StackJob(
+            stack_planes(content, dims),
+            job.style,
+            job.settings,
+            appearance,
+            self["save_to"].value,
+            self["scheduler"].value.strip(),
+        )
 
     def _guides(self, job: Job) -> dict[str, Any]:
         """Return the settings that say what is painted with what."""
@@ -353,7 +376,7 @@ class StyleTransferWidget(Container[Any]):
     def _steer(self, name: str, _value: Any = None) -> None:
         """Let the run that goes on follow a control."""
         painter, job = self._painter, self._running_job
-        if painter is None or job is None:
+        if painter is None or not isinstance(job, Job):
             return
         try:
             if name == "style_strength":
@@ -387,16 +410,16 @@ class StyleTransferWidget(Container[Any]):
             self["stop"].enabled = self["pause"].enabled = False
             self._say("Stopping after this step …")
 
-    def _on_started(self, painter: Painter, recipe: dict[str, Any]) -> None:
+    def _on_started(self, painter: Worker, recipe: dict[str, Any]) -> None:
         if painter is self._painter and self._result is not None:
             self._result.recipe = recipe
 
-    def _on_framed(self, painter: Painter, frame: Frame) -> None:
+    def _on_framed(self, painter: Worker, frame: Frame) -> None:
         if painter is not self._painter or self._result is None:
             return
         begin = time.perf_counter()
         try:
-            self._result.show(frame.image)
+            self._result.show(frame.data)
         except Exception as error:
             painter.stop()
             self._report(error)
@@ -404,18 +427,18 @@ class StyleTransferWidget(Container[Any]):
         self._form.progress.setRange(0, PROGRESS_TICKS)
         self._form.progress.setValue(round(PROGRESS_TICKS * frame.step / frame.total))
         if not painter.paused:
-            self._say(_progress_text(frame))
+            self._say(frame.text)
         # The next frame is asked for when Qt has drawn this one, and told what it cost.
         QTimer.singleShot(0, lambda: painter.shown(time.perf_counter() - begin))
         if self._activity is not None:
             # Lets napari process events, so it comes last: the run may be over after it.
-            self._activity.show(frame.step, frame.total, _time_left(frame))
+            self._activity.show(frame.step, frame.total, frame.time_left)
 
-    def _on_noted(self, painter: Painter, note: str) -> None:
+    def _on_noted(self, painter: Worker, note: str) -> None:
         if painter is self._painter:
             show_info(note)
 
-    def _on_ended(self, painter: Painter, outcome: Outcome) -> None:
+    def _on_ended(self, painter: Worker, outcome: Outcome) -> None:
         if painter is not self._painter:
             return
         result = self._result
@@ -423,9 +446,9 @@ class StyleTransferWidget(Container[Any]):
         self._clear_run()
         self._show_running(False)
         try:
-            if outcome.image is not None and outcome.recipe is not None:
+            if outcome.data is not None and outcome.recipe is not None:
                 result.recipe = outcome.recipe
-                result.show(outcome.image)
+                result.show(outcome.data)
                 result.sign(outcome.exact)
         except Exception as error:
             outcome = replace(outcome, error=outcome.error or error)
@@ -435,12 +458,9 @@ class StyleTransferWidget(Container[Any]):
             self._say("Stopped, for the layer of the result was deleted.")
         elif outcome.stopped:
             self._say("Stopped. What was painted stays.")
-        elif outcome.recipe is not None:
+        elif outcome.summary:
             self._form.progress.setValue(PROGRESS_TICKS)
-            took = duration(time.perf_counter() - self._began)
-            losses = outcome.recipe["losses"]
-            loss = f", loss {losses['total']:.3g}" if losses else ""
-            self._say(f"Done: {outcome.recipe['step']} steps in {took}{loss}.")
+            self._say(outcome.summary)
         self.run_ended.emit(outcome)
 
     def _clear_run(self) -> None:
@@ -501,20 +521,3 @@ class StyleTransferWidget(Container[Any]):
         # Of a bug napari offers the traceback, which a report needs.
         self._say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
         notification_manager.receive_error(type(error), error, error.__traceback__)
-
-
-def _progress_text(frame: Frame) -> str:
-    height, width = frame.size
-    where = (
-        f"Step {frame.step} of {frame.total} · "
-        f"scale {frame.scale + 1} of {frame.scales} ({width} × {height})"
-    )
-    facts = [f"loss {frame.loss:.3g}"]
-    if frame.seconds_per_step:
-        facts.append(f"{1 / frame.seconds_per_step:.2g} steps/s")
-    facts.append(_time_left(frame))
-    return f"{where}\n{' · '.join(facts)}"
-
-
-def _time_left(frame: Frame) -> str:
-    return "…" if frame.seconds_left is None else f"{duration(frame.seconds_left)} left"

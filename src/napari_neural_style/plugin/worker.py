@@ -1,10 +1,11 @@
-"""A run of the engine in a thread of its own, watched from the GUI's thread."""
+"""A run in a thread of its own, watched from the GUI's thread."""
 
 import threading
 import time
 import traceback
+from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..images import to_uint8
-from ..pace import Pace
+from ..pace import Pace, duration
 
 if TYPE_CHECKING:
     from .. import StyleTransfer
+    from ..transfer.update import Update
 
 _LEAST_INTERVAL = 0.25
 """Seconds between two frames."""
@@ -26,17 +28,25 @@ _GUI_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Frame:
-    """What there is to show of a run at some moment."""
+    """What there is to show of a run at some moment.
 
-    image: NDArray[Any]
+    Attributes
+    ----------
+    data
+        Of the result's layer.
+    step, total
+        How much is done, and how much there is to do.
+    text
+        The same in words, on two lines.
+    time_left
+        In words.
+    """
+
+    data: Any
     step: int
     total: int
-    scale: int
-    scales: int
-    size: tuple[int, int]
-    loss: float
-    seconds_per_step: float | None
-    seconds_left: float | None
+    text: str
+    time_left: str
 
 
 @dataclass(frozen=True)
@@ -45,21 +55,24 @@ class Outcome:
 
     Attributes
     ----------
-    image
-        What was painted, as the layer's data; None if nothing was.
+    data
+        What was painted, as data of the layer; None if nothing was.
     exact
         The same as ``(H, W, 3)`` float32 RGB in [0, 1], before it was rounded.
     recipe
         The engine's provenance, or None if the engine could not be made.
+    summary
+        What was done, in words, if the run came to its end.
     stopped
         Whether the run was asked to stop.
     error
         What ended the run, if it was not its end or a stop.
     """
 
-    image: NDArray[Any] | None = None
+    data: Any = None
     exact: NDArray[np.float32] | None = None
     recipe: dict[str, Any] | None = None
+    summary: str = ""
     stopped: bool = False
     error: Exception | None = None
 
@@ -75,24 +88,16 @@ def explain(error: Exception) -> str | None:
     return None
 
 
-class Painter(QObject):
-    """Paints in a thread of its own; its signals arrive in the thread that made it.
+class Worker(QObject):
+    """Does something in a thread of its own; its signals arrive in the thread that made it.
 
     napari's thread workers are not used, for they take over Python's warnings while
     they run, drop ``RuntimeError`` (out of memory on a GPU is one), keep a generator
     that was quit alive, and wait for a free thread of Qt's pool.
-
-    Parameters
-    ----------
-    prepare
-        Makes the engine; called in the new thread, for it may read images from disk,
-        import torch and load weights.
-    develop
-        Makes a layer's data of the engine's ``(H, W, 3)`` image; called in the new thread.
     """
 
     started = Signal(object)
-    """The engine's provenance, before its first step."""
+    """The provenance, before the first step."""
     framed = Signal(object)
     """A :class:`Frame`. The next one does not come before :meth:`shown` was called."""
     noted = Signal(str)
@@ -100,24 +105,20 @@ class Painter(QObject):
     ended = Signal(object)
     """The :class:`Outcome`; always the last signal, and always sent."""
 
-    def __init__(
-        self,
-        prepare: "Callable[[], StyleTransfer]",
-        develop: Callable[[NDArray[np.float32]], NDArray[Any]] = to_uint8,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._prepare, self._develop = prepare, develop
         self._thread = threading.Thread(target=self._work, name="style transfer")
-        self._control = threading.Lock()  # guards the four below
-        self._transfer: StyleTransfer | None = None
-        self._changes: dict[str, Any] = {}
+        self._control = threading.Lock()  # guards whether it is paused or stopped
         self._paused = self._stopped = False
         self._shown = threading.Event()
         self._shown.set()
         self._interval = 0.0
+        self._last = -np.inf
+        self._began = 0.0
 
     def start(self) -> None:
-        """Start painting."""
+        """Start."""
+        self._began = time.perf_counter()
         self._thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -129,6 +130,92 @@ class Painter(QObject):
     def paused(self) -> bool:
         """Whether the run waits to be resumed."""
         return self._paused
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Wait before the next step."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Go on after a pause."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End soon; what was painted comes with ``ended``."""
+
+    @abstractmethod
+    def update(self, **changes: Any) -> None:
+        """Change settings of the run.
+
+        Raises
+        ------
+        ValueError
+            For what the run cannot take.
+        """
+
+    def shown(self, seconds: float) -> None:
+        """Ask for the next frame, given what showing this one cost the GUI."""
+        self._interval = max(_LEAST_INTERVAL, seconds / _GUI_SHARE)
+        self._shown.set()
+
+    @abstractmethod
+    def _paint(self) -> None:
+        """Do it; called in the thread."""
+
+    @abstractmethod
+    def _gather(self) -> Outcome:
+        """Return what came of it, to its end or not, and let go of it."""
+
+    def _work(self) -> None:
+        error, outcome = None, Outcome()
+        try:
+            self._paint()
+        except Exception as exception:
+            error = exception
+        try:
+            outcome = self._gather()
+        except Exception as exception:
+            error = error or exception
+        if error is not None:
+            # napari keeps the traceback for good: it must not hold the engine's images.
+            traceback.clear_frames(error.__traceback__)
+        self.ended.emit(replace(outcome, stopped=self._stopped, error=error))
+
+    def _due(self) -> bool:
+        """Tell whether the GUI is to get a frame now; if so, that is taken for granted."""
+        now = time.perf_counter()
+        if not self._shown.is_set() or now - self._last < self._interval:
+            return False
+        self._last = now
+        self._shown.clear()
+        return True
+
+    def _took(self) -> str:
+        """How long it takes until now, in words."""
+        return duration(time.perf_counter() - self._began)
+
+
+class Painter(Worker):
+    """Paints an image.
+
+    Parameters
+    ----------
+    prepare
+        Makes the engine; called in the new thread, for it may read images from disk,
+        import torch and load weights.
+    develop
+        Makes a layer's data of the engine's ``(H, W, 3)`` image; called in the new thread.
+    """
+
+    def __init__(
+        self,
+        prepare: "Callable[[], StyleTransfer]",
+        develop: Callable[[NDArray[np.float32]], NDArray[Any]] = to_uint8,
+    ) -> None:
+        super().__init__()
+        self._prepare, self._develop = prepare, develop
+        self._transfer: StyleTransfer | None = None
+        self._changes: dict[str, Any] = {}
 
     def pause(self) -> None:
         """Wait before the next step."""
@@ -145,49 +232,30 @@ class Painter(QObject):
                 self._transfer.resume()
 
     def stop(self) -> None:
-        """End after the present step; what was painted comes with ``ended``."""
+        """End after the present step."""
         with self._control:
             self._stopped = True
             if self._transfer is not None:
                 self._transfer.stop()
 
     def update(self, **changes: Any) -> None:
-        """Change settings of the run, from its next step.
-
-        Raises
-        ------
-        ValueError
-            For a value that the run cannot take.
-        """
+        """Change settings of the run, from its next step."""
         with self._control:
             if self._transfer is None:
                 self._changes |= changes
             else:
                 self._transfer.update(**changes)
 
-    def shown(self, seconds: float) -> None:
-        """Ask for the next frame, given what showing this one cost the GUI."""
-        self._interval = max(_LEAST_INTERVAL, seconds / _GUI_SHARE)
-        self._shown.set()
-
-    def _work(self) -> None:
-        image = exact = recipe = error = None
-        try:
-            self._paint()
-        except Exception as exception:
-            error = exception
-        try:
-            if self._transfer is not None:
-                recipe, exact = self._transfer.provenance(), self._transfer.result
-                image = None if exact is None else self._develop(exact)
-        except Exception as exception:
-            error = error or exception
-        # Neither this object nor the traceback, which napari keeps for good, may hold
-        # the engine's images.
-        self._transfer = None
-        if error is not None:
-            traceback.clear_frames(error.__traceback__)
-        self.ended.emit(Outcome(image, exact, recipe, self._stopped, error))
+    def _gather(self) -> Outcome:
+        transfer, self._transfer = self._transfer, None
+        if transfer is None:
+            return Outcome()
+        recipe, exact = transfer.provenance(), transfer.result
+        data = None if exact is None else self._develop(exact)
+        losses = recipe["losses"]
+        loss = f", loss {losses['total']:.3g}" if losses else ""
+        summary = f"Done: {recipe['step']} steps in {self._took()}{loss}."
+        return Outcome(data, exact, recipe, summary)
 
     def _paint(self) -> None:
         transfer = self._prepare()
@@ -200,25 +268,27 @@ class Painter(QObject):
                 transfer.stop()
         self.started.emit(transfer.provenance())
         pace = Pace([h * w for h, w in transfer.scales])
-        last = -np.inf
         for update in transfer:
             pace.step(update.scale, transfer.steps)
             if update.note:
                 self.noted.emit(update.note)
-            # Only now are loss and image asked for: both make a GPU wait.
-            if self._shown.is_set() and time.perf_counter() - last >= self._interval:
-                last = time.perf_counter()
-                self._shown.clear()
-                self.framed.emit(
-                    Frame(
-                        image=self._develop(update.image),
-                        step=update.step,
-                        total=update.total,
-                        scale=update.scale,
-                        scales=len(transfer.scales),
-                        size=update.size,
-                        loss=update.losses["total"],
-                        seconds_per_step=pace.seconds_per_step,
-                        seconds_left=pace.seconds_left,
-                    )
-                )
+            if self._due():
+                self.framed.emit(self._frame(update, len(transfer.scales), pace))
+
+    def _frame(self, update: "Update", scales: int, pace: Pace) -> Frame:
+        # Only now are loss and image asked for: both make a GPU wait.
+        left = pace.seconds_left
+        time_left = "…" if left is None else f"{duration(left)} left"
+        height, width = update.size
+        facts = [f"loss {update.losses['total']:.3g}"]
+        if pace.seconds_per_step:
+            facts.append(f"{1 / pace.seconds_per_step:.2g} steps/s")
+        return Frame(
+            data=self._develop(update.image),
+            step=update.step,
+            total=update.total,
+            text=f"Step {update.step} of {update.total} · "
+            f"scale {update.scale + 1} of {scales} ({width} × {height})\n"
+            + " · ".join([*facts, time_left]),
+            time_left=time_left,
+        )

@@ -1,0 +1,90 @@
+"""A run of a whole stack, watched from the GUI's thread."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..pace import duration
+from .worker import Frame, Outcome, Worker
+
+if TYPE_CHECKING:
+    from ..stacks import StackTransfer, StackUpdate
+
+
+class StackPainter(Worker):
+    """Paints all planes of a stack.
+
+    Parameters
+    ----------
+    prepare
+        Makes the run; called in the new thread.
+    """
+
+    def __init__(self, prepare: "Callable[[], StackTransfer]") -> None:
+        super().__init__()
+        self._prepare = prepare
+        self._transfer: StackTransfer | None = None
+        self._going = threading.Event()
+        self._going.set()
+
+    def pause(self) -> None:
+        """Wait; the workers of a cluster finish the planes that they have."""
+        self._paused = True
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._paused = False
+        self._going.set()
+
+    def stop(self) -> None:
+        """End soon, in the middle of a plane; those that are finished stay."""
+        with self._control:
+            self._stopped = True
+            if self._transfer is not None:
+                self._transfer.stop()
+        self._going.set()
+
+    def update(self, **changes: Any) -> None:
+        """Change nothing: all planes of a stack are painted alike."""
+
+    def _paint(self) -> None:
+        transfer = self._prepare()
+        with self._control:
+            self._transfer = transfer
+            if self._stopped:
+                transfer.stop()
+        self.started.emit(transfer.provenance())
+        for update in transfer:
+            for note in (update.error, update.note):
+                if note:
+                    self.noted.emit(note)
+            if self._due():
+                self.framed.emit(_frame(update, transfer))
+            self._going.wait()
+
+    def _gather(self) -> Outcome:
+        transfer, self._transfer = self._transfer, None
+        if transfer is None:
+            return Outcome()
+        recipe = transfer.provenance()
+        data = transfer.result if transfer.done else None
+        failed = f"; {len(transfer.failed)} could not be painted" if transfer.failed else ""
+        summary = (
+            f"Done: {transfer.done} planes in {self._took()}{failed}. Kept in {transfer.path}."
+        )
+        return Outcome(data, None, recipe, summary)
+
+
+def _frame(update: "StackUpdate", transfer: "StackTransfer") -> Frame:
+    left = update.seconds_left
+    time_left = "…" if left is None else f"{duration(left)} left"
+    step = f" · step {update.step} of {update.steps}" if update.steps else ""
+    return Frame(
+        data=transfer.result,
+        step=update.done,
+        total=update.total,
+        text=f"{update.done} of {update.total} planes done · {time_left}\n"
+        f"{transfer.axes.named(update.plane)}{step}",
+        time_left=time_left,
+    )

@@ -1,0 +1,212 @@
+"""Whole stacks, in a real viewer."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import zarr
+from napari.utils.notifications import notification_manager
+
+from napari_neural_style.plugin.layers import is_result
+from napari_neural_style.plugin.stack_job import Reordered, axis_letters
+
+from .conftest import SMALL, picture
+
+TIMEOUT = 120_000
+
+
+@pytest.mark.parametrize(
+    ("labels", "letters"),
+    [
+        (["t"], "T"),
+        (["Z"], "Z"),
+        (["axis -3"], "T"),
+        (["axis -4", "axis -3"], "TZ"),
+        (["time", "channel", "z"], "TCZ"),
+        (["z", "axis -3"], "ZT"),
+        (["a", "b", "c"], "TZC"),
+        (["t", "time"], "TZ"),
+    ],
+)
+def test_axes_have_letters(labels, letters):
+    assert axis_letters(labels) == letters
+
+
+def test_axes_in_another_order_are_read_lazily():
+    array = np.arange(2 * 3 * 4 * 3).reshape(2, 3, 4, 3)
+    other = Reordered(array, [2, 0, 1])
+    wanted = array.transpose(2, 0, 1, 3)
+    assert other.shape == wanted.shape
+    for key in (np.s_[1], np.s_[:, 1], np.s_[..., 0], np.s_[1:3, 0, ::2], np.s_[3, 1, 2, 1], ...):
+        np.testing.assert_array_equal(other[key], wanted[key])
+    np.testing.assert_array_equal(np.asarray(other), wanted)
+
+
+@pytest.fixture
+def open_stack(make_napari_viewer_proxy, qtbot, tmp_path):
+    """Open a stack and the widget, ready to paint all of it."""
+    widgets = []
+    notification_manager.records.clear()
+
+    def open_stack(stack, **layer):
+        viewer = make_napari_viewer_proxy()
+        viewer.add_image(stack, name="cells", **layer)
+        viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
+        _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+        choices = {"size": 40, "whole_stack": True, "save_to": tmp_path / "painted.zarr"}
+        for name, value in (SMALL | choices).items():
+            widget[name].value = value
+        widgets.append(widget)
+        return viewer, widget
+
+    yield open_stack
+    for widget in widgets:
+        if widget._painter is not None:
+            widget._painter.stop()
+            qtbot.waitUntil(lambda w=widget: w._painter is None, timeout=TIMEOUT)
+
+
+@pytest.fixture
+def finish(qtbot):
+    def finish(viewer, widget):
+        qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
+        (result,) = [layer for layer in viewer.layers if is_result(layer)]
+        return result
+
+    return finish
+
+
+def moving(count=3):
+    return np.stack([np.roll(picture(32, 40), 2 * t, axis=1) for t in range(count)])
+
+
+def test_a_whole_stack_is_painted_over_itself(open_stack, finish, tmp_path):
+    viewer, widget = open_stack(
+        moving(), scale=(5, 2, 2), translate=(1, 2, 3), axis_labels=("t", "y", "x")
+    )
+    widget.run.native.click()
+    result = finish(viewer, widget)
+    assert "Done: 3 planes" in widget._form.status.text()
+    assert result.data.shape == (3, 32, 40, 3)
+    assert (np.asarray(result.data[:]).mean((1, 2, 3)) > 10).all()
+    np.testing.assert_allclose(result.scale, (5, 2, 2))
+    np.testing.assert_allclose(result.translate, (1, 2, 3))
+    assert result.axis_labels == ("t", "y", "x")
+    assert zarr.open_array(tmp_path / "painted.zarr").shape == result.data.shape
+    # What the slider shows is what is on the disk.
+    viewer.dims.set_point(0, 1 + 2 * 5)
+    np.testing.assert_array_equal(np.asarray(result._slice.image.raw), result.data[2])
+
+
+def test_planes_appear_as_they_are_finished(open_stack, qtbot, finish):
+    viewer, widget = open_stack(moving(40))
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: is_result(viewer.layers[-1]), timeout=TIMEOUT)
+    result = viewer.layers[-1]
+    qtbot.waitUntil(lambda: np.asarray(result.data[0]).any(), timeout=TIMEOUT)
+    assert not np.asarray(result.data[39]).any()
+    widget.stop.native.click()
+    finish(viewer, widget)
+    assert "What was painted stays" in widget._form.status.text()
+    assert np.asarray(result.data[0]).any()
+
+
+def test_a_stopped_stack_goes_on_where_it_was(open_stack, qtbot, finish):
+    viewer, widget = open_stack(moving(4))
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: is_result(viewer.layers[-1]), timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: np.asarray(viewer.layers[-1].data[0]).any(), timeout=TIMEOUT)
+    widget.stop.native.click()
+    first = finish(viewer, widget)
+    before = np.asarray(first.data[0])
+    viewer.layers.remove(first)
+    widget.run.native.click()
+    result = finish(viewer, widget)
+    assert "Done: 4 planes" in widget._form.status.text()
+    np.testing.assert_array_equal(result.data[0], before)
+
+
+def test_an_intensity_stack_keeps_its_values(open_stack, finish):
+    viewer, widget = open_stack(
+        moving().astype(np.uint16) * 9, contrast_limits=(100, 1500), colormap="green"
+    )
+    widget["output"].value = "intensity"
+    widget.run.native.click()
+    result = finish(viewer, widget)
+    assert result.data.shape == (3, 32, 40)
+    assert result.data.dtype == np.uint16
+    assert result.colormap.name == "green"
+    assert tuple(result.contrast_limits) == (100, 1500)
+
+
+def test_a_stack_seen_from_another_side(open_stack, finish):
+    viewer, widget = open_stack(np.moveaxis(moving(), 0, 1), scale=(2, 5, 2))
+    viewer.dims.order = (1, 0, 2)
+    widget.run.native.click()
+    result = finish(viewer, widget)
+    assert result.data.shape == (32, 3, 40, 3)
+    np.testing.assert_allclose(result.scale, (2, 5, 2))
+    assert np.asarray(result.data[:, 1]).mean() > 10
+
+
+def test_a_bad_plane_is_named_and_the_others_are_painted(open_stack, finish):
+    stack = moving().astype(np.float32)
+    stack[1, 3, 3] = np.nan
+    viewer, widget = open_stack(stack, contrast_limits=(0, 200))
+    widget.run.native.click()
+    result = finish(viewer, widget)
+    assert "1 could not be painted" in widget._form.status.text()
+    assert any("T 1" in record.message for record in notification_manager.records)
+    assert np.asarray(result.data[2]).any()
+    assert not np.asarray(result.data[1]).any()
+
+
+def test_a_scheduler_that_does_not_answer_is_named(open_stack, qtbot):
+    _, widget = open_stack(moving())
+    widget["scheduler"].value = "tcp://127.0.0.1:1"
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
+    assert "tcp://127.0.0.1:1 does not answer" in widget._form.status.text()
+
+
+def test_a_folder_with_something_else_is_left_alone(open_stack, qtbot, tmp_path):
+    _, widget = open_stack(moving())
+    (tmp_path / "painted.zarr").mkdir()
+    (tmp_path / "painted.zarr" / "thesis.txt").write_text("precious")
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
+    assert "no painted stack" in widget._form.status.text()
+    assert (tmp_path / "painted.zarr" / "thesis.txt").read_text() == "precious"
+
+
+def test_without_a_place_it_finds_one_of_its_own(open_stack, finish, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    viewer, widget = open_stack(moving())
+    widget["save_to"].value = None
+    widget.run.native.click()
+    finish(viewer, widget)
+    (folder,) = (tmp_path / "data" / "napari-neural-style").iterdir()
+    assert folder.suffix == ".zarr"
+    assert str(folder) in widget._form.status.text()
+
+
+def test_the_workers_of_a_cluster_paint(open_stack, finish):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        viewer, widget = open_stack(moving())
+        widget["scheduler"].value = cluster.scheduler_address
+        workers = {worker.pid for worker in cluster.workers.values()}
+        widget.run.native.click()
+        result = finish(viewer, widget)
+        assert "Done: 3 planes" in widget._form.status.text()
+        assert np.asarray(result.data[2]).any()
+        for worker in workers:
+            os.kill(worker, signal.SIGTERM)
+
+
+def test_a_single_plane_is_no_stack(open_stack):
+    _, widget = open_stack(picture(32, 40))
+    assert not widget["whole_stack"].enabled
+    assert not widget["whole_stack"].value
