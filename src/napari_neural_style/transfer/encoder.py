@@ -104,6 +104,11 @@ class Segment:
         """Feature maps of its widest layers but for the pooling's."""
         return self.layers[0].channels
 
+    @property
+    def reach(self) -> int:
+        """Rows that a strip of its output lies higher than that of its input."""
+        return sum(self.relative(layer) for layer in self.layers if layer.kind == "conv")
+
     def relative(self, layer: Layer) -> int:
         """Positions of the segment's input to one of a layer, each way."""
         return layer.stride // self.stride
@@ -121,11 +126,10 @@ class Segment:
     def strips(self, height: int, rows: int | None) -> list[Strip]:
         """Cut an input of some height into strips of about so many rows; None for one strip."""
         ratio = self.relative(self.layers[-1])
-        reach = sum(self.relative(layer) for layer in self.layers if layer.kind == "conv")
         count = max(1, round(height / (rows or height)))
         # Edges of the last layer. Those of its input lie lower; two rows must be left there.
-        edges = {(height * i // count - reach) // ratio for i in range(1, count)}
-        inner = sorted(e for e in edges if e > 0 and e * ratio + reach <= height - 2 * ratio)
+        edges = {(height * i // count - self.reach) // ratio for i in range(1, count)}
+        inner = sorted(e for e in edges if e > 0 and e * ratio + self.reach <= height - 2 * ratio)
         found: dict[Layer | None, list[Rows]] = {}
         for layer in reversed(self.layers):
             found[layer] = _cut(inner, height // self.relative(layer))

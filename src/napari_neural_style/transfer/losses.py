@@ -29,13 +29,20 @@ def gram_sum(features: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     torch.Tensor
-        (C, C), F Fᵀ, in float32 at least.
+        (C, C), F Fᵀ, in float32 at least; that of float32 in float64 on a CPU.
 
     References
     ----------
     Gatys, Ecker & Bethge, CVPR 2016, section 2.2, equation 3.
     """
     matrix = rows(features)
+    if matrix.dtype == torch.float32 and matrix.device.type == "cpu":
+        # So that rounded to float32 the sum is the same in whatever parts it is made.
+        sums = torch.zeros(matrix.shape[1], matrix.shape[1], dtype=torch.float64)
+        for chunk in torch.split(matrix, _CHUNK):
+            wide = chunk.double()
+            sums.addmm_(wide.T, wide)
+        return sums
     if matrix.dtype in (torch.float32, torch.float64):
         return matrix.T @ matrix
     if matrix.is_cuda:  # one call: launching many costs more than the memory

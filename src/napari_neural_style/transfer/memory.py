@@ -1,5 +1,6 @@
 """Memory: how the encoder is cut into strips, and what a run needs in all."""
 
+import math
 from typing import Final
 
 import torch
@@ -13,6 +14,9 @@ from napari_neural_style.transfer.scales import fit
 
 # Bytes of the first layer of a strip: by measurement; many rows leave the caches.
 _STRIP: Final = {"cpu": 8 << 20, "cuda": 1 << 30, "mps": 1 << 30}
+# Positions of a strip's deepest layer in float32: for fewer, oneDNN takes other ways to
+# convolve, with other last digits, of which L-BFGS makes much.
+_LEAST_POSITIONS: Final = 512
 # Features of a segment that are kept, and of a layer that are wanted.
 _KEPT: Final = {"cpu": 800 << 20, "cuda": 8 << 30, "mps": 1 << 30}
 _WANTED: Final = {"cpu": 320 << 20, "cuda": 8 << 30, "mps": 1 << 30}
@@ -43,8 +47,14 @@ def plan_tiles(tile: str | int, dtype: torch.dtype, device: torch.device) -> Pla
     def rows(segment: Segment, height: int, width: int) -> int:
         if isinstance(tile, int):
             side = tile // segment.stride
-            return max(1, side * side // max(side, width))
-        return max(1, _STRIP[device.type] // (segment.channels * dtype.itemsize * width))
+            rows = side * side // max(side, width)
+        else:
+            rows = _STRIP[device.type] // (segment.channels * dtype.itemsize * width)
+        if dtype.itemsize < 4:
+            return max(1, rows)
+        deepest = max(segment.relative(layer) for layer in segment.layers if layer.kind == "conv")
+        least = math.ceil(_LEAST_POSITIONS / max(1, width // deepest))
+        return max(rows, segment.reach + deepest * least)
 
     if isinstance(tile, int):
         return Plan(rows, 0, 0)

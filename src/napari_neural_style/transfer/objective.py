@@ -99,7 +99,8 @@ def style_targets(
     positions = {layer: _positions(layer, height, width) for layer in encoder.layers}
     return StyleTargets(
         {
-            layer: gram / _gram_divisor(settings.method, layer, positions[layer], guides)
+            layer: gram.to(style.dtype)
+            / _gram_divisor(settings.method, layer, positions[layer], guides)
             for layer, gram in grams.items()
         },
         {
@@ -246,7 +247,7 @@ class Objective:
             below, alpha = self._laid_over
             image = torch.lerp(below, variable, alpha)
         trace = self._encoder.forward(image, look, prepare=self._space.encoder_input)
-        style, gram_gradients = self._style(sums)
+        style, gram_gradients = self._style({k: s.to(variable.dtype) for k, s in sums.items()})
         content: list[torch.Tensor] = []
 
         def add_gradient(
