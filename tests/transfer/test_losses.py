@@ -23,7 +23,7 @@ def test_gram_sum_is_the_product_of_the_maps(dtype):
     flat = features.double().reshape(5, 63).numpy()
     gram = gram_sum(features)
     assert gram.dtype == torch.float64
-    np.testing.assert_allclose(gram, flat @ flat.T, rtol=1e-12)
+    np.testing.assert_allclose(gram, flat @ flat.T, rtol=1e-9)
     assert torch.equal(gram, gram.T)
 
 
@@ -53,7 +53,7 @@ def test_gram_sum_gradient_is_that_of_autograd():
     before = last(random(1, 5, 7, 9).sin())
     found = before.clone()
     add_gram_sum_gradient(found, features.detach(), (2 * difference).detach())
-    torch.testing.assert_close(found, before + expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found, before + expected, rtol=1e-9, atol=1e-12)
 
 
 def variation(image, weight=1.0):
@@ -76,7 +76,7 @@ def test_total_variation_is_half_the_mean_difference_of_neighbours(shape):
     (slope,) = torch.autograd.grad(expected, leaf)
     loss, gradient = variation(image, 0.7)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
-    torch.testing.assert_close(gradient, slope, rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradient, slope, rtol=1e-9, atol=0)
 
 
 def test_total_variation_adds_to_the_gradient():

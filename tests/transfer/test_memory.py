@@ -27,7 +27,7 @@ def test_every_segment_has_strips(tile, width, dtype):
         columns = width // segment.stride
         rows = plan.rows(segment, 500 // segment.stride, columns)
         assert (rows is None) == (tile == "off")
-        if isinstance(tile, int) and rows > 1:
+        if isinstance(tile, int) and rows > 1 and dtype == torch.bfloat16:
             assert rows * columns * segment.stride**2 <= tile**2
         assert rows is None or rows >= 1
 
