@@ -98,10 +98,18 @@ class Axes:
     def take(self, stack: Any, index: Index) -> NDArray[Any]:
         """Read one plane: ``(H, W)``, or ``(H, W, samples)``."""
         at = dict(zip(self.along, index, strict=True))
-        plane = np.asarray(stack[tuple(at.get(letter, slice(None)) for letter in self.letters)])
+        plane = stack[tuple(at.get(letter, slice(None)) for letter in self.letters)]
+        if hasattr(plane, "__dask_graph__"):
+            # Not by an active client: its workers are busy painting.
+            plane = plane.compute(scheduler="threads")
+        plane = np.asarray(plane)
         left = [letter for letter in self.letters if letter in "YXS"]
         wanted = "YXS" if self.in_color else "YX"
         return plane.transpose([left.index(letter) for letter in wanted])
+
+    def series(self, index: Index) -> Index:
+        """Return which series a plane belongs to: its index without time and depth."""
+        return tuple(i for letter, i in zip(self.along, index, strict=True) if letter not in "TZ")
 
     def named(self, index: Index) -> str:
         """Return a plane's index in words: ``T 3, Z 5``."""

@@ -1,14 +1,14 @@
 """Where planes are painted: here, or on the workers of a cluster."""
 
 from collections.abc import Generator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.painter import Finished, PlanePainter, Recipe
+from napari_neural_style.stacks.rendering import Rendering
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.update import Update
@@ -45,45 +45,56 @@ class Event:
         return self.painted is not None or self.error is not None
 
 
-class Backend(AbstractContextManager["Backend"], Protocol):
-    """Paints planes; leaving it stops what is going on."""
+class Backend(Protocol):
+    """Paints planes."""
+
+    def brief(self, recipe: Recipe) -> None:
+        """Tell what the planes have in common; comes before the first one."""
 
     @property
     def room(self) -> int:
         """How many planes it takes at a time."""
 
-    def start(self, index: Index, values: NDArray[Any], parent: Finished | None) -> None:
-        """Paint a plane."""
+    def start(
+        self,
+        index: Index,
+        values: NDArray[Any],
+        rendering: Rendering,
+        parent: Finished | None,
+    ) -> None:
+        """Paint a plane, see :meth:`PlanePainter.paint`."""
 
     def next_event(self, seconds: float) -> Event | None:
         """Wait for the next event, for so many seconds at most."""
 
+    def close(self) -> None:
+        """Stop what is going on."""
+
 
 class Here:
-    """Paints in this process, one plane at a time, a step whenever an event is asked for.
-
-    Parameters
-    ----------
-    recipe
-        What the planes have in common.
-    """
+    """Paints in this process, one plane at a time, a step whenever an event is asked for."""
 
     room = 1
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._painter = PlanePainter(recipe)
+    def __init__(self) -> None:
+        self._painter: PlanePainter | None = None
         self._index: Index = ()
         self._steps: Generator[Update, None, NDArray[Any]] | None = None
 
-    def __enter__(self) -> Self:
-        return self
+    def brief(self, recipe: Recipe) -> None:
+        """Tell what the planes have in common."""
+        self._painter = PlanePainter(recipe)
 
-    def __exit__(self, *exception: object) -> None:
-        self._steps = None
-
-    def start(self, index: Index, values: NDArray[Any], parent: Finished | None) -> None:
+    def start(
+        self,
+        index: Index,
+        values: NDArray[Any],
+        rendering: Rendering,
+        parent: Finished | None,
+    ) -> None:
         """Paint a plane."""
-        self._index, self._steps = index, self._painter.paint(values, parent)
+        assert self._painter is not None
+        self._index, self._steps = index, self._painter.paint(values, rendering, parent)
 
     def next_event(self, seconds: float) -> Event | None:
         """Make a step."""
@@ -95,3 +106,7 @@ class Here:
         except ValueError as error:
             return Event(self._index, error=str(error))
         return Event(self._index, update.step, update.total, update.note)
+
+    def close(self) -> None:
+        """Leave the plane that is being painted."""
+        self._steps = self._painter = None

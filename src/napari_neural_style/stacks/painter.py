@@ -32,15 +32,12 @@ class Recipe:
         The style images.
     settings
         Of the engine.
-    rendering
-        Turns a plane's values into what is painted.
     in_color
         Whether results are RGB, or have one channel of the plane's dtype.
     """
 
     styles: Sequence[Any]
     settings: Settings
-    rendering: Rendering
     in_color: bool
 
     def on(self, device: str) -> "Recipe":
@@ -81,7 +78,7 @@ class PlanePainter:
         self._last: StyleTransfer | None = None
 
     def paint(
-        self, values: NDArray[Any], parent: Finished | None
+        self, values: NDArray[Any], rendering: Rendering, parent: Finished | None
     ) -> Generator["Update", None, NDArray[Any]]:
         """Paint one plane, step by step.
 
@@ -89,6 +86,8 @@ class PlanePainter:
         ----------
         values
             The plane, ``(H, W)`` or ``(H, W, samples)``, as the stack holds it.
+        rendering
+            Turns such values into what is painted.
         parent
             The plane to start from, or None for a plane that starts from nothing.
 
@@ -102,24 +101,25 @@ class PlanePainter:
         ValueError
             If the plane cannot be painted.
         """
-        content = self._content(values)
-        transfer = self._run(content, {} if parent is None else self._from(parent, content))
+        content = self._content(values, rendering)
+        changes = {} if parent is None else self._from(parent, rendering, content)
+        transfer = self._run(content, changes)
         yield from transfer
         image = transfer.run()
         if self._recipe.in_color:
             return to_uint8(image)
-        rendering = self._recipe.rendering
         return to_intensity(image[..., 0], values.dtype, rendering.contrast_limits, rendering.gamma)
 
-    def estimate(self, values: NDArray[Any], followers: int) -> tuple[int, float]:
+    def estimate(
+        self, values: NDArray[Any], rendering: Rendering, followers: int
+    ) -> tuple[int, float]:
         """Estimate memory in bytes, and seconds for this plane and so many that start from one."""
-        content = self._content(values)
+        content = self._content(values, rendering)
         first = self._run(content, {}).estimate()
         later = self._run(content, self._warm(content)).estimate() if followers else first
         return max(first.memory, later.memory), first.seconds + followers * later.seconds
 
-    def _content(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        rendering = self._recipe.rendering
+    def _content(self, values: NDArray[Any], rendering: Rendering) -> NDArray[np.float32]:
         return rendering.rgb(values) if self._recipe.in_color else rendering.gray(values)
 
     def _run(self, content: NDArray[np.float32], changes: dict[str, Any]) -> "StyleTransfer":
@@ -144,23 +144,42 @@ class PlanePainter:
             "learning_rate": _RATE_SHARE * settings.learning_rate,
         }
 
-    def _from(self, parent: Finished, content: NDArray[np.float32]) -> dict[str, Any]:
-        painted = self._painted(parent)
+    def _from(
+        self, parent: Finished, rendering: Rendering, content: NDArray[np.float32]
+    ) -> dict[str, Any]:
+        painted = self._painted(parent, rendering)
         start = painted
         if parent.moved:
             shape = painted.shape[:2]
-            then, now = (_at(shape, image) for image in (self._content(parent.values), content))
+            before = self._content(parent.values, rendering)
+            then, now = (_at(shape, image) for image in (before, content))
             flow = optical_flow(then, now)
             seen = visible_before(flow, optical_flow(now, then))[..., np.newaxis]
             # What was hidden before starts as its own content.
             start = seen * warp(painted, flow) + (1 - seen) * now
         return {**self._warm(content), "init": start}
 
-    def _painted(self, parent: Finished) -> NDArray[np.float32]:
+    def _painted(self, parent: Finished, rendering: Rendering) -> NDArray[np.float32]:
         """A stored plane as RGB in [0, 1]."""
         if self._recipe.in_color:
             return parent.painted.astype(np.float32) / np.float32(255)
-        return _colored(self._recipe.rendering.gray(parent.painted))
+        return _colored(rendering.gray(parent.painted))
+
+
+def recolored(
+    styles: Sequence[NDArray[np.float32]], content: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """Give style images the colours of a content, ``(H, W, 3)`` as they are."""
+    import torch
+
+    from napari_neural_style.transfer.color import match_color
+
+    style_tensors, (content_tensor,) = (
+        [torch.from_numpy(image).permute(2, 0, 1)[None] for image in images]
+        for images in (styles, [content])
+    )
+    matched = (match_color(style, content_tensor) for style in style_tensors)
+    return [np.ascontiguousarray(image[0].permute(1, 2, 0).numpy()) for image in matched]
 
 
 def longest_side(settings: Settings, shape: tuple[int, ...]) -> int:

@@ -1,14 +1,14 @@
 """From the values of a stack to what is painted, the same for all its planes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.images import to_rgb
-from napari_neural_style.stacks.axes import Axes
+from napari_neural_style.stacks.axes import Axes, Index
 
 # Of longer stacks, limits are those of so many planes, evenly spread.
 _LOOKED_AT: Final = 32
@@ -55,37 +55,47 @@ class FixedLimits:
         return np.ascontiguousarray(self.rgb(pixels)[..., 0])
 
 
-def fixed_limits(stack: Any, axes: Axes) -> FixedLimits:
-    """Find contrast limits for a whole stack.
+def find_limits(stack: Any, axes: Axes) -> dict[Index, tuple[float, float]]:
+    """Find contrast limits for each series of a stack, such as each channel.
 
     Those of :func:`~napari_neural_style.images.to_rgb`; where they depend on the pixels, the
-    smallest and largest value of 32 planes spread over the stack, or of all if it has fewer.
+    smallest and largest value of 32 planes spread over the series, or of all if it has fewer.
 
     Raises
     ------
     ValueError
         If none of these planes can be read, or all are constant.
     """
+    series: dict[Index, list[Index]] = {}
+    for index in axes.indices():
+        series.setdefault(axes.series(index), []).append(index)
     dtype = np.dtype(stack.dtype)
     if dtype.kind == "b" or dtype == np.uint8 or (dtype == np.uint16 and axes.in_color):
-        return FixedLimits((0, 1 if dtype.kind == "b" else float(np.iinfo(dtype).max)))
-    count = int(np.prod(axes.counts))
-    step = -(-count // _LOOKED_AT)
-    lows, highs = [], []
-    for index in islice(axes.indices(), 0, None, step):
+        top = 1.0 if dtype.kind == "b" else float(np.iinfo(dtype).max)
+        return dict.fromkeys(series, (0.0, top))
+    limits = {key: _extremes(stack, axes, indices) for key, indices in series.items()}
+    if not any(low < high for low, high in limits.values()):
+        raise ValueError(
+            "There is nothing to paint in the stack: its planes cannot be read, hold NaN or "
+            "infinite values, or are constant."
+        )
+    if dtype.kind == "f" and all(low >= 0 and high <= 1 for low, high in limits.values()):
+        return dict.fromkeys(series, (0.0, 1.0))
+    return limits
+
+
+def _extremes(stack: Any, axes: Axes, indices: Sequence[Index]) -> tuple[float, float]:
+    """Smallest and largest value of some of these planes; (0, 0) if none is finite."""
+    found = []
+    for index in indices[:: -(-len(indices) // _LOOKED_AT)]:
         try:
             plane = axes.take(stack, index)
-            low, high = float(plane.min()), float(plane.max())
+            extremes = float(plane.min()), float(plane.max())
         except Exception:  # said when it is to be painted
             continue
-        if np.isfinite([low, high]).all():
-            lows.append(low)
-            highs.append(high)
-    if not lows:
-        raise ValueError("No plane of the stack can be read, or all hold NaN or infinite values.")
-    low, high = min(lows), max(highs)
-    if dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    if low == high:
-        raise ValueError(f"The stack is constant: every value looked at is {low:g}.")
-    return FixedLimits((low, high))
+        if np.isfinite(extremes).all():
+            found.append(extremes)
+    if not found:
+        return 0.0, 0.0
+    lows, highs = zip(*found, strict=True)
+    return min(lows), max(highs)

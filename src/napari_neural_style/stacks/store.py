@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -39,45 +40,45 @@ class PlaneStore:
         self.array = array
         self.recipe: dict[str, Any] = dict(cast(Any, array.attrs[METADATA_KEY]))
         """What made it, as data for JSON."""
+        self.found: dict[str, Any] = dict(cast(Any, array.attrs["found"]))
+        """What was found out about the stack, as data for JSON."""
         self.done: set[Index] = set()
         """Indices of the planes that are painted."""
         for line in self._lines():
             self.done.add(tuple(line["plane"]))
 
     @classmethod
-    def open(
+    def create(
         cls,
-        path: str | os.PathLike[str],
+        path: Path,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         names: str,
         recipe: Mapping[str, Any],
+        found: Mapping[str, Any],
     ) -> Self:
-        """Create the array, or go on with one that the same recipe made.
+        """Create the array.
 
         Parameters
         ----------
         path
-            Folder of the array.
+            Folder of the array, which does not exist.
         shape, dtype
             Of the array; the last two or, in colour, three axes are those of a plane.
         names
             A letter for each axis.
         recipe
             What decides how planes look, as data for JSON.
+        found
+            What was found out about the stack, as data for JSON; kept in :attr:`found`.
 
         Raises
         ------
-        ValueError
-            If something else is there: nothing is overwritten.
         OSError
-            If the folder cannot be written.
+            If the folder cannot be written, or the disk has no room for half of the array.
         """
-        path = Path(path)
-        fingerprint = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-        if path.exists():
-            return cls(path, _reopen(path, shape, dtype, fingerprint))
         check_writable(path)
+        _check_room(path, shape, dtype)
         in_plane = 3 if names.endswith("S") else 2
         try:
             array = zarr.create_array(
@@ -86,10 +87,39 @@ class PlaneStore:
                 dtype=dtype,
                 chunks=(*(1,) * (len(shape) - in_plane), *shape[-in_plane:]),
                 dimension_names=list(names),
-                attributes={METADATA_KEY: dict(recipe), "fingerprint": fingerprint},
+                attributes={
+                    METADATA_KEY: dict(recipe),
+                    "fingerprint": _fingerprint(recipe),
+                    "found": dict(found),
+                },
             )
         except OSError as error:
             raise _explained(path, error) from error
+        return cls(path, array)
+
+    @classmethod
+    def reopen(
+        cls, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], recipe: Mapping[str, Any]
+    ) -> Self:
+        """Go on with an array that the same recipe made; parameters as for :meth:`create`.
+
+        Raises
+        ------
+        ValueError
+            If something else is there.
+        """
+        try:
+            array = zarr.open_array(path, mode="r+")
+            theirs = array.attrs.get("fingerprint")
+        except Exception as error:  # what zarr raises on other folders and files is not documented
+            raise ValueError(
+                f"{path} is there already, and is no painted stack: choose another place."
+            ) from error
+        if theirs != _fingerprint(recipe) or array.shape != shape or array.dtype != dtype:
+            raise ValueError(
+                f"{path} holds a stack that was painted otherwise (other images or settings): "
+                "choose another place, or delete it."
+            )
         return cls(path, array)
 
     def write(self, index: Index, plane: NDArray[Any]) -> None:
@@ -127,22 +157,18 @@ class PlaneStore:
         return [json.loads(line) for line in whole.splitlines()]
 
 
-def _reopen(
-    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fingerprint: str
-) -> zarr.Array[Any]:
-    try:
-        array = zarr.open_array(path, mode="r+")
-        theirs = array.attrs.get("fingerprint")
-    except Exception as error:  # what zarr raises on other folders and files is not documented
-        raise ValueError(
-            f"{path} is there already, and is no painted stack: choose another place."
-        ) from error
-    if theirs != fingerprint or array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"{path} holds a stack that was painted otherwise (other images or settings): choose "
-            "another place, or delete it."
+def _fingerprint(recipe: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def _check_room(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    size = math.prod(shape) * dtype.itemsize
+    free = shutil.disk_usage(path.parent).free
+    if free < size / 2:  # compressed, paintings take more than half
+        raise OSError(
+            f"Cannot write {path}: the stack takes up to {size / 1e9:.2g} GB, and the disk has "
+            f"{free / 1e9:.2g} GB free. Choose another place, or a smaller size."
         )
-    return array
 
 
 def _explained(path: Path, error: OSError) -> OSError:

@@ -1,13 +1,16 @@
 """StackTransfer: the planes of a stack, painted one after another or on a cluster."""
 
+import atexit
 import dataclasses
 import hashlib
 import pickle
+import shutil
 import tempfile
 import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,9 +23,15 @@ from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.stacks.axes import Axes, Index
 from napari_neural_style.stacks.backend import Backend, Event, Here
 from napari_neural_style.stacks.pace import StackPace
-from napari_neural_style.stacks.painter import Finished, PlanePainter, Recipe, longest_side
-from napari_neural_style.stacks.rendering import Rendering, fixed_limits
-from napari_neural_style.stacks.schedule import Schedule
+from napari_neural_style.stacks.painter import (
+    Finished,
+    PlanePainter,
+    Recipe,
+    longest_side,
+    recolored,
+)
+from napari_neural_style.stacks.rendering import FixedLimits, Rendering, find_limits
+from napari_neural_style.stacks.schedule import Parent, Schedule
 from napari_neural_style.stacks.store import PlaneStore
 from napari_neural_style.stacks.update import StackUpdate
 
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 # What decides where and how fast a stack is painted, but not how it looks.
 _NO_LOOKS: Final = ("device", "tile")
 _SECONDS_BETWEEN_LOOKS: Final = 0.2
+_LIMITS: Final = "contrast_limits"
 
 
 class StackTransfer:
@@ -57,7 +67,8 @@ class StackTransfer:
         process. None takes the active client if there is one, and else this process.
     out : path or None
         Folder of the zarr array to make. One that the same call began is gone on with: only
-        what is missing is painted. None for a new temporary folder.
+        what is missing is painted. None for a temporary folder, which goes when the program
+        ends.
     output : {"rgb", "intensity"}
         Colours, 8 bits each, or one channel of the stack's dtype and contrast limits.
     rendering : Rendering, optional
@@ -68,7 +79,8 @@ class StackTransfer:
     segment : int
         Planes along time (along depth, where there is no time) are painted in segments of so
         many, which a cluster paints side by side; their first planes follow each other. The
-        result does not depend on where they are painted.
+        result does not depend on the order in which they are painted; on CPUs it depends on
+        the number of threads, as any sum in floating point.
     settings : Settings, optional
         Complete settings instead of preset and overrides.
     **overrides
@@ -103,8 +115,6 @@ class StackTransfer:
         settings: Settings | None = None,
         **overrides: Any,
     ) -> None:
-        from napari_neural_style.transfer.scales import fit
-
         self._stack, self.axes = stack, Axes.of(axes, stack)
         if output not in ("rgb", "intensity"):
             raise ValueError(f"output={output!r}: it must be 'rgb' or 'intensity'.")
@@ -118,32 +128,68 @@ class StackTransfer:
         settings = settings or make_settings(**overrides)
         if not in_color:
             settings = dataclasses.replace(settings, color="luminance")
+        if settings.budget is not None:
+            raise ValueError(
+                f"budget={settings.budget:g}: a stack has none, for its planes must not depend on "
+                "the time that they take; give steps instead."
+            )
         given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         styles = [to_rgb(image, f"style {i}") for i, image in enumerate(given, start=1)]
-        rendering = rendering or fixed_limits(stack, self.axes)
         self._segment = segment
         self._wanted = list(self.axes.indices(planes))
         if not self._wanted:
             raise ValueError(f"planes={planes}: there are none of the {self.axes.counts[0]} left.")
-        self._recipe = Recipe(styles, settings, rendering, in_color)
-
-        shape = self.axes.length("Y"), self.axes.length("X")
-        painted: tuple[int, ...] = fit(*shape, longest_side(settings, shape))
-        names = self.axes.along + "YX"
-        if in_color:
-            painted, names = (*painted, 3), names + "S"
-        self._store = PlaneStore.open(
-            out or Path(tempfile.mkdtemp(prefix="neural-style-")) / "stack.zarr",
-            (*self.axes.counts, *painted),
-            np.dtype(np.uint8) if in_color else np.dtype(stack.dtype).newbyteorder("="),
-            names,
-            self._described(),
-        )
+        self._rendering = rendering
+        self._recipe = Recipe(styles, settings, in_color)
+        self._backend = _connect(client)
+        try:
+            self._store = self._open(out)
+            self._backend.brief(self._steady())
+        except BaseException:
+            self._backend.close()
+            raise
         self._failed: dict[Index, str] = {}
         self._planes: OrderedDict[Index, npt.NDArray[Any]] = OrderedDict()
         self._stop = threading.Event()
-        self._backend = _connect(client, self._recipe)
         self._updates = self._paint()
+
+    def _open(self, out: Any) -> PlaneStore:
+        """Make the array of the result, or go on with it."""
+        from napari_neural_style.transfer.scales import fit
+
+        path = _temporary_place() if out is None else Path(out)
+        in_color = self._recipe.in_color
+        dtype = np.dtype(np.uint8 if in_color else self._stack.dtype).newbyteorder("=")
+        plane = self.axes.length("Y"), self.axes.length("X")
+        shape = (*self.axes.counts, *fit(*plane, longest_side(self.settings, plane)))
+        names = self.axes.along + "YX"
+        if in_color:
+            shape, names = (*shape, 3), names + "S"
+        if path.exists():
+            return PlaneStore.reopen(path, shape, dtype, self._described())
+        limits = {} if self._rendering else find_limits(self._stack, self.axes)
+        found = {_LIMITS: [[series, pair] for series, pair in limits.items()]}
+        return PlaneStore.create(path, shape, dtype, names, self._described(), found)
+
+    def _steady(self) -> Recipe:
+        """The recipe with styles recoloured once: to each plane anew, they would flicker."""
+        if self.settings.color != "match":
+            return self._recipe
+        for index in self.axes.indices():
+            with suppress(Exception):  # said when it is to be painted
+                content = self._rendering_of(index).rgb(self.axes.take(self._stack, index))
+                settings = dataclasses.replace(self.settings, color="style")
+                styles = recolored(self._recipe.styles, content)
+                return Recipe(styles, settings, self._recipe.in_color)
+        return self._recipe
+
+    def _rendering_of(self, index: Index) -> Rendering:
+        if self._rendering is not None:
+            return self._rendering
+        # Found once and kept: a plane that is mended later must not change them.
+        limits = {tuple(series): pair for series, pair in self._store.found[_LIMITS]}
+        low, high = limits[self.axes.series(index)]
+        return FixedLimits((low, high))
 
     # ------------------------------------------------------------------- facts
 
@@ -182,7 +228,7 @@ class StackTransfer:
 
     def provenance(self) -> dict[str, Any]:
         """Return what is needed to make these pictures again, as plain data for JSON."""
-        return dict(self._store.recipe)
+        return self._store.recipe | self._store.found
 
     def estimate(self) -> "Estimate":
         """Estimate memory and time of what is left, painted in this process one by one."""
@@ -194,9 +240,10 @@ class StackTransfer:
             return Estimate(0, 0.0)
         painter = PlanePainter(self._recipe)
         values = self.axes.take(self._stack, self._wanted[0])
-        memory, seconds = painter.estimate(values, following)
+        rendering = self._rendering_of(self._wanted[0])
+        memory, seconds = painter.estimate(values, rendering, following)
         if anew != 1:
-            seconds += (anew - 1) * painter.estimate(values, 0)[1]
+            seconds += (anew - 1) * painter.estimate(values, rendering, 0)[1]
         return Estimate(memory, seconds)
 
     # ---------------------------------------------------------------- control
@@ -222,38 +269,37 @@ class StackTransfer:
     def _paint(self) -> Iterator[StackUpdate]:
         schedule = self._schedule()
         pace = StackPace(*self._kinds(schedule))
-        running = 0
-        with self._backend as backend:
-            while not self._stop.is_set():
-                while running < backend.room and (index := schedule.next()) is not None:
-                    parent = schedule.parent(index)
-                    pace.start(index, follows=parent is not None)
-                    try:
-                        values = self._values(index)
-                        begun = (
-                            None
-                            if parent is None
-                            else Finished(
-                                self._values(parent.index),
-                                self._store.read(parent.index),
-                                parent.moved,
-                            )
-                        )
-                    except Exception as error:  # a lazy stack may raise anything
-                        yield self._update(Event(index, error=f"it cannot be read ({error})"), pace)
-                        continue
-                    backend.start(index, values, begun)
-                    running += 1
-                if not running:
-                    break
-                event = backend.next_event(_SECONDS_BETWEEN_LOOKS)
-                if event is not None:
-                    running -= event.ends
-                    yield self._update(event, pace)
-        self._planes.clear()
+        try:
+            yield from self._paint_all(schedule, pace)
+        finally:
+            self._backend.close()
+            self._planes.clear()
         if self._failed and not self.done:
-            index, why = next(iter(self._failed.items()))
-            raise ValueError(f"No plane could be painted. The first, {why}")
+            raise ValueError(f"No plane could be painted. {next(iter(self._failed.values()))}")
+
+    def _paint_all(self, schedule: Schedule, pace: StackPace) -> Iterator[StackUpdate]:
+        running = 0
+        while not self._stop.is_set():
+            while running < self._backend.room and (index := schedule.next()) is not None:
+                parent = schedule.parent(index)
+                pace.start(index, follows=parent is not None)
+                try:
+                    values = self._values(index)
+                    begun = None if parent is None else self._finished(parent)
+                except Exception as error:  # a lazy stack may raise anything
+                    yield self._update(Event(index, error=f"it cannot be read ({error})."), pace)
+                    continue
+                self._backend.start(index, values, self._rendering_of(index), begun)
+                running += 1
+            if not running:
+                break
+            event = self._backend.next_event(_SECONDS_BETWEEN_LOOKS)
+            if event is not None:
+                running -= event.ends
+                yield self._update(event, pace)
+
+    def _finished(self, parent: Parent) -> Finished:
+        return Finished(self._values(parent.index), self._store.read(parent.index), parent.moved)
 
     def _update(self, event: Event, pace: StackPace) -> StackUpdate:
         """Keep what an event brought, and tell it."""
@@ -313,25 +359,26 @@ class StackTransfer:
             "dtype": str(self._stack.dtype),
             "segment": self._segment,
             "styles": [hashlib.sha256(image).hexdigest() for image in recipe.styles],
-            "contrast_limits": recipe.rendering.contrast_limits,
-            "rendering": hashlib.sha256(pickle.dumps(recipe.rendering)).hexdigest(),
+            "rendering": hashlib.sha256(pickle.dumps(self._rendering)).hexdigest(),
             "output": "rgb" if recipe.in_color else "intensity",
             "version": __version__,
             "note": "This stack was stylized by a neural network; it is not data.",
         }
 
 
-def _connect(client: Any, recipe: Recipe) -> Backend:
+def _temporary_place() -> Path:
+    folder = tempfile.mkdtemp(prefix="neural-style-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder) / "stack.zarr"
+
+
+def _connect(client: Any) -> Backend:
     """Return where planes are painted, see :class:`StackTransfer`."""
-    if client == "here":
-        return Here(recipe)
     from napari_neural_style.stacks import cluster
 
     if client is None:
         client = cluster.active_client()
-        if client is None:
-            return Here(recipe)
-    return cluster.Cluster(client, recipe)
+    return Here() if client in (None, "here") else cluster.Cluster(client)
 
 
 def stylize_stack(
