@@ -363,7 +363,8 @@ class Settings:
         ``auto``, ``float32``, ``bfloat16``, ``float16``, or ``float64`` for
         verification.
     tile : "auto", "off" or int
-        Edge of the tiles that the gradient is computed in, in pixels.
+        The gradient is computed in strips of about as many pixels as a square tile of this
+        edge has; the result is the same.
 
     Raises
     ------
