@@ -1,10 +1,16 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_neural_style.images import split_alpha, to_intensity, to_rgb, to_uint8
+from napari_neural_style.images import (
+    intensity_like,
+    split_alpha,
+    to_intensity,
+    to_rgb,
+    to_uint8,
+)
 from napari_neural_style.images.pixels import normalize
 
 REAL_DTYPES = st.one_of(
@@ -264,6 +270,7 @@ def channels(draw):
 
 
 @given(channels())
+@example((np.array([[2**53 - 305, 2**53 - 210]]), (2**53 - 964, 2**53 - 210), 1.0))
 def test_intensity_goes_there_and_back(channel):
     values, limits, gamma = channel
     shown, _ = normalize(values, "image", limits)
@@ -290,3 +297,19 @@ def test_intensity_of_booleans_and_floats():
     assert half.tolist() == [[-65504, 0, 65504]]
     wide = to_intensity([[0, 0.5, 1]], np.float64, (-1.7e308, 1.7e308))
     np.testing.assert_array_equal(wide, [[-1.7e308, 0, 1.7e308]])
+
+
+def test_outside_a_mask_a_channel_keeps_its_values_to_the_bit():
+    # No float32 holds the large ones, and the contrast limits clip some of them.
+    plane = np.array([[0, 7], [2**24 + 1, 2**31 - 1]], np.int32)
+    shown, mask = np.full((2, 2), 0.5, np.float32), np.array([[0, 2], [0, 0]], np.uint8)
+    painted = intensity_like(plane, shown, (10, 1000), mask=mask)
+    assert painted.dtype == plane.dtype
+    assert painted.tolist() == [[0, 505], [2**24 + 1, 2**31 - 1]]
+
+
+def test_a_mask_says_nothing_about_a_channel_of_another_size():
+    shown = np.full((4, 4), 0.25)
+    plane, mask = np.ones((2, 2), np.uint8), np.zeros((2, 2), bool)
+    assert (intensity_like(plane, shown, (0, 200), mask=mask) == 50).all()
+    assert (intensity_like(plane, shown[:2, :2], (0, 200), gamma=0.5) == 12).all()

@@ -9,13 +9,20 @@ from napari_neural_style.images.files import (
     read_image,
     write_image,
 )
-from napari_neural_style.images.pixels import split_alpha, to_intensity, to_rgb, to_uint8
+from napari_neural_style.images.pixels import (
+    intensity_like,
+    split_alpha,
+    to_intensity,
+    to_rgb,
+    to_uint8,
+)
 
 __all__ = [
     "METADATA_KEY",
     "Calibration",
     "check_output",
     "check_writable",
+    "intensity_like",
     "read_calibration",
     "read_image",
     "split_alpha",

@@ -233,8 +233,9 @@ def to_intensity(
     dtype = np.dtype(dtype)
     low, high = (float(limit) for limit in contrast_limits)
     part = np.clip(np.asarray(values, np.float64), 0, 1) ** (1 / gamma)
-    # Not low + part * (high - low): the difference of the limits can overflow.
-    wide = low * (1 - part) + high * part
+    span = high - low
+    # The first rounds less, but the difference of the limits can overflow.
+    wide = low + part * span if np.isfinite(span) else low * (1 - part) + high * part
     if dtype.kind == "b":
         return wide >= 0.5
     if dtype.kind == "f":
@@ -247,6 +248,31 @@ def to_intensity(
     integers = np.where(high_end | low_end, 0, rounded).astype(dtype)
     integers[high_end], integers[low_end] = bounds.max, bounds.min
     return integers
+
+
+def intensity_like(
+    plane: NDArray[Any],
+    values: ArrayLike,
+    contrast_limits: Sequence[float],
+    gamma: float = 1.0,
+    mask: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Turn a painted channel into values such as those of the plane that it was painted from.
+
+    Parameters
+    ----------
+    plane
+        ``(H, W)``, whose dtype the result gets.
+    values, contrast_limits, gamma
+        As for :func:`to_intensity`.
+    mask
+        ``(H, W)``; where it is 0, the plane's own values stay to the bit, also those that the
+        contrast limits clip, unless the result has another size.
+    """
+    painted = to_intensity(values, plane.dtype, contrast_limits, gamma)
+    if mask is not None and painted.shape == plane.shape:
+        np.copyto(painted, plane, where=mask == 0)
+    return painted
 
 
 def to_uint8(rgb: ArrayLike) -> NDArray[np.uint8]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import to_uint8
-from ..images.pixels import to_intensity
+from ..images import intensity_like, to_uint8
 from ..settings import Settings
 from .layers import Composite, Plane
 from .machine import load_engine
@@ -86,12 +85,9 @@ class Job:
     def _intensity(self, shown: NDArray[np.float32]) -> NDArray[Any]:
         assert self._values is not None
         shades = self._channel.rendering
-        values = to_intensity(shown, self._values.dtype, shades.contrast_limits, shades.gamma)
-        mask = self.settings.mask
-        if mask is not None and values.shape == self._values.shape:
-            # Also those that the contrast limits clip stay as they are.
-            np.copyto(values, self._values, where=mask == 0)
-        return values
+        return intensity_like(
+            self._values, shown, shades.contrast_limits, shades.gamma, self.settings.mask
+        )
 
     @property
     def _channel(self) -> Plane:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_neural_style.images import to_intensity, to_uint8
+from napari_neural_style.images import intensity_like, to_uint8
 from napari_neural_style.settings import Settings
 from napari_neural_style.stacks.motion import optical_flow, visible_before, warp
 from napari_neural_style.stacks.rendering import Rendering
@@ -108,7 +108,8 @@ class PlanePainter:
         image = transfer.run()
         if self._recipe.in_color:
             return to_uint8(image)
-        return to_intensity(image[..., 0], values.dtype, rendering.contrast_limits, rendering.gamma)
+        limits, gamma = rendering.contrast_limits, rendering.gamma
+        return intensity_like(values, image[..., 0], limits, gamma, self._recipe.settings.mask)
 
     def estimate(
         self, values: NDArray[Any], rendering: Rendering, followers: int
