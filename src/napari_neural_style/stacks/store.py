@@ -146,14 +146,15 @@ class PlaneStore:
         return np.asarray(self.array[index])
 
     def _lines(self) -> list[dict[str, Any]]:
+        journal = self.path / _JOURNAL
         try:
-            text = (self.path / _JOURNAL).read_text()
+            text = journal.read_bytes()
         except FileNotFoundError:
             return []
         # The last line is whole only if it ends; another one must not be added to a torn one.
-        whole, _, torn = text.rpartition("\n")
-        if torn:
-            (self.path / _JOURNAL).write_text(whole and whole + "\n")
+        whole = text[: text.rfind(b"\n") + 1]
+        if len(whole) < len(text):
+            os.truncate(journal, len(whole))
         return [json.loads(line) for line in whole.splitlines()]
 
 
