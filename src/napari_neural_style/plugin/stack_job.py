@@ -17,6 +17,7 @@ from .layers import Plane, StackSource
 from .layers.slicing import fitting
 from .machine import load_engine
 from .preferences import PLUGIN
+from .stack_view import PaintedStack, as_layer_data
 
 if TYPE_CHECKING:
     from ..stacks import StackTransfer
@@ -76,15 +77,10 @@ class StackJob:
             settings=self.settings,
         )
 
-    def place(self, painted: Any) -> tuple[Any, dict[str, Any]]:
-        """Return the array of a result as data of a layer, with its scale and translate."""
+    def place(self, painted: PaintedStack) -> tuple[Any, dict[str, Any]]:
+        """Return what is painted as data of a layer, with its scale and translate."""
         geometry = self.source.geometry
-        order = [*geometry.hidden, *geometry.displayed]
-        data = (
-            painted
-            if order == sorted(order)
-            else Reordered(painted, [order.index(axis) for axis in sorted(order)])
-        )
+        data = as_layer_data(painted, [*geometry.hidden, *geometry.displayed])
         return data, geometry.place_stack(data.shape)
 
     def _own_place(self, style: NDArray[np.float32]) -> Path:
@@ -95,42 +91,6 @@ class StackJob:
             digest.update(pixels.tobytes())
         name = re.sub(r"\W+", "-", self.source.rendering.name).strip("-")
         return user_data_path(PLUGIN, ensure_exists=True) / f"{name}-{digest.hexdigest()[:12]}.zarr"
-
-
-class Reordered:
-    """An array with its axes in another order, as a layer's data; nothing is read before.
-
-    Parameters
-    ----------
-    array
-        With at least as many axes as are reordered; those behind stay there.
-    order
-        For each axis of the new order, its place in the array.
-    """
-
-    def __init__(self, array: Any, order: Sequence[int]) -> None:
-        self._array = array
-        self._order = [*order, *range(len(order), array.ndim)]
-        self.shape = tuple(array.shape[axis] for axis in self._order)
-        self.ndim: int = array.ndim
-        self.dtype: np.dtype[Any] = array.dtype
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        given = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in given:
-            at = given.index(Ellipsis)
-            given[at : at + 1] = [slice(None)] * (self.ndim - len(given) + 1)
-        given += [slice(None)] * (self.ndim - len(given))
-        # Indices are made slices, so that no axis goes before the others are in order.
-        spans = [k if isinstance(k, slice) else slice(int(k), int(k) + 1) for k in given]
-        own = [slice(None)] * self.ndim
-        for axis, span in zip(self._order, spans, strict=True):
-            own[axis] = span
-        pixels = np.asarray(self._array[tuple(own)]).transpose(self._order)
-        return pixels[tuple(slice(None) if isinstance(k, slice) else 0 for k in given)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[...], dtype)
 
 
 def axis_letters(labels: Sequence[str]) -> str:

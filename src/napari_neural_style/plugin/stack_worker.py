@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..pace import duration
+from .stack_view import PaintedStack
 from .worker import Frame, Outcome, Worker
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class StackPainter(Worker):
         if transfer is None:
             return Outcome()
         recipe = transfer.provenance()
-        data = transfer.result if transfer.done else None
+        data = _painted(transfer) if transfer.done else None
         failed = f"; {len(transfer.failed)} could not be painted" if transfer.failed else ""
         summary = (
             f"Done: {transfer.done} planes in {self._took()}{failed}. Kept in {transfer.path}."
@@ -81,10 +82,14 @@ def _frame(update: "StackUpdate", transfer: "StackTransfer") -> Frame:
     time_left = "…" if left is None else f"{duration(left)} left"
     step = f" · step {update.step} of {update.steps}" if update.steps else ""
     return Frame(
-        data=transfer.result,
+        data=_painted(transfer),
         step=update.done,
         total=update.total,
         text=f"{update.done} of {update.total} planes done · {time_left}\n"
         f"{transfer.axes.named(update.plane)}{step}",
         time_left=time_left,
     )
+
+
+def _painted(transfer: "StackTransfer") -> PaintedStack:
+    return PaintedStack(transfer.result, transfer.finished)

@@ -187,10 +187,10 @@ class StyleTransferWidget(Container[Any]):
         self["size"].set_words_for_smallest(
             "content's own size"
             if settings.scales == "auto"
-            else f"as the preset says ({settings.scales[-1]} px)"
+            else f"the preset's ({settings.scales[-1]} px)"
         )
         steps = settings.steps if isinstance(settings.steps, tuple) else (settings.steps,)
-        self["steps"].set_words_for_smallest(f"as the preset says ({sum(steps)})")
+        self["steps"].set_words_for_smallest(f"the preset's ({sum(steps)})")
 
     def _miss_torch(self, sentence: str) -> None:
         if not self._gone:

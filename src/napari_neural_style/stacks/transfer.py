@@ -9,7 +9,7 @@ import tempfile
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -215,6 +215,11 @@ class StackTransfer:
     def done(self) -> int:
         """How many of the planes asked for are finished."""
         return sum(index in self._store.done for index in self._wanted)
+
+    @property
+    def finished(self) -> Set[Index]:
+        """Indices of all planes that are painted; it grows while the run goes on."""
+        return self._store.done
 
     @property
     def total(self) -> int:
