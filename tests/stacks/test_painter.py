@@ -1,0 +1,164 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from napari_neural_style import StyleTransfer
+from napari_neural_style.images import to_uint8
+from napari_neural_style.settings import make_settings
+from napari_neural_style.stacks.painter import Finished, PlanePainter, Recipe, longest_side
+from napari_neural_style.stacks.rendering import FixedLimits
+from napari_neural_style.transfer import studio
+
+from .conftest import QUICK
+
+LIMITS = FixedLimits((400, 12000))
+
+
+def recipe(style, in_color=True, **settings):
+    return Recipe([style], make_settings(**{**QUICK, **settings}), in_color)
+
+
+def paint(painter, values, parent=None, rendering=LIMITS):
+    """Return the plane, and how many steps it took."""
+    steps, count = painter.paint(values, rendering, parent), 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value, count
+        count += 1
+
+
+def test_the_first_plane_is_that_of_a_single_run(stack, style):
+    painted, steps = paint(PlanePainter(recipe(style)), stack[0])
+    alone = StyleTransfer(LIMITS.rgb(stack[0]), style, settings=make_settings(**QUICK))
+    assert np.array_equal(painted, to_uint8(alone.run()))
+    assert steps == alone.total == 6
+
+
+def test_a_plane_that_follows_takes_few_steps_and_looks_like_it(stack, style):
+    painter = PlanePainter(recipe(style, steps=40))
+    first, steps = paint(painter, stack[0])
+    second, later = paint(painter, stack[1], Finished(stack[0], first, moved=True))
+    alone, _ = paint(painter, stack[1])
+    assert steps == 40
+    assert 1 <= later <= 20
+    unlike = np.abs(alone - first.astype(float)).mean()
+    assert np.abs(second - first.astype(float)).mean() < 0.7 * unlike
+
+
+def test_a_plane_does_not_depend_on_what_was_painted_before(stack, style):
+    painter = PlanePainter(recipe(style))
+    first, _ = paint(painter, stack[0])
+    parent = Finished(stack[0], first, moved=True)
+    second, _ = paint(painter, stack[1], parent)
+    paint(painter, stack[3])
+    assert np.array_equal(paint(painter, stack[1], parent)[0], second)
+    assert np.array_equal(paint(painter, stack[0])[0], first)
+    # Nor on whether it is the painter's first.
+    assert np.array_equal(paint(PlanePainter(recipe(style)), stack[1], parent)[0], second)
+
+
+def test_it_starts_from_what_the_plane_showed_and_where_that_moved(style):
+    rng = np.random.default_rng(0)
+    before = np.repeat(np.repeat(rng.integers(400, 12000, (8, 8)), 4, 0), 4, 1).astype(np.uint16)
+    after = np.roll(before, 2, axis=1)
+    painted = rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    painter = PlanePainter(recipe(style, learning_rate=1e-9))
+    still, _ = paint(painter, after, Finished(before, painted, moved=False))
+    assert np.abs(still - painted.astype(float)).max() <= 1
+    carried, _ = paint(painter, after, Finished(before, painted, moved=True))
+    there = np.roll(painted, 2, axis=1)
+    assert np.median(np.abs(carried - there.astype(float))[4:-4, 6:-6]) < 25
+    assert np.median(np.abs(carried - painted.astype(float))[4:-4, 6:-6]) > 40
+
+
+def test_style_targets_are_computed_once(stack, style, monkeypatch):
+    counted = []
+
+    def count(*arguments):
+        counted.append(arguments)
+        return compute(*arguments)
+
+    compute = studio.style_targets
+    monkeypatch.setattr(studio, "style_targets", count)
+    painter = PlanePainter(recipe(style))
+    first, _ = paint(painter, stack[0])
+    at_first = len(counted)
+    assert at_first >= 1
+    second, _ = paint(painter, stack[1], Finished(stack[0], first, moved=True))
+    paint(painter, stack[2], Finished(stack[1], second, moved=True))
+    assert len(counted) == at_first
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.dtype(">u2")])
+def test_intensities_are_in_the_dtype_and_limits_of_the_stack(stack, style, dtype):
+    values = (stack / (50 if dtype == np.uint8 else 1)).astype(dtype)
+    limits = FixedLimits((float(values.min()), float(values.max())), gamma=0.7)
+    painter = PlanePainter(recipe(style, in_color=False, color="luminance"))
+    first, _ = paint(painter, values[0], rendering=limits)
+    second, _ = paint(painter, values[1], Finished(values[0], first, moved=True), limits)
+    for painted, plane in zip((first, second), values, strict=False):
+        assert painted.shape == plane.shape
+        assert painted.dtype == np.dtype(dtype)
+        assert values.min() <= painted.min() < painted.max() <= values.max()
+        assert np.corrcoef(painted.ravel(), plane.ravel())[0, 1] > 0.5
+
+
+def test_outside_a_mask_intensities_stay_to_the_bit(stack, style):
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 1
+    narrow = FixedLimits((1000, 3000))
+    painter = PlanePainter(recipe(style, in_color=False, color="luminance", mask=mask))
+    first, _ = paint(painter, stack[0], rendering=narrow)
+    second, _ = paint(painter, stack[1], Finished(stack[0], first, moved=True), narrow)
+    for painted, plane in zip((first, second), stack, strict=False):
+        assert np.array_equal(painted[mask == 0], plane[mask == 0])
+        assert (painted[mask == 1] != plane[mask == 1]).mean() > 0.5
+
+
+def test_outside_a_mask_colours_are_those_of_the_plane(stack, style):
+    mask = np.zeros((32, 32), bool)
+    mask[:16] = True
+    painter = PlanePainter(recipe(style, mask=mask))
+    first, _ = paint(painter, stack[0])
+    second, _ = paint(painter, stack[1], Finished(stack[0], first, moved=True))
+    assert np.array_equal(second[16:], to_uint8(LIMITS.rgb(stack[1]))[16:])
+
+
+def test_results_of_another_size(stack, style):
+    painter = PlanePainter(recipe(style, scales="auto", size=48))
+    first, _ = paint(painter, stack[0])
+    second, _ = paint(painter, stack[1], Finished(stack[0], first, moved=True))
+    assert first.shape == second.shape == (48, 48, 3)
+
+
+@pytest.mark.parametrize("value", [np.nan, 7])
+def test_a_plane_that_cannot_be_painted_harms_no_other(stack, style, value):
+    painter = PlanePainter(recipe(style))
+    with pytest.raises(ValueError, match=r"The plane (holds NaN|is constant)"):
+        paint(painter, np.full((32, 32), value))
+    assert paint(painter, stack[0])[0].any()
+
+
+def test_the_estimate_counts_each_kind_of_plane(stack, style):
+    painter = PlanePainter(recipe(style))
+    memory, alone = painter.estimate(stack[0], LIMITS, 0)
+    assert memory > 0
+    assert painter.estimate(stack[0], LIMITS, 1000)[1] > alone
+
+
+def test_a_recipe_travels(style):
+    there = pickle.loads(pickle.dumps(recipe(style))).on("cpu")
+    assert there.settings == recipe(style).settings
+    assert np.array_equal(there.styles[0], style)
+
+
+@pytest.mark.parametrize(
+    ("settings", "side"),
+    [({"scales": "auto"}, 50), ({"scales": "auto", "size": 20}, 20), ({"scales": (16, 30)}, 30)],
+)
+def test_the_longest_side_is_what_the_settings_say(settings, side):
+    settings = make_settings(**{**QUICK, **settings})
+    assert longest_side(settings, (40, 50, 3)) == side
