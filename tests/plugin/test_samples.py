@@ -100,5 +100,20 @@ def test_the_manifest_offers_every_sample():
     for sample in manifest.contributions.sample_data:
         module, function = commands[sample.command].split(":")
         offered[sample.key] = getattr(import_module(module), function)
-    assert set(offered.values()) == {*PAIRS, samples.styles}
+    assert set(offered.values()) == {*PAIRS, samples.channels, samples.styles}
     assert offered["demo"] is samples.histology
+
+
+def test_the_channels_lie_on_each_other_with_a_region_on_the_nuclei():
+    *images, (labels, attributes, kind) = samples.channels()
+    *channels, style = (Image(data, **attributes) for data, attributes, _ in images)
+    assert [channel.name for channel in channels] == ["Nuclei", "Actin", "Mitochondria"]
+    assert len({channel.extent.world.tobytes() for channel in channels}) == 1
+    assert all(channel.blending == "additive" for channel in channels)
+    assert style.extent.world[0, 1] > channels[0].extent.world[1, 1]
+    assert kind == "labels"
+    assert set(np.unique(labels)) == {0, 1}
+    assert 0.05 < labels.mean() < 0.4
+    nuclei = channels[0].data
+    assert nuclei[labels == 1].mean() > 3 * nuclei[labels == 0].mean()
+    assert attributes["scale"] == tuple(channels[0].scale)

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 LayerData: TypeAlias = tuple[NDArray[Any], dict[str, Any], str]
 """What napari adds as a layer: data, attributes, type."""
 
+CHANNELS = (("Nuclei", "bop blue"), ("Actin", "bop orange"), ("Mitochondria", "bop purple"))
+"""Names and colormaps of the three."""
+
 CHANNEL_COLOURS = ((1.0, 0.78, 0.25), (0.15, 0.45, 1.0), (0.9, 0.25, 0.75))
 """Of nuclei, actin and mitochondria in the merged image."""
 
@@ -70,6 +73,33 @@ def actin() -> list[LayerData]:
         **calibration,
     }
     return _with_style(counts[1], attributes, "woodcut")
+
+
+def channels() -> list[LayerData]:
+    """Return three channels of synthetic 16-bit counts, the labels of the nuclei, and impasto."""
+    from scipy import ndimage
+    from skimage.filters import threshold_otsu
+
+    counts, calibration = _synthetic_cells()
+    layers: list[LayerData] = [
+        (
+            channel,
+            {
+                "name": name,
+                "colormap": colormap,
+                "blending": "additive",
+                "contrast_limits": tuple(np.percentile(channel, (1, 99.8))),
+                **calibration,
+            },
+            "image",
+        )
+        for channel, (name, colormap) in zip(counts, CHANNELS, strict=True)
+    ]
+    smooth = ndimage.gaussian_filter(counts[0].astype(np.float32), 2)
+    nuclei = (smooth > threshold_otsu(smooth)).astype(np.uint8)
+    *_, style = _with_style(counts[0], layers[0][1], "impasto")
+    region = (nuclei, {"name": "Region: nuclei", "visible": False, **calibration}, "labels")
+    return [*layers, style, region]
 
 
 def histology() -> list[LayerData]:

@@ -85,6 +85,7 @@ def _frame(update: "StackUpdate", transfer: "StackTransfer") -> Frame:
         data=_painted(transfer),
         step=update.done,
         total=update.total,
+        share=(update.done + (update.step / update.steps if update.steps else 0)) / update.total,
         text=f"{update.done} of {update.total} planes done · {time_left}\n"
         f"{transfer.axes.named(update.plane)}{step}",
         time_left=time_left,

@@ -187,10 +187,10 @@ class StyleTransferWidget(Container[Any]):
         self["size"].set_words_for_smallest(
             "content's own size"
             if settings.scales == "auto"
-            else f"the preset's ({settings.scales[-1]} px)"
+            else f"preset's ({settings.scales[-1]} px)"
         )
         steps = settings.steps if isinstance(settings.steps, tuple) else (settings.steps,)
-        self["steps"].set_words_for_smallest(f"the preset's ({sum(steps)})")
+        self["steps"].set_words_for_smallest(f"preset's ({sum(steps)})")
 
     def _miss_torch(self, sentence: str) -> None:
         if not self._gone:
@@ -425,7 +425,7 @@ class StyleTransferWidget(Container[Any]):
             self._report(error)
             return
         self._form.progress.setRange(0, PROGRESS_TICKS)
-        self._form.progress.setValue(round(PROGRESS_TICKS * frame.step / frame.total))
+        self._form.progress.setValue(round(PROGRESS_TICKS * frame.share))
         if not painter.paused:
             self._say(frame.text)
         # The next frame is asked for when Qt has drawn this one, and told what it cost.

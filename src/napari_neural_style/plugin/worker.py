@@ -36,6 +36,8 @@ class Frame:
         Of the result's layer.
     step, total
         How much is done, and how much there is to do.
+    share
+        How much of it is done, in [0, 1], more finely.
     text
         The same in words, on two lines.
     time_left
@@ -45,6 +47,7 @@ class Frame:
     data: Any
     step: int
     total: int
+    share: float
     text: str
     time_left: str
 
@@ -287,6 +290,7 @@ class Painter(Worker):
             data=self._develop(update.image),
             step=update.step,
             total=update.total,
+            share=update.step / update.total,
             text=f"Step {update.step} of {update.total} · "
             f"scale {update.scale + 1} of {scales} ({width} × {height})\n"
             + " · ".join([*facts, time_left]),
