@@ -84,6 +84,11 @@ class Axes:
         return tuple(self.length(letter) for letter in self.along)
 
     @property
+    def plane(self) -> tuple[int, int]:
+        """Height and width of a plane."""
+        return self.length("Y"), self.length("X")
+
+    @property
     def in_color(self) -> bool:
         """Whether planes have samples."""
         return "S" in self.letters

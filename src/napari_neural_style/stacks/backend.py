@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from napari_neural_style.stacks.axes import Index
-from napari_neural_style.stacks.painter import Finished, PlanePainter, Recipe
+from napari_neural_style.stacks.painter import BadPlaneError, Finished, PlanePainter, Recipe
 from napari_neural_style.stacks.rendering import Rendering
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Here:
             update = next(self._steps)
         except StopIteration as end:
             return Event(self._index, painted=end.value)
-        except ValueError as error:
+        except BadPlaneError as error:
             return Event(self._index, error=str(error))
         return Event(self._index, update.step, update.total, update.note)
 

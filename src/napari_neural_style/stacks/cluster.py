@@ -76,8 +76,9 @@ class Cluster:
             ) from error
         if address == "local":
             workers, threads = _local_workers()
+            # Any free port for the dashboard: one of its own is of no use, and may be taken.
             address = LocalCluster(
-                n_workers=workers, threads_per_worker=threads, dashboard_address=None
+                n_workers=workers, threads_per_worker=threads, dashboard_address="127.0.0.1:0"
             )
             self._owned.append(address)
         try:

@@ -64,6 +64,10 @@ class Finished:
     moved: bool
 
 
+class BadPlaneError(ValueError):
+    """A plane cannot be painted, which says nothing about the others."""
+
+
 class PlanePainter:
     """Paints planes; weights, encoder and the targets of the styles are made once.
 
@@ -98,11 +102,16 @@ class PlanePainter:
 
         Raises
         ------
-        ValueError
+        BadPlaneError
             If the plane cannot be painted.
+        ValueError, MemoryError
+            If no plane can.
         """
-        content = self._content(values, rendering)
-        changes = {} if parent is None else self._from(parent, rendering, content)
+        try:
+            content = self._content(values, rendering)
+            changes = {} if parent is None else self._from(parent, rendering, content)
+        except ValueError as error:
+            raise BadPlaneError(str(error)) from error
         transfer = self._run(content, changes)
         yield from transfer
         image = transfer.run()

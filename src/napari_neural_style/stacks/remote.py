@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import napari_neural_style
 from napari_neural_style.stacks.axes import Index
-from napari_neural_style.stacks.painter import Finished, PlanePainter, Recipe
+from napari_neural_style.stacks.painter import BadPlaneError, Finished, PlanePainter, Recipe
 from napari_neural_style.stacks.rendering import Rendering
 
 _SECONDS_BETWEEN_REPORTS: Final = 0.5
@@ -76,7 +76,7 @@ def paint(
                     worker.log_event(topic, (index, update.step, update.total, update.note))
         except StopIteration as end:
             return end.value, None
-        except ValueError as error:
+        except BadPlaneError as error:
             return None, str(error)
 
 

@@ -122,6 +122,18 @@ class PlaneStore:
             )
         return cls(path, array)
 
+    @classmethod
+    def removed_if_empty(cls, path: Path) -> bool:
+        """Remove an array of this kind of which no plane is done; return whether there was one."""
+        try:
+            array = zarr.open_array(path, mode="r")
+            if "fingerprint" not in array.attrs or cls(path, array).done:
+                return False
+        except Exception:  # it is something else
+            return False
+        shutil.rmtree(path)
+        return True
+
     def write(self, index: Index, plane: NDArray[Any]) -> None:
         """Store a plane, and then that it is done.
 

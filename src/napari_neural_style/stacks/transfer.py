@@ -115,6 +115,8 @@ class StackTransfer:
         settings: Settings | None = None,
         **overrides: Any,
     ) -> None:
+        from napari_neural_style.transfer.guides import check_masks
+
         self._stack, self.axes = stack, Axes.of(axes, stack)
         if output not in ("rgb", "intensity"):
             raise ValueError(f"output={output!r}: it must be 'rgb' or 'intensity'.")
@@ -134,7 +136,9 @@ class StackTransfer:
                 "the time that they take; give steps instead."
             )
         given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
-        styles = [to_rgb(image, f"style {i}") for i, image in enumerate(given, start=1)]
+        named = [f"style {i}" for i in range(1, len(given) + 1)] if len(given) > 1 else ["style"]
+        styles = [to_rgb(*image_and_name) for image_and_name in zip(given, named, strict=True)]
+        check_masks(settings, self.axes.plane, [image.shape[:2] for image in styles])
         self._segment = segment
         self._wanted = list(self.axes.indices(planes))
         if not self._wanted:
@@ -160,12 +164,12 @@ class StackTransfer:
         path = _temporary_place() if out is None else Path(out)
         in_color = self._recipe.in_color
         dtype = np.dtype(np.uint8 if in_color else self._stack.dtype).newbyteorder("=")
-        plane = self.axes.length("Y"), self.axes.length("X")
-        shape = (*self.axes.counts, *fit(*plane, longest_side(self.settings, plane)))
+        side = longest_side(self.settings, self.axes.plane)
+        shape = (*self.axes.counts, *fit(*self.axes.plane, side))
         names = self.axes.along + "YX"
         if in_color:
             shape, names = (*shape, 3), names + "S"
-        if path.exists():
+        if path.exists() and not PlaneStore.removed_if_empty(path):
             return PlaneStore.reopen(path, shape, dtype, self._described())
         limits = {} if self._rendering else find_limits(self._stack, self.axes)
         found = {_LIMITS: [[series, pair] for series, pair in limits.items()]}
@@ -279,7 +283,7 @@ class StackTransfer:
         finally:
             self._backend.close()
             self._planes.clear()
-        if self._failed and not self.done:
+        if len(self._failed) == self.total:
             raise ValueError(f"No plane could be painted. {next(iter(self._failed.values()))}")
 
     def _paint_all(self, schedule: Schedule, pace: StackPace) -> Iterator[StackUpdate]:
@@ -304,7 +308,9 @@ class StackTransfer:
                 yield self._update(event, pace)
 
     def _finished(self, parent: Parent) -> Finished:
-        return Finished(self._values(parent.index), self._store.read(parent.index), parent.moved)
+        values = self._values(parent.index)
+        self._planes.move_to_end(parent.index, last=False)  # of no more use: the first to go
+        return Finished(values, self._store.read(parent.index), parent.moved)
 
     def _update(self, event: Event, pace: StackPace) -> StackUpdate:
         """Keep what an event brought, and tell it."""
@@ -419,7 +425,7 @@ def stylize_stack(
     result = transfer.run()
     if transfer.failed:
         warnings.warn(
-            f"{len(transfer.failed)} planes could not be painted: "
+            f"{len(transfer.failed)} of {transfer.total} planes could not be painted: "
             + " ".join(transfer.failed.values()),
             stacklevel=2,
         )

@@ -1,0 +1,230 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("distributed")
+from distributed import Client, LocalCluster
+
+from napari_neural_style import StackTransfer
+from napari_neural_style.stacks.cluster import Cluster, active_client
+
+from .conftest import QUICK, moving, stripes
+from .test_transfer import Lazy
+
+
+def transfer(client, stack=None, **options):
+    return StackTransfer(
+        moving(6) if stack is None else stack,
+        stripes(),
+        "TYX",
+        client=client,
+        **{**QUICK, "segment": 3} | options,
+    )
+
+
+def local_cluster(workers=2):
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with local_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def client(cluster):
+    with Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def here():
+    """The planes painted in this process."""
+    import torch
+
+    torch.set_num_threads(1)
+    return transfer("here").run()[:]
+
+
+def idle(client, seconds=10):
+    """Wait until no worker computes; return whether that is so in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not any(client.processing().values()) and not any(client.run(_busy).values()):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _busy(dask_worker):
+    return dask_worker.state.executing_count
+
+
+def _painters():
+    from napari_neural_style.stacks import remote
+
+    return list(remote._painters)
+
+
+def test_the_result_is_that_of_this_process_to_the_bit(client, here):
+    run = transfer(client)
+    updates = list(run)
+    assert np.array_equal(run.result[:], here)
+    assert sum(update.finished is not None for update in updates) == 6
+    assert run.done == 6
+    assert updates[-1].seconds_left == 0
+    assert not any(client.run(_painters).values())
+
+
+def test_both_workers_paint(client):
+    run, side_by_side = transfer(client, steps=60), set()
+    for update in run:
+        if update.finished is None:
+            side_by_side.add(update.plane)
+        else:
+            side_by_side.discard(update.plane)
+        if len(side_by_side) == 2:
+            run.stop()
+    assert len(side_by_side) == 2
+    assert idle(client)
+
+
+def test_an_address_will_do(cluster, here):
+    run = transfer(cluster.scheduler_address)
+    assert np.array_equal(run.run()[:], here)
+
+
+def test_the_active_client_is_used(client):
+    assert active_client() is None
+    with client.as_current():
+        run = transfer(None)
+        assert isinstance(run._backend, Cluster)
+        run.stop()
+        run.run()
+    assert active_client() is None
+
+
+def test_a_worker_that_is_killed_loses_nothing(here):
+    with (
+        local_cluster() as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        run, killed = transfer(client), []
+        killer = threading.Thread(target=lambda: killed.append(kill_one_at_work(client)))
+        killer.start()
+        run.run()
+        killer.join()
+        assert killed[0] not in client.run(os.getpid).values()
+        assert run.failed == {}
+        assert np.array_equal(run.result[:], here)
+
+
+def kill_one_at_work(client):
+    """Kill a worker that paints; return its process."""
+    processes = client.run(os.getpid)
+    while not (busy := [worker for worker, count in client.run(_busy).items() if count]):
+        time.sleep(0.01)
+    os.kill(processes[busy[0]], signal.SIGKILL)
+    return processes[busy[0]]
+
+
+def test_a_stop_ends_what_the_workers_do(client):
+    run = transfer(client, steps=100_000)
+    for update in run:
+        if update.step:  # they are at it
+            run.stop()
+    assert run.done == 0
+    assert idle(client)
+    assert not any(client.run(_painters).values())
+
+
+def test_a_run_that_is_left_ends_what_the_workers_do(client):
+    run = transfer(client, steps=100_000)
+    while not next(run).step:
+        pass
+    run._updates.close()
+    assert idle(client)
+
+
+def test_bad_planes_are_told_and_skipped(client):
+    values = moving(5).astype(np.float32)
+    values[3] = np.nan
+    run = transfer(client, Lazy(values, damaged={1}), steps=2)
+    run.run()
+    assert run.failed[1,] == "T 1: it cannot be read (chunk 5 is damaged)."
+    assert run.failed[3,].startswith("T 3: The plane holds NaN")
+    assert run.done == 3
+    alone = transfer("here", Lazy(values, damaged={1}), steps=2)
+    assert np.array_equal(run.result[:], alone.run()[:])
+
+
+def test_what_no_plane_can_be_painted_with_is_said(client):
+    run = transfer(client, weights="nowhere/weights.pth")
+    with pytest.raises((ValueError, OSError), match="nowhere"):
+        run.run()
+    assert idle(client)
+
+
+def test_planes_are_read_once(client):
+    stack = Lazy((moving(8) >> 6).astype(np.uint8))
+    transfer(client, stack, segment=4, steps=2).run()
+    # The first of a segment is what two others start from.
+    assert sorted(stack.read) in ([*range(8)], [0, *range(8)])
+
+
+def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_neural_style.stacks.cluster._SECONDS_TO_ANSWER", 1)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(OSError, match=rf"The scheduler {address} does not answer: give"):
+            transfer(address, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "ftp://127.0.0.1:3"])
+def test_what_is_no_address(address):
+    with pytest.raises(OSError, match=rf"The scheduler {address} does not answer"):
+        transfer(address)
+
+
+def test_a_scheduler_without_workers():
+    with (
+        local_cluster(workers=0) as cluster,
+        pytest.raises(OSError, match=r"has no worker: start one with “dask worker tcp://"),
+    ):
+        transfer(cluster.scheduler_address)
+
+
+PROGRAM = """
+import sys
+sys.modules["distributed"] = None
+from tests.stacks.test_transfer import transfer, moving, stripes, QUICK
+from napari_neural_style import StackTransfer, stylize_stack
+assert stylize_stack(moving(1), stripes(), **QUICK)[:].any()
+try:
+    StackTransfer(moving(1), stripes(), client="local")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_without_distributed_stacks_are_painted_here():
+    root = Path(__file__).parents[2]
+    program = [sys.executable, "-c", PROGRAM]
+    told = subprocess.run(program, capture_output=True, text=True, check=True, cwd=root).stdout
+    assert told == (
+        "Painting on a cluster needs dask.distributed: pip install "
+        "'napari-neural-style[cluster]'.\n"
+    )

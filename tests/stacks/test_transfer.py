@@ -1,0 +1,388 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+
+from napari_neural_style import StackTransfer, stylize_stack
+from napari_neural_style.settings import make_settings
+
+from .conftest import QUICK, moving, stripes
+
+
+def transfer(stack, axes="TYX", *, style=None, **options):
+    return StackTransfer(
+        stack,
+        stripes() if style is None else style,
+        axes,
+        client="here",
+        **({} if "settings" in options else QUICK) | options,
+    )
+
+
+class Lazy:
+    """A stack that counts which planes are read, and may be damaged."""
+
+    def __init__(self, values, damaged=()):
+        self.values, self.damaged, self.read = values, set(damaged), []
+        self.shape, self.dtype = values.shape, values.dtype
+
+    def __getitem__(self, index):
+        assert all(isinstance(i, int) for i in index[:-2])
+        self.read.append(index[0])
+        if index[0] in self.damaged:
+            raise OSError("chunk 5 is damaged")
+        return self.values[index]
+
+
+# ------------------------------------------------------------------ what it gives
+
+
+def test_updates_tell_every_step_and_every_plane(stack):
+    run = transfer(stack)
+    assert run.total == 4
+    assert run.done == 0
+    updates = list(run)
+    ends = [update for update in updates if update.finished is not None]
+    assert [update.plane for update in ends] == [(0,), (1,), (2,), (3,)]
+    assert [update.done for update in ends] == [1, 2, 3, 4]
+    first = [update for update in updates if update.plane == (0,) and update.finished is None]
+    assert [update.step for update in first] == [1, 2, 3, 4, 5, 6]
+    assert {update.steps for update in first} == {6}
+    assert updates[-1].seconds_left == 0
+    assert any(update.seconds_left for update in updates)
+    for update in ends:
+        assert np.array_equal(run.result[update.plane], update.finished)
+    assert run.done == 4
+    assert run.failed == {}
+
+
+def test_finished_planes_are_in_the_result_while_it_goes_on(stack):
+    run = transfer(stack)
+    for update in run:
+        if update.done == 2:
+            break
+    now = zarr.open_array(run.path, mode="r")[:]
+    assert now[:2].any(axis=(1, 2, 3)).all()
+    assert not now[2:].any()
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "output", "expected"),
+    [
+        ("TYX", (2, 32, 32), "rgb", (2, 32, 32, 3)),
+        ("ZYXS", (2, 32, 32, 3), "rgb", (2, 32, 32, 3)),
+        ("SYXT", (4, 32, 24, 2), "rgb", (2, 32, 24, 3)),
+        ("TZYX", (2, 2, 24, 32), "rgb", (2, 2, 24, 32, 3)),
+        ("TCYX", (2, 2, 32, 32), "intensity", (2, 2, 32, 32)),
+        ("YXT", (32, 32, 2), "intensity", (2, 32, 32)),
+    ],
+)
+def test_axes_of_the_result(axes, shape, output, expected):
+    stack = np.random.default_rng(0).integers(0, 60000, shape).astype(np.uint16)
+    run = transfer(stack, axes, output=output, steps=2)
+    result = run.run()
+    assert result.shape == expected
+    assert result.dtype == (np.uint8 if output == "rgb" else np.uint16)
+    names = run.axes.along + ("YXS" if output == "rgb" else "YX")
+    assert result.metadata.dimension_names == tuple(names)
+    assert run.done == run.total == np.prod(expected[: len(run.axes.along)])
+    planes = result[:].reshape(run.total, -1)
+    assert (np.ptp(planes, axis=1) > 50).all()
+
+
+def test_the_same_again(stack):
+    assert np.array_equal(transfer(stack).run()[:], transfer(da.from_array(stack)).run()[:])
+
+
+def test_a_faint_plane_stays_faint(stack):
+    faint = stack.copy()
+    faint[1] = 400 + (faint[1] - 400.0) * 0.05
+    painted = transfer(faint, output="intensity", segment=1).run()[:]
+    assert painted[1].mean() - 400 < 0.5 * (painted[0].mean() - 400)
+
+
+def test_stylize_stack_gives_the_array(stack, style, tmp_path):
+    painted = stylize_stack(stack[:2], style, "TYX", client="here", out=tmp_path / "a", **QUICK)
+    assert np.array_equal(painted[:], transfer(stack[:2]).run()[:])
+    assert np.array_equal(zarr.open_array(tmp_path / "a", mode="r")[:], painted[:])
+
+
+def test_settings_instead_of_overrides(stack):
+    settings = make_settings(**QUICK)
+    run = transfer(stack[:2], settings=settings)
+    assert run.settings == settings
+    assert np.array_equal(run.run()[:], transfer(stack[:2]).run()[:])
+
+
+def test_provenance_can_be_stored(stack):
+    run = transfer(stack, output="intensity")
+    recipe = run.provenance()
+    assert recipe["settings"]["steps"] == 6
+    assert recipe["settings"]["color"] == "luminance"
+    assert recipe["axes"] == "TYX"
+    assert "not data" in recipe["note"]
+
+
+def test_the_estimate_shrinks_with_what_is_left(stack, tmp_path):
+    out = tmp_path / "out"
+    before = transfer(stack, out=out).estimate()
+    assert before.memory > 0
+    assert before.seconds > 0
+    transfer(stack, out=out).run()
+    assert transfer(stack, out=out).estimate().seconds == 0
+
+
+# --------------------------------------------------------------------- lazily
+
+
+def test_planes_are_read_one_at_a_time_and_once():
+    stack = Lazy(moving(6))
+    run = transfer(stack, steps=2)
+    looked_at, stack.read = stack.read, []
+    assert sorted(looked_at) == list(range(6))  # for the contrast limits
+    for update in run:
+        if update.finished is not None:
+            assert stack.read == list(range(update.plane[0] + 1))
+    assert stack.read == list(range(6))
+
+
+def test_where_the_limits_are_known_nothing_is_read_before():
+    stack = Lazy((moving(3) >> 6).astype(np.uint8))
+    transfer(stack)
+    assert stack.read == []
+
+
+def test_dask_reads_one_plane_at_a_time():
+    held, most = [], []
+
+    def load(block):
+        held.append(1)
+        most.append(len(held))
+        held.pop()
+        return block
+
+    stack = da.from_array(moving(5), chunks=(1, 32, 32)).map_blocks(load, meta=np.empty((0,) * 3))
+    with dask.config.set(scheduler="sync"):
+        transfer(stack.astype(np.uint16), steps=2).run()
+    assert max(most) == 1
+    assert len(most) == 10  # once for the limits
+
+
+# -------------------------------------------------------------- stopped, resumed
+
+
+def test_stopped_and_started_again_it_does_only_what_is_missing(stack, tmp_path):
+    whole, out = transfer(stack).run()[:], tmp_path / "out"
+    first = transfer(stack, out=out)
+    for update in first:
+        if update.done == 2:
+            first.stop()
+    assert first.done == 2
+    second = transfer(stack, out=out)
+    assert second.done == 2
+    assert {update.plane for update in second} == {(2,), (3,)}
+    assert np.array_equal(second.result[:], whole)
+    third = Lazy(stack)
+    assert list(transfer(third, out=out)) == []
+
+
+def test_stopped_in_the_middle_of_a_plane_from_another_thread(stack):
+    run = transfer(stack, steps=10_000)
+    threading.Timer(0.5, run.stop).start()
+    updates = list(run)
+    assert 1 <= updates[-1].step < 10_000
+    assert run.done == 0
+    assert list(run) == []
+
+
+def test_stopped_before_it_began(stack):
+    run = transfer(stack)
+    run.stop()
+    assert list(run) == []
+
+
+PROGRAM = """
+import sys
+import torch
+from tests.stacks.test_transfer import moving, transfer
+torch.set_num_threads(1)
+for update in transfer(moving(), out=sys.argv[1], steps=30):
+    print(update.done, update.step, flush=True)
+"""
+
+
+def test_killed_in_the_middle_and_started_again(stack, tmp_path):
+    program = [sys.executable, "-c", PROGRAM, tmp_path / "out"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        for line in process.stdout:
+            if line == "1 2\n":  # the second plane is begun
+                os.kill(process.pid, signal.SIGKILL)
+    again = transfer(stack, out=tmp_path / "out", steps=30)
+    assert again.done == 1
+    assert {update.plane[0] for update in again} == {1, 2, 3}
+    assert np.array_equal(again.result[:], transfer(stack, steps=30).run()[:])
+
+
+def test_only_some_planes(stack, tmp_path):
+    out = tmp_path / "out"
+    run = transfer(stack, planes=slice(1, 3), out=out)
+    assert run.total == 2
+    assert {update.plane for update in run} == {(1,), (2,)}
+    assert not run.result[0].any()
+    rest = transfer(stack, out=out)
+    assert rest.done == 2
+    assert {update.plane for update in rest} == {(0,), (3,)}
+
+
+def test_another_device_goes_on_with_what_is_there(stack, tmp_path):
+    run = transfer(stack, planes=slice(0, 1), out=tmp_path / "out")
+    run.run()
+    assert transfer(stack, out=tmp_path / "out", device="auto").done == 1
+
+
+def test_where_nothing_was_done_another_stack_may_begin(stack, tmp_path):
+    run = transfer(stack, out=tmp_path / "out")
+    next(run)
+    run.stop()
+    assert list(run) == []
+    other = transfer(stack, out=tmp_path / "out", steps=3, planes=slice(0, 1))
+    assert np.array_equal(other.run()[0], transfer(stack, steps=3).run()[0])
+
+
+@pytest.mark.parametrize("other", [{"steps": 7}, {"output": "intensity"}, {"segment": 3}])
+def test_other_settings_do_not_mix_with_what_is_there(stack, tmp_path, other):
+    transfer(stack, planes=slice(0, 1), out=tmp_path / "out").run()
+    with pytest.raises(ValueError, match="painted otherwise"):
+        transfer(stack, out=tmp_path / "out", **other)
+    with pytest.raises(ValueError, match="painted otherwise"):
+        transfer(stack, out=tmp_path / "out", style=stripes()[::-1])
+
+
+# ------------------------------------------------------------------ bad planes
+
+
+def test_a_bad_plane_is_told_and_skipped_and_done_when_it_is_mended(tmp_path):
+    values = moving(5).astype(np.float32)
+    values[3] = np.nan
+    stack = Lazy(values, damaged={1})
+    run = transfer(stack, out=tmp_path / "out", steps=2)
+    told = {update.plane: update.error for update in run if update.error}
+    assert told == run.failed
+    assert told[1,] == "T 1: it cannot be read (chunk 5 is damaged)."
+    assert told[3,].startswith("T 3: The plane holds NaN")
+    assert run.done == 3
+    assert run.result[:].any(axis=(1, 2, 3)).tolist() == [True, False, True, False, True]
+    others = run.result[:]
+
+    stack.damaged, stack.values[3] = set(), stack.values[4]
+    mended = transfer(stack, out=tmp_path / "out", steps=2)
+    assert {update.plane for update in mended} == {(1,), (3,)}
+    assert mended.result[:].any(axis=(1, 2, 3)).all()
+    for t in (0, 2, 4):
+        assert np.array_equal(mended.result[t], others[t])
+
+
+def test_a_constant_plane_is_told(stack):
+    stack[2] = 700
+    run = transfer(stack, steps=2)
+    run.run()
+    assert list(run.failed) == [(2,)]
+    assert "constant" in run.failed[2,]
+
+
+def test_stylize_stack_warns_of_bad_planes(stack, style):
+    stack[1] = 700
+    with pytest.warns(UserWarning, match="1 of 4 planes could not be painted: T 1: The pla"):
+        painted = stylize_stack(stack, style, client="here", **QUICK | {"steps": 2})
+    assert not painted[1].any()
+
+
+def test_where_all_planes_are_bad_it_is_an_error(style):
+    limits = Lazy(moving(3), damaged={0, 1, 2})
+    limits.dtype = np.dtype(np.uint8)
+    with pytest.raises(ValueError, match=r"No plane could be painted. T 0: it cannot be read"):
+        transfer(limits).run()
+
+
+def test_a_stop_after_a_bad_plane_is_no_error(stack):
+    run = transfer(Lazy(stack, damaged={0}))
+    for update in run:
+        if update.step == 2:
+            run.stop()
+    assert run.failed
+    assert run.done == 0
+
+
+# ------------------------------------------------------------------- bad input
+
+BAD = [
+    ({"output": "grey"}, "output='grey': it must be 'rgb' or 'intensity'"),
+    ({"axes": "TQX"}, "Y (rows) must be among them"),
+    ({"segment": 0}, "segment=0"),
+    ({"planes": slice(9, 12)}, "planes=slice(9, 12, None)"),
+    ({"steps": -1}, "steps=-1"),
+    ({"budget": 5.0}, "budget=5"),
+    ({"settings": make_settings("fast"), "steps": 5}, "not both"),
+    ({"style": np.zeros((9, 9))}, "The style is constant"),
+    ({"mask": np.ones((5, 6), bool)}, "mask"),
+    ({"mask": np.zeros((32, 32), bool)}, "mask"),
+    (
+        {"mask": np.full((32, 32), 3), "style_masks": np.ones((32, 32), int)},
+        "3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "why"), BAD)
+def test_bad_input_is_said_in_a_sentence_before_anything_is_painted(stack, tmp_path, options, why):
+    with pytest.raises(ValueError, match=re.escape(why)) as caught:
+        transfer(stack, out=tmp_path / "out", **options)
+    assert str(caught.value).endswith(".")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_no_plane_can_be_painted_with_ends_the_run_at_once(stack):
+    lazy = Lazy((stack >> 6).astype(np.uint8))
+    run = transfer(lazy, weights="nowhere/weights.pth")
+    with pytest.raises((ValueError, OSError), match="nowhere"):
+        run.run()
+    assert lazy.read == [0]
+
+
+def test_intensity_is_for_one_channel():
+    with pytest.raises(ValueError, match="has S"):
+        transfer(np.zeros((2, 32, 32, 3), np.uint8), "TYXS", output="intensity")
+
+
+def test_a_folder_of_something_else_is_not_touched(stack, tmp_path):
+    (tmp_path / "thesis.txt").write_text("three years")
+    with pytest.raises(ValueError, match="is no painted stack"):
+        transfer(stack, out=tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "thesis.txt"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it is a device of Linux")
+def test_a_full_disk_ends_the_run_and_keeps_what_is_done(stack, tmp_path):
+    out, journal = tmp_path / "out", tmp_path / "out" / "planes.jsonl"
+    run = transfer(stack, out=out, steps=2)
+    while run.done < 2:
+        next(run)
+    journal.rename(out / "kept")
+    journal.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"out: the disk is full"):
+        run.run()
+    (out / "kept").replace(journal)
+    again = transfer(stack, out=out, steps=2)
+    assert again.done == 2
+    again.run()
+    assert np.array_equal(again.result[:], transfer(stack, steps=2).run()[:])
