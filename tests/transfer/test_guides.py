@@ -190,10 +190,10 @@ def test_loss_and_gradient_are_those_of_the_formula(pooling):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
 def test_tiles_change_nothing(preset, dtype, tolerance):
     settings = Settings(preset=preset, tv_weight=1.0)
+    # test_tiles.py sees to it that an image of this size is cut.
     whole, tiles = (Problem(settings, (97, 61), dtype, tile).evaluate() for tile in ("off", 64))
     assert tiles.losses.tolist() == pytest.approx(whole.losses.tolist(), rel=tolerance)
     assert (tiles.gradient - whole.gradient).norm() <= tolerance * whole.gradient.norm()
-    assert not torch.equal(whole.gradient, tiles.gradient)  # something was cut
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

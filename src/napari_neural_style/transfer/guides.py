@@ -12,13 +12,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 from torch.nn import functional as F
 
 from napari_neural_style.layers import Layer
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.encoder import Region
 
-# Pixels each way of a part of a mask whose distances are computed at once.
+# Pixels each way of a part of a mask whose distances are computed at once: where a part has
+# no edge, there is nothing to compute.
 _BLOCK: Final = 512
 
 Label = int | None
@@ -170,33 +172,15 @@ def soft_edge(inside: npt.NDArray[np.bool_], width: float) -> npt.NDArray[np.flo
                 for start, before in zip((top, left), first, strict=True)
             )
             block = ramp[top : top + _BLOCK, left : left + _BLOCK]
-            block[...] = _ramp(_distance(near, reach)[rows, columns], width)
+            block[...] = _ramp(ndimage.distance_transform_edt(near)[rows, columns], width)
     return ramp
 
 
-def _ramp(distance: npt.NDArray[np.float32], width: float) -> npt.NDArray[np.float32]:
+def _ramp(distance: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float32]:
     # The edge lies half a pixel before the first one inside.
     ramp = np.clip((distance - 0.5) / width, 0, 1)
     smooth: npt.NDArray[np.float32] = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
     return smooth
-
-
-def _distance(inside: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.float32]:
-    """Pixels to the nearest one outside, up to some number."""
-    rows = np.arange(inside.shape[0], dtype=np.int32)[:, np.newaxis]
-    far = np.int32(inside.shape[0] + reach)
-    above = np.maximum.accumulate(np.where(inside, -reach, rows), axis=0)
-    below = np.minimum.accumulate(np.where(inside, far, rows)[::-1], axis=0)[::-1]
-    # Squared: first along the columns, then from all columns near.
-    column = np.minimum(np.minimum(rows - above, below - rows), reach).astype(np.float32) ** 2
-    nearest = column.copy()
-    for shift in range(1, min(reach, inside.shape[1])):
-        for here, there in (
-            (nearest[:, shift:], column[:, :-shift]),
-            (nearest[:, :-shift], column[:, shift:]),
-        ):
-            np.minimum(here, there + np.float32(shift**2), out=here)
-    return np.sqrt(nearest)
 
 
 def labels_of(mask: npt.NDArray[Any]) -> tuple[int, ...]:

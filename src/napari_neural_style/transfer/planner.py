@@ -1,6 +1,7 @@
 """The plan of a run's steps: what they will take, and when a scale has had enough."""
 
 import functools
+import weakref
 from typing import Final
 
 from napari_neural_style.settings import Settings
@@ -26,7 +27,7 @@ class Planner:
         Of the run; its plan is changed.
     stopwatch : Stopwatch
         The time of the run.
-    prepare_trial : callable
+    prepare_trial : method
         Prepares a step on a small image, to be timed.
     """
 
@@ -35,7 +36,8 @@ class Planner:
     ) -> None:
         self._settings, self._progress = settings, progress
         self._stopwatch = stopwatch
-        self._prepare_trial = prepare_trial
+        # A run that its own plan kept alive would hold its memory long after its end.
+        self._prepare_trial = weakref.WeakMethod(prepare_trial)
         self._budget: Budget | None = None
         if settings.budget is not None:
             shares = step_shares(settings, len(progress.plan))
@@ -48,7 +50,9 @@ class Planner:
     @functools.cached_property
     def _step_seconds(self) -> list[float]:
         """What a step of each scale will take."""
-        return step_seconds(self._prepare_trial, self._progress.shapes, self._settings.budget)
+        prepare_trial = self._prepare_trial()
+        assert prepare_trial is not None
+        return step_seconds(prepare_trial, self._progress.shapes, self._settings.budget)
 
     @property
     def steps_to_end(self) -> int:
