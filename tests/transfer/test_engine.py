@@ -797,6 +797,19 @@ def test_a_successor_computes_no_style_again(images, monkeypatch):
     assert len(computed) == 6
 
 
+def test_a_run_that_a_successor_follows_is_let_go_of_at_once(images):
+    gc.disable()  # its memory must not wait for the cycles to be looked for
+    try:
+        first = start(*images, steps=2)
+        first.run()
+        second, gone = first.successor(images[0][::-1]), weakref.ref(first)
+        del first
+        assert gone() is None
+        second.run()
+    finally:
+        gc.enable()
+
+
 def test_a_successor_may_have_other_settings(images):
     content, style = images
     first = start(content, style, "gatys", weights="original")
