@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from napari_neural_style.images import (
     read_calibration,
     read_image,
+    resized,
     split_alpha,
     to_intensity,
     to_rgb,
@@ -59,7 +60,7 @@ class Content:
     def finish(self, result: NDArray[np.float32]) -> NDArray[Any]:
         """Return a result, ``(H, W, 3)`` in [0, 1] of any size, as ``write_image`` takes it."""
         if self._alpha is not None:
-            return np.dstack([result, _resized(self._alpha, result.shape[:2])])
+            return np.dstack([result, resized(self._alpha, result.shape[:2])])
         if not self._one_channel:
             return result
         assert self._limits is not None
@@ -82,12 +83,3 @@ def _limits(image: NDArray[Any]) -> tuple[float, float] | None:
         return 0.0, 1.0
     # Cameras seldom fill 16 bits: like napari, span what is there.
     return (low, high) if low < high else None
-
-
-def _resized(alpha: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    import torch
-
-    from napari_neural_style.transfer.scales import resize
-
-    height, width = shape
-    return resize(torch.from_numpy(alpha)[None, None], height, width)[0, 0].numpy()

@@ -11,6 +11,7 @@ from napari_neural_style.images.files import (
 )
 from napari_neural_style.images.pixels import (
     intensity_like,
+    resized,
     split_alpha,
     to_intensity,
     to_rgb,
@@ -25,6 +26,7 @@ __all__ = [
     "intensity_like",
     "read_calibration",
     "read_image",
+    "resized",
     "split_alpha",
     "to_intensity",
     "to_rgb",

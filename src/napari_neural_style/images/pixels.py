@@ -275,6 +275,24 @@ def intensity_like(
     return painted
 
 
+def resized(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return an image at another height and width; the same one where they are its own.
+
+    Parameters
+    ----------
+    image
+        ``(H, W)`` or ``(H, W, channels)``.
+    shape
+        The height and width wanted.
+    """
+    if image.shape[:2] == shape:
+        return image
+    from skimage.transform import resize
+
+    smooth: NDArray[np.float32] = resize(image, shape, order=1, anti_aliasing=True)
+    return smooth
+
+
 def to_uint8(rgb: ArrayLike) -> NDArray[np.uint8]:
     """Round an image of finite values in [0, 1] to 8 bits; values beyond are clipped."""
     eight_bit: NDArray[np.uint8] = quantize(rgb, np.uint8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import intensity_like, to_uint8
+from ..images import intensity_like, resized, to_uint8
 from ..settings import Settings
 from .layers import Composite, Plane
 from .machine import load_engine
@@ -79,7 +79,7 @@ class Job:
         rgb = to_uint8(image)
         if self._alpha is None:
             return rgb
-        alpha = to_uint8(_resized(self._alpha, image.shape[:2]))
+        alpha = to_uint8(resized(self._alpha, image.shape[:2]))
         return np.concatenate([rgb, alpha[..., np.newaxis]], axis=-1)
 
     def _intensity(self, shown: NDArray[np.float32]) -> NDArray[Any]:
@@ -94,12 +94,3 @@ class Job:
         if not isinstance(self.content, Plane):
             raise ValueError("Several channels together have no one intensity: choose one of them.")
         return self.content
-
-
-def _resized(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    if image.shape == shape:
-        return image
-    from skimage.transform import resize
-
-    resized: NDArray[np.float32] = resize(image, shape, order=1, anti_aliasing=True)
-    return resized

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_neural_style.images import intensity_like, to_uint8
+from napari_neural_style.images import intensity_like, resized, to_uint8
 from napari_neural_style.settings import Settings
 from napari_neural_style.stacks.motion import optical_flow, visible_before, warp
 from napari_neural_style.stacks.rendering import Rendering
@@ -201,14 +201,7 @@ def longest_side(settings: Settings, shape: tuple[int, ...]) -> int:
 
 def _at(shape: tuple[int, ...], image: NDArray[np.float32]) -> NDArray[np.float32]:
     """An image as RGB at another size."""
-    if image.ndim == 2:
-        image = _colored(image)
-    if image.shape[:2] == shape:
-        return image
-    from skimage.transform import resize
-
-    resized: NDArray[np.float32] = resize(image, shape, order=1, anti_aliasing=True)
-    return resized
+    return resized(_colored(image) if image.ndim == 2 else image, shape)
 
 
 def _colored(gray: NDArray[np.float32]) -> NDArray[np.float32]:
