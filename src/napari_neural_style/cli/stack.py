@@ -191,9 +191,10 @@ def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
     with make_bar("Painting", transfer.done, transfer.total, arguments.quiet) as bar:
         for update in transfer:
             plane = transfer.axes.named(update.plane)
-            for message in (update.note, update.error):
+            note = update.note and f"{plane}: {update.note}"
+            for message in (note, update.error):  # an error names its plane
                 if message:
-                    bar.write(f"{plane}: {message}", file=sys.stderr)
+                    bar.write(message, file=sys.stderr)
             shown = [f"{plane}, step {update.step}/{update.steps}" if update.steps else plane]
             if update.seconds_left is not None:
                 shown.insert(0, f"{duration(update.seconds_left)} left")
