@@ -96,3 +96,22 @@ def test_what_was_hidden_is_new():
     assert not seen[16:24, 11:17].any()
     assert (seen[17:23, 21:26] > 0.9).all()
     assert (seen[:10] > 0.9).all()
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.03])
+def test_noise_does_not_move(strength):
+    rng, still = np.random.default_rng(0), texture(64, 64)
+    before, after = still + strength * rng.normal(size=(2, 64, 64, 1)).astype(np.float32)
+    flow = np.hypot(*optical_flow(before, after))
+    assert np.median(flow) == 0
+    assert (flow > 0.1).mean() < 0.05
+
+
+def test_what_moves_is_told_from_noise():
+    rng, before = np.random.default_rng(0), texture(64, 64)
+    after = before.copy()
+    after[:32] = moved_by(before, 0, 2)[:32]
+    noisy = [x + 0.02 * rng.normal(size=x.shape[:2])[..., None] for x in (before, after)]
+    flow = optical_flow(*np.float32(noisy))
+    assert np.median(flow[1, 5:27, 8:-8]) == pytest.approx(-2, abs=0.3)
+    assert np.abs(flow[:, 45:]).max() < 0.1

@@ -13,6 +13,11 @@ Image = NDArray[np.float32]
 
 # Longest side that flow is computed at: motion is smooth, and the time grows with the pixels.
 _FLOW_SIDE: Final = 256
+# Flow counts as motion where, averaged over so many pixels, it leaves less than the second share
+# of a change, and not at all where it leaves more than the first. Of the noise of a camera
+# TV-L1 leaves 0.83 (0.76 or more in 99 % of the places).
+_NEIGHBOURHOOD: Final = 6.0
+_NOISE, _MOTION = 0.8, 0.7
 # A flow and the one back may differ by so much of their lengths, and so many pixels.
 _RELATIVE, _ABSOLUTE = 0.1, 1.0
 # Width of the change from carried pixels to new ones.
@@ -23,7 +28,8 @@ def optical_flow(before: Image, after: Image) -> Flow:
     """Find where each pixel of a plane was in the plane before it.
 
     Computed on the lightness, at 256 pixels at most, by TV-L1 (Zach, Pock & Bischof, "A
-    duality based approach for realtime TV-L1 optical flow", 2007).
+    duality based approach for realtime TV-L1 optical flow", 2007). It is 0 where noise alone
+    tells the planes apart, so that what stands still is not carried to and fro.
 
     Parameters
     ----------
@@ -43,11 +49,28 @@ def optical_flow(before: Image, after: Image) -> Flow:
     # Limits common to both, so that a faint sequence moves as surely as a bright one.
     low, high = min(reference.min(), moving.min()), max(reference.max(), moving.max())
     scale = 1 / max(float(high - low), 1e-6)
-    flow = optical_flow_tvl1((reference - low) * scale, (moving - low) * scale)
+    reference, moving = (reference - low) * scale, (moving - low) * scale
+    flow = np.asarray(optical_flow_tvl1(reference, moving), np.float32)
+    flow *= _share_of_motion(reference, moving, flow)
     if shape != (height, width):
         flow = np.stack([resize(part, (height, width), order=1) for part in flow])
         flow *= np.array([height / shape[0], width / shape[1]])[:, None, None]
     return np.asarray(flow, np.float32)
+
+
+def _share_of_motion(
+    reference: NDArray[np.float32], moving: NDArray[np.float32], flow: Flow
+) -> NDArray[np.float32]:
+    """Say how far a flow is one of things that move, and not of noise, in [0, 1]."""
+    carried = warp(moving[..., np.newaxis], flow)[..., 0]
+    left, before = (
+        ndimage.gaussian_filter(np.abs(image - reference), _NEIGHBOURHOOD)
+        for image in (carried, moving)
+    )
+    share: NDArray[np.float32] = np.clip(
+        (_NOISE * before - left) / np.maximum((_NOISE - _MOTION) * before, 1e-9), 0, 1
+    )
+    return share
 
 
 def warp(image: Image, flow: Flow) -> Image:

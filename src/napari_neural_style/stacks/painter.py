@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # many, all at full size; and so much of the learning rate. See benchmarks/README.md.
 _STEPS_SHARE: Final = 0.15
 _RATE_SHARE: Final = 0.5
+# Fewer than these do not bring the style to what is new, unless half of all steps are fewer.
+_LEAST_STEPS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,11 @@ class PlanePainter:
     def _warm(self, content: NDArray[np.float32]) -> dict[str, Any]:
         """Settings of a run that starts from something like its end."""
         settings = self._recipe.settings
+        steps = float(np.sum(settings.steps))
         return {
             "size": None,
             "scales": (longest_side(settings, content.shape),),
-            "steps": max(1, round(_STEPS_SHARE * float(np.sum(settings.steps)))),
+            "steps": round(max(_STEPS_SHARE * steps, min(_LEAST_STEPS, steps / 2), 1)),
             "learning_rate": _RATE_SHARE * settings.learning_rate,
         }
 
