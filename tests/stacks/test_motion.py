@@ -103,8 +103,8 @@ def test_noise_does_not_move(strength):
     rng, still = np.random.default_rng(0), texture(64, 64)
     before, after = still + strength * rng.normal(size=(2, 64, 64, 1)).astype(np.float32)
     flow = np.hypot(*optical_flow(before, after))
-    assert np.median(flow) == 0
-    assert (flow > 0.1).mean() < 0.05
+    assert np.median(flow) < 0.01
+    assert (flow > 0.2).mean() < 0.05
 
 
 def test_what_moves_is_told_from_noise():
