@@ -36,7 +36,7 @@ class Lazy:
         self.shape, self.dtype = values.shape, values.dtype
 
     def __getitem__(self, index):
-        assert all(isinstance(i, int) for i in index[:-2])
+        assert all(isinstance(i, int) for i in index if i != slice(None))
         self.read.append(index[0])
         if index[0] in self.damaged:
             raise OSError("chunk 5 is damaged")
@@ -321,6 +321,20 @@ def test_a_stop_after_a_bad_plane_is_no_error(stack):
             run.stop()
     assert run.failed
     assert run.done == 0
+
+
+def test_colours_are_matched_to_one_plane_whenever_others_are_painted(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    values[1:] //= 3
+    stack, options = Lazy(values, damaged={0}), {"color": "match", "steps": 3, "segment": 1}
+    transfer(stack, "TYXS", planes=slice(0, 2), out=tmp_path / "out", **options).run()
+    stack.damaged = set()
+    later = transfer(stack, "TYXS", out=tmp_path / "out", **options)
+    later.run()
+    assert list(later.provenance()["colors_matched_to"]) == [1]
+    at_once = transfer(Lazy(values, damaged={0}), "TYXS", **options)
+    at_once.run()
+    assert np.array_equal(later.result[2], at_once.result[2])
 
 
 # ------------------------------------------------------------------- bad input

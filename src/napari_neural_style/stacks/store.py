@@ -153,6 +153,11 @@ class PlaneStore:
             raise _explained(self.path, error) from error
         self.done.add(index)
 
+    def keep(self, name: str, value: Any) -> None:
+        """Keep something that was found out about the stack, as data for JSON."""
+        self.found[name] = value
+        self.array.attrs["found"] = self.found
+
     def read(self, index: Index) -> NDArray[Any]:
         """Read a plane that is done."""
         return np.asarray(self.array[index])

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _NO_LOOKS: Final = ("device", "tile")
 _SECONDS_BETWEEN_LOOKS: Final = 0.2
 _LIMITS: Final = "contrast_limits"
+_MATCHED: Final = "colors_matched_to"
 
 
 class StackTransfer:
@@ -179,11 +180,14 @@ class StackTransfer:
         """The recipe with styles recoloured once: to each plane anew, they would flicker."""
         if self.settings.color != "match":
             return self._recipe
-        for index in self.axes.indices():
+        known = self._store.found.get(_MATCHED)
+        # Kept, for the same reason as the limits.
+        for index in self.axes.indices() if known is None else [tuple(known)]:
             with suppress(Exception):  # said when it is to be painted
                 content = self._rendering_of(index).rgb(self.axes.take(self._stack, index))
                 settings = dataclasses.replace(self.settings, color="style")
                 styles = recolored(self._recipe.styles, content)
+                self._store.keep(_MATCHED, index)
                 return Recipe(styles, settings, self._recipe.in_color)
         return self._recipe
 
