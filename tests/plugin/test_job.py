@@ -181,3 +181,46 @@ def test_a_run_follows_colours_and_regions(paint, qtbot):
     assert colourful(slice(0, 16))
     widget.stop.native.click()
     qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
+
+
+def test_hidden_channels_are_left_out(paint):
+    viewer = paint.viewer
+    for name, seed in (("red", 2), ("green", 3), ("blue", 4)):
+        viewer.add_image(picture(32, 40, seed=seed), name=name, colormap=name, blending="additive")
+    labels = viewer.add_labels(np.pad([[1]], ((0, 31), (0, 39))), name="corner")
+    widget = paint.open(mask=labels)
+    names = ("red", "green", "blue")
+    viewer.layers.selection = {viewer.layers[name] for name in names}
+    widget["content"].value = Channels(tuple(viewer.layers[name] for name in names))
+    viewer.layers["green"].visible = False
+    result = paint.run()
+    assert result.name == "red + blue in the style of style"
+    assert result.data[1:, :, 1].max() == 0
+    assert result.data[1:, :, 0].max() > 0
+
+
+def test_units_that_do_not_fit_are_refused(paint):
+    paint.viewer.add_image(picture(32, 40), name="content", units=("um", "um"))
+    seconds = paint.viewer.add_labels(np.ones((32, 40), int), name="spikes", units=("s", "s"))
+    widget = paint.open(mask=seconds)
+    widget.run.native.click()
+    assert "“spikes” is measured in second" in widget._form.status.text()
+
+
+def test_a_run_keeps_its_region_when_the_layer_goes(paint, qtbot):
+    content = picture(32, 40, 3)
+    paint.viewer.add_image(content, rgb=True, name="content")
+    labels = np.zeros((32, 40), int)
+    labels[:16] = 1
+    mask = paint.viewer.add_labels(labels, name="upper half")
+    widget = paint.open(steps=100_000, mask=mask)
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: is_result(paint.viewer.layers[-1]), timeout=TIMEOUT)
+    result, painter = paint.viewer.layers[-1], widget._painter
+    paint.viewer.layers.remove(mask)
+    step = painter._transfer._step
+    qtbot.waitUntil(lambda: painter._transfer._step > step + 10, timeout=TIMEOUT)
+    widget.stop.native.click()
+    qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
+    np.testing.assert_array_equal(result.data[16:], content[16:])
+    assert (result.data[:16] != content[:16]).any()

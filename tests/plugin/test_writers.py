@@ -59,6 +59,22 @@ def test_transparency_is_written(result, tmp_path):
     assert (image[..., 3] == 100 * 257).all()
 
 
+def test_a_transposed_view_is_written_as_the_layer_is(make_napari_viewer_proxy, tmp_path):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(np.random.default_rng(0).random((12, 16, 4)), rgb=True)
+    viewer.dims.order = (1, 0)
+    geometry = displayed_plane(viewer.layers[0], viewer.dims).geometry
+    exact = np.random.default_rng(1).random((16, 12, 3), np.float32)
+    shown = np.random.default_rng(2).integers(0, 256, (16, 12, 4)).astype(np.uint8)
+    result = ResultLayer(viewer, geometry.place, geometry.orientation, "a", "b", {"rgb": True})
+    result.show(shown)
+    result.sign(exact)
+    layer = viewer.layers[-1]
+    image = read_image(layer.save(str(tmp_path / "a.float.tif"))[0])
+    np.testing.assert_array_equal(image[..., :3], exact.swapaxes(0, 1))
+    np.testing.assert_allclose(image[..., 3] * 255, layer.data[..., 3], atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
 def test_other_names_are_left_to_napari(result, tmp_path, name):
     layer, _ = result()

@@ -22,6 +22,11 @@ class Channels:
         """The names of all, to be read and to name a result."""
         return " + ".join(layer.name for layer in self.layers)
 
+    @property
+    def visible(self) -> "Channels":
+        """Those that are seen."""
+        return Channels(tuple(layer for layer in self.layers if layer.visible))
+
     def __len__(self) -> int:
         return len(self.layers)
 

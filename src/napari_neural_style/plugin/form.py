@@ -136,12 +136,14 @@ def make_controls(contents: Choices, styles: Choices, regions: Choices) -> list[
             name="output",
             choices=[("colour (RGB)", "rgb"), ("intensity (one channel)", "intensity")],
             tooltip="Colour, or one channel with the content's data type, colormap and "
-            "contrast limits.",
+            "contrast limits, for a content of one channel.",
         ),
         CheckBox(
             name="whole_stack",
             text="Whole stack",
-            tooltip="Paint all planes of the content, one after another, steady in time.",
+            tooltip="Paint all planes of the content, one after another, steady in time. For a "
+            "layer of three or more dimensions, not for several channels together. With labels "
+            "of all its planes as region, each plane has its own.",
         ),
         FileEdit(
             name="save_to",
@@ -149,7 +151,8 @@ def make_controls(contents: Choices, styles: Choices, regions: Choices) -> list[
             filter="*.zarr",
             nullable=True,
             tooltip="The zarr array on disk that a stack is painted into, plane by plane. A "
-            "stack that was stopped goes on there. Empty: among napari's data of yours.",
+            "stack that was stopped goes on there. Empty: in a folder of its own, named when "
+            "it is done.",
         ),
         LineEdit(
             name="scheduler",
@@ -183,6 +186,8 @@ class Form:
         self.status = QLabel()
         self.sections: dict[str, QCollapsible] = {}
         self._controls = container
+        container["scheduler"].native.setPlaceholderText("none: here")
+        container["save_to"].line_edit.native.setPlaceholderText("automatic")
         self._lay_out()
 
     def _lay_out(self) -> None:

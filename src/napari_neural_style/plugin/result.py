@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..images import METADATA_KEY
 
 EXACT_KEY = f"{METADATA_KEY}_exact"
-"""Names, in a layer's metadata, the result in colour before it was rounded to 8 bits."""
+"""Names, in a layer's metadata, its data in colour before they were rounded to 8 bits."""
 
 
 class ResultLayer:
@@ -86,7 +86,7 @@ class ResultLayer:
         if self._layer is not None:
             self._layer.metadata[METADATA_KEY] = self._entry()
             if exact is not None and self._layer.rgb:
-                self._layer.metadata[EXACT_KEY] = exact
+                self._layer.metadata[EXACT_KEY], _ = self._place(exact)
 
     def _entry(self) -> dict[str, Any]:
         return {**self.recipe, **self._names}

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import pickle
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,6 @@ from platformdirs import user_data_path
 
 from ..settings import Settings
 from .layers import Plane, StackSource
-from .layers.slicing import fitting
 from .machine import load_engine
 from .preferences import PLUGIN
 from .stack_view import PaintedStack, as_layer_data
@@ -31,12 +32,16 @@ class StackJob:
 
     Attributes
     ----------
+    name
+        Of the content, for a folder of its own.
     source
         What is painted.
     style
         What it is painted with.
     settings
         Of the run.
+    guides
+        Where it paints and with what: ``mask`` and ``style_masks``.
     appearance
         How the result is shown, as attributes of its layer; its ``rgb`` tells whether it
         is painted in colour, or as one channel with the content's dtype.
@@ -46,9 +51,11 @@ class StackJob:
         Address of a dask scheduler, ``local``, or nothing.
     """
 
+    name: str
     source: StackSource
     style: Plane
     settings: Settings
+    guides: Mapping[str, Any]
     appearance: Mapping[str, Any]
     save_to: Path | None
     scheduler: str
@@ -60,9 +67,8 @@ class StackJob:
 
         size, geometry = self.settings.size, self.source.geometry
         style = self.style.rgb(size or max(geometry.shape))
-        levels = self.source.levels
+        level = self.source.level(size)
         row, column = geometry.displayed
-        level = levels[fitting([(data.shape[row], data.shape[column]) for data in levels], size)]
         letters = dict(zip(geometry.hidden, axis_letters(self.source.axes), strict=True))
         letters |= {row: "Y", column: "X"}
         axes = "".join(letters[axis] for axis in sorted(letters))
@@ -75,6 +81,7 @@ class StackJob:
             output="rgb" if self.appearance["rgb"] else "intensity",
             rendering=self.source.rendering,
             settings=self.settings,
+            **self.guides,
         )
 
     def place(self, painted: PaintedStack) -> tuple[Any, dict[str, Any]]:
@@ -85,11 +92,17 @@ class StackJob:
 
     def _own_place(self, style: NDArray[np.float32]) -> Path:
         """A folder that the same stack, style and settings find again."""
-        first = self.source.plane((0,) * len(self.source.shape))
-        digest = hashlib.sha256(json.dumps(self.settings.to_dict(), sort_keys=True).encode())
-        for pixels in (first.pixels.read(0), style):
-            digest.update(pixels.tobytes())
-        name = re.sub(r"\W+", "-", self.source.rendering.name).strip("-")
+        rendering = replace(self.source.rendering, name="")
+        looks = json.dumps([self.settings.to_dict(), self.appearance["rgb"]], sort_keys=True)
+        digest = hashlib.sha256(looks.encode())
+        for part in (pickle.dumps(rendering), pickle.dumps(self.guides), style.tobytes()):
+            digest.update(part)
+        first = (0,) * len(self.source.shape)
+        last = tuple(length - 1 for length in self.source.shape)
+        for index in (first, last):
+            with suppress(Exception):  # a plane that cannot be read is named when it is painted
+                digest.update(self.source.plane(index).pixels.read(0).tobytes())
+        name = re.sub(r"\W+", "-", self.name).strip("-")
         return user_data_path(PLUGIN, ensure_exists=True) / f"{name}-{digest.hexdigest()[:12]}.zarr"
 
 

@@ -28,6 +28,7 @@ from .layers import (
     displayed_plane,
     is_result,
     quoted,
+    stack_mask,
     stack_planes,
     thumbnail,
 )
@@ -73,7 +74,7 @@ class StyleTransferWidget(Container[Any]):
         self._running_job: Job | StackJob | None = None
         self._result: ResultLayer | None = None
         self._activity: ActivityBar | None = None
-        self._docked = self._gone = False
+        self._docked = self._gone = self._offering = False
         self._shown: dict[str, Any] = {}
         self._wanted_device = "auto"
 
@@ -248,8 +249,10 @@ class StyleTransferWidget(Container[Any]):
         """Offer the layers there are now; napari calls this when they change."""
         if self._gone:
             return
+        self._offering = True
         for name in ("content", "style", "mask", "style_mask"):
             self[name].reset_choices()
+        self._offering = False
         content, style = self["content"], self["style"]
         others = [layer for layer in style.choices if layer is not content.value]
         if style.value is content.value and others:
@@ -266,16 +269,18 @@ class StyleTransferWidget(Container[Any]):
     def _choose_picture(self, name: str, chosen: Any) -> None:
         for layer in layers_of(self._shown.get(name)):
             layer.events.thumbnail.disconnect(self._update_pictures)
+            layer.events.visible.disconnect(self._update_pictures)
         self._shown[name] = chosen
         self._form.pictures[name].setToolTip("" if chosen is None else chosen.name)
         for choice in self._shown.values():
             for layer in layers_of(choice):
                 layer.events.thumbnail.connect(self._update_pictures)
+                layer.events.visible.connect(self._update_pictures)
         self._update_pictures()
 
     def _update_pictures(self, _event: Any = None) -> None:
         for name, chosen in self._shown.items():
-            layers = layers_of(chosen)
+            layers = layers_of(chosen.visible if isinstance(chosen, Channels) else chosen)
             background = canvas_background(self._viewer)
             self._form.pictures[name].show_pixels(
                 thumbnail(layers, self._viewer.dims, _PICTURE_PIXELS, background)
@@ -307,7 +312,7 @@ class StyleTransferWidget(Container[Any]):
             self._viewer,
             place,
             geometry.orientation,
-            self["content"].value.name,
+            _name(self["content"].value),
             self["style"].value.name,
             job.appearance,
         )
@@ -339,44 +344,78 @@ class StyleTransferWidget(Container[Any]):
                 f"Content and style are both {quoted(style)}: choose two different layers."
             )
         dims = self._viewer.dims
+        style_plane = displayed_plane(style, dims)
+        if self["whole_stack"].value:
+            return self._stack_job(content, style_plane)
         if isinstance(content, Channels):
+            seen = content.visible.layers
+            if not seen:
+                raise ValueError(f"All of {content.name} are hidden: show what is to be painted.")
             background = canvas_background(self._viewer)
-            plane: Plane | Composite = displayed_composite(content.layers, dims, background)
+            plane: Plane | Composite = displayed_composite(seen, dims, background)
         else:
             plane = displayed_plane(content, dims)
-        appearance: dict[str, Any] = {"rgb": True}
-        if self["output"].value == "intensity":
-            names = ("colormap", "contrast_limits", "gamma")
-            appearance = {"rgb": False} | {name: getattr(content, name) for name in names}
-        job = Job(plane, displayed_plane(style, dims), self._settings(), appearance)
+        job = Job(plane, style_plane, self._settings(), self._appearance(content))
         job.guide(**self._guides(job))
-        if not self["whole_stack"].value:
-            return job
+        return job
+
+    def _stack_job(self, content: Any, style: Plane) -> StackJob:
+        dims = self._viewer.dims
+        source = stack_planes(content, dims)
+        try:
+            plane = displayed_plane(content, dims)
+        except ValueError:  # the slider is elsewhere
+            plane = source.plane((0,) * len(source.shape))
+        settings = self._settings()
+        # A stack takes its masks apart, for each of its planes may have its own.
+        sizes = Job(plane, style, settings, {"rgb": True})
+        mask, guides = self["mask"].value, {}
+        if mask not in (None, EVERYWHERE):
+            guides = {
+                "mask": stack_mask(mask, source, plane, dims, sizes.size),
+                "style_masks": self._style_masks(sizes),
+            }
+            settings = replace(settings, feather=float(self["feather"].value))
         return StackJob(
-            stack_planes(content, dims),
-            job.style,
-            job.settings,
-            appearance,
+            content.name,
+            source,
+            style,
+            settings,
+            guides,
+            self._appearance(content),
             self["save_to"].value,
             self["scheduler"].value.strip(),
         )
 
+    def _appearance(self, content: Any) -> dict[str, Any]:
+        """How the result's layer shows its values."""
+        if self["output"].value == "rgb":
+            return {"rgb": True}
+        names = ("colormap", "contrast_limits", "gamma")
+        return {"rgb": False} | {name: getattr(content, name) for name in names}
+
     def _guides(self, job: Job) -> dict[str, Any]:
         """Return the settings that say what is painted with what."""
-        mask, style_mask = self["mask"].value, self["style_mask"].value
+        mask = self["mask"].value
         if mask in (None, EVERYWHERE):
             return {"mask": None, "style_masks": (), "feather": 0.0}
-        dims = self._viewer.dims
-        labels = content_mask(mask, job.content, dims, job.size)
-        with_: tuple[Any, ...] = ()
-        if style_mask not in (None, WHOLE_STYLE):
-            with_ = (content_mask(style_mask, job.style, dims, job.style_size),)
-        return {"mask": labels, "style_masks": with_, "feather": float(self["feather"].value)}
+        return {
+            "mask": content_mask(mask, job.content, self._viewer.dims, job.size),
+            "style_masks": self._style_masks(job),
+            "feather": float(self["feather"].value),
+        }
+
+    def _style_masks(self, job: Job) -> tuple[Any, ...]:
+        chosen = self["style_mask"].value
+        if chosen in (None, WHOLE_STYLE):
+            return ()
+        return (content_mask(chosen, job.style, self._viewer.dims, job.style_size),)
 
     def _steer(self, name: str, _value: Any = None) -> None:
         """Let the run that goes on follow a control."""
         painter, job = self._painter, self._running_job
-        if painter is None or not isinstance(job, Job):
+        # Where a layer has gone, the run keeps the regions that it had.
+        if painter is None or not isinstance(job, Job) or self._offering:
             return
         try:
             if name == "style_strength":
@@ -494,11 +533,18 @@ class StyleTransferWidget(Container[Any]):
         for chosen in self._shown.values():
             for layer in layers_of(chosen):
                 layer.events.thumbnail.disconnect(self._update_pictures)
+                layer.events.visible.disconnect(self._update_pictures)
 
     # ------------------------------------------------------------------ status
 
     def _show_running(self, running: bool) -> None:
         self["run"].enabled = not running
+        if running and isinstance(self._running_job, StackJob):
+            for name in _LIVE:  # all planes of a stack are painted alike
+                self[name].enabled = False
+        else:
+            self["style_strength"].enabled = self["mask"].enabled = True
+            self._show_what_applies()
         self["pause"].enabled = self["stop"].enabled = running
         self["pause"].text = "Pause"
         if not running:
@@ -521,3 +567,7 @@ class StyleTransferWidget(Container[Any]):
         # Of a bug napari offers the traceback, which a report needs.
         self._say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
         notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+def _name(content: Any) -> str:
+    return str(content.visible.name if isinstance(content, Channels) else content.name)

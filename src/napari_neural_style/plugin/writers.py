@@ -50,7 +50,9 @@ def _write(path: str, data: Any, attributes: dict[str, Any], bits: int) -> list[
             "save it as plain TIFF."
         )
     if data.shape[-1] == 4:
-        alpha = np.asarray(data).reshape(*image.shape[:2], 4)[..., 3:]
-        image = np.concatenate([image, alpha / np.float32(255)], axis=-1)
+        image = np.concatenate([image, data[..., 3:] / np.float32(255)], axis=-1)
+    # A plane of a stack is one pixel thick.
+    thin = [axis for axis in range(image.ndim - 1) if image.shape[axis] == 1]
+    image = image.squeeze(tuple(thin[: image.ndim - 3]))
     write_image(Path(path), image, bits, metadata[METADATA_KEY])
     return [path]

@@ -12,7 +12,6 @@ from napari_neural_style.plugin.layers import (
     displayed_composite,
     displayed_plane,
     stack_planes,
-    style_mask,
 )
 
 from .conftest import picture
@@ -83,7 +82,7 @@ def test_flat_labels_lie_on_any_plane_of_a_stack_and_stacked_ones_on_a_flat_imag
     image = viewer.add_image(picture((6, 7)), scale=(2, 1))
     stacked = viewer.add_labels(regions((5, 6, 7)), scale=(3, 2, 1))
     np.testing.assert_array_equal(
-        style_mask(stacked, plane_of(viewer, image), viewer.dims), stacked.data[2]
+        content_mask(stacked, plane_of(viewer, image), viewer.dims), stacked.data[2]
     )
 
 

@@ -3,7 +3,7 @@
 from ...images import METADATA_KEY
 from .composite import Composite, canvas_background, displayed_composite
 from .geometry import Geometry
-from .guides import content_mask, style_mask
+from .guides import content_mask, stack_mask
 from .names import is_result, quoted
 from .plane import Plane, displayed_plane
 from .rendering import Rendering
@@ -23,7 +23,7 @@ __all__ = [
     "displayed_plane",
     "is_result",
     "quoted",
+    "stack_mask",
     "stack_planes",
-    "style_mask",
     "thumbnail",
 ]

@@ -121,6 +121,7 @@ def displayed_composite(
     geometry = max((plane.geometry for plane in planes), key=lambda g: len(g.scale))
     base = next(plane for plane in planes if plane.geometry is geometry)
     for plane in planes:
+        geometry.check_units(plane.geometry, f"the {base.name}", f"The {plane.name}")
         if not geometry.covers(plane.geometry, dims):
             raise ValueError(
                 f"The {plane.name} does not lie on the {base.name}, pixel on pixel: it has "

@@ -164,6 +164,22 @@ class Geometry:
         moved = self.pixels_of(other, dims) @ corners - corners
         return self.shape == other.shape and bool(np.abs(moved).max() < _ALIGNED)
 
+    def check_units(self, other: "Geometry", name: str, other_name: str) -> None:
+        """Raise a ValueError if another plane is measured in units that cannot be converted.
+
+        Pixels go with anything, as in napari.
+        """
+        pairs = [
+            (self.units[own], other.units[its])
+            for own, its in zip(self.displayed, other.displayed, strict=True)
+        ]
+        for own, its in pairs:
+            if "pixel" not in (str(own), str(its)) and not (1 * own).is_compatible_with(its):
+                raise ValueError(
+                    f"{other_name} is measured in {its} and {name} in {own}: give both layers "
+                    "units that fit."
+                )
+
     def described(self, dims: Any) -> str:
         """Return the pixels and the place of the plane in words, for a message."""
         height, width = self.shape

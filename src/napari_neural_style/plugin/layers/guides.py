@@ -9,7 +9,15 @@ from .composite import Composite
 from .geometry import Geometry
 from .names import quoted
 from .plane import Plane
-from .slicing import displayed_slice, fitting, hidden_spans, layer_geometry, refuse_volume
+from .slicing import (
+    displayed_slice,
+    fitting,
+    hidden_spans,
+    layer_geometry,
+    layer_levels,
+    refuse_volume,
+)
+from .stack import StackSource
 
 _WITH_AREA = ("rectangle", "ellipse", "polygon")
 
@@ -51,18 +59,58 @@ def content_mask(
     if not mask.any():
         raise ValueError(
             f"{quoted(layer)} marks nothing of the {plane.name}: draw the regions over this "
-            "plane, or choose no mask."
+            "plane, or paint everywhere."
         )
     return mask
 
 
-style_mask = content_mask
+def stack_mask(layer: Any, source: StackSource, plane: Plane, dims: Any, size: int | None) -> Any:
+    """Return the regions of a stack's planes that a Labels or Shapes layer draws over them.
+
+    Parameters
+    ----------
+    layer
+        As for :func:`content_mask`. Of a Labels layer with as many axes as the stack, each
+        plane has its own labels; of others, all planes have those of one.
+    source
+        The stack.
+    plane
+        The plane of the stack whose regions are meant where they are not each plane's own.
+    dims, size
+        As for :func:`content_mask`.
+
+    Returns
+    -------
+    array
+        ``(H, W)``, or the labels of all planes with the axes of the stack, not read yet.
+
+    Raises
+    ------
+    ValueError
+        As :func:`content_mask`.
+    """
+    if hasattr(layer, "shape_type") or layer.ndim < len(source.geometry.scale):
+        return content_mask(layer, plane, dims, size)
+    levels = layer_levels(layer)
+    labels = layer_geometry(layer, dims, levels[0].shape)
+    source.geometry.check_units(labels, f"the {plane.name}", quoted(layer))
+    level = next(
+        (data for data in levels if data.shape == source.level(size).shape[: data.ndim]), None
+    )
+    if level is None or not source.geometry.covers(labels, dims):
+        raise ValueError(
+            f"{quoted(layer)} does not lie on the {plane.name}, pixel on pixel: it has the shape "
+            f"{levels[0].shape}, the other {source.levels[0].shape}. Use a Labels layer of the "
+            "same shape and place."
+        )
+    return level
 
 
 def _painted(
     layer: Any, plane: Plane | Composite, dims: Any, size: int | None, shape: tuple[int, int]
 ) -> NDArray[Any]:
     labels = displayed_slice(layer, dims, plane.geometry)
+    plane.geometry.check_units(labels.geometry, f"the {plane.name}", quoted(layer))
     if not plane.geometry.covers(labels.geometry, dims):
         raise ValueError(
             f"{quoted(layer)} does not lie on the {plane.name}, pixel on pixel: it has "
@@ -86,6 +134,7 @@ def _drawn(
 ) -> NDArray[np.int32]:
     refuse_volume(layer, dims)
     geometry = layer_geometry(layer, dims, (1,) * layer.ndim)
+    plane.geometry.check_units(geometry, f"the {plane.name}", quoted(layer))
     to_pixels = _finer(plane.geometry, shape) @ plane.geometry.pixels_of(geometry, dims)
     position = {
         axis: round(span.middle) for axis, span in hidden_spans(layer, dims, plane.geometry).items()

@@ -8,7 +8,7 @@ from .geometry import Geometry
 from .names import quoted
 from .plane import Plane
 from .rendering import Rendering, layer_rendering
-from .slicing import Span, cut, layer_geometry, layer_levels, refuse_volume
+from .slicing import Span, cut, fitting, layer_geometry, layer_levels, refuse_volume
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ class StackSource:
     def shape(self) -> tuple[int, ...]:
         """How many planes there are along each of the axes."""
         return tuple(self.levels[0].shape[axis] for axis in self.geometry.hidden)
+
+    def level(self, size: int | None) -> Any:
+        """Return the data at the resolution that :meth:`Plane.rgb` reads for a size."""
+        row, column = self.geometry.displayed
+        shapes = [(data.shape[row], data.shape[column]) for data in self.levels]
+        return self.levels[fitting(shapes, size)]
 
     def plane(self, index: Sequence[int]) -> Plane:
         """Return one plane, by its index along each of the axes.
