@@ -364,7 +364,8 @@ class Settings:
         verification.
     tile : "auto", "off" or int
         The gradient is computed in strips of about as many pixels as a square tile of this
-        edge has; the result is the same.
+        edge has. The gradient is that of the whole image: in float32 to the last bit, in
+        half precision but for rounding.
 
     Raises
     ------

@@ -128,7 +128,7 @@ def make_controls(contents: Choices, styles: Choices, regions: Choices) -> list[
             name="feather",
             min=0,
             max=1000,
-            value=0,
+            value=4,
             tooltip="How wide the regions fade out at their edges, inwards, in pixels of the "
             "result. 0: a sharp edge.",
         ),
