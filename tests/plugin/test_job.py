@@ -94,7 +94,7 @@ def test_only_what_is_marked_is_painted(paint):
     # Pixels lie on their coordinates: from 4.5 to 19.5 are those from 5 on, to 19.
     corners = np.array([[4.5, 9.5], [4.5, 19.5], [24.5, 19.5], [24.5, 9.5]]) * 2 + (5, 7)
     paint.viewer.add_shapes([corners], name="region")
-    paint.open(mask=paint.viewer.layers["region"])
+    paint.open(mask=paint.viewer.layers["region"], feather=0)
     result = paint.run()
     changed = (result.data != content).any(axis=-1)
     inside = np.zeros((32, 40), bool)
