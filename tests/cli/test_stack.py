@@ -73,6 +73,8 @@ def test_ome_tiff_to_ome_tiff(series, tmp_path, capsys):
     description = next(part.text for part in root.iter() if part.tag.endswith("Description"))
     recipe = json.loads(description)[METADATA_KEY]
     assert recipe["content"] == "cells.ome.tif"
+    assert recipe["styles"] == ["style.png"]
+    assert [len(digest) for digest in recipe["sha256_of_styles"]] == [64]
     assert recipe["settings"]["steps"] == 2
     assert {path.name for path in tmp_path.iterdir()} == {"cells.ome.tif", "style.png", "out.tif"}
     output = capsys.readouterr()
@@ -111,6 +113,30 @@ def test_planes_in_ome_tiff_are_those_chosen(series):
     assert result.calibration == SIZES
     for t in range(2):
         assert np.corrcoef(result.data[t].ravel(), series[t + 1].ravel())[0, 1] > 0.7
+
+
+def test_no_plane_that_was_done_is_lost(series, tmp_path, capsys):
+    command = ("cells.ome.tif", "style.png", "-o", "out.tif")
+    assert stack(*command, "--planes", "0:2") == DONE
+    assert "done are kept in out.tif.zarr" in capsys.readouterr().err
+    first = tifffile.imread("out.tif")
+    assert stack(*command, "--planes", "2") == DONE
+    last = tifffile.imread("out.tif")
+    assert first.shape == (2, 32, 40, 3)
+    assert last.shape == (32, 40, 3)
+    assert np.array_equal(zarr.open_array("out.tif.zarr", mode="r")[:], [*first, last])
+    assert stack(*command) == DONE
+    whole = tifffile.imread("out.tif")
+    assert np.array_equal(whole, [*first, last])
+    assert not (tmp_path / "out.tif.zarr").exists()
+
+    assert stack(*command, "--planes", "1:") == BAD_INPUT
+    assert "out.tif is there already" in capsys.readouterr().err
+    (tmp_path / "out.tif").rename("kept.tif")
+    assert stack(*command, "--planes", "1:") == DONE
+    (tmp_path / "kept.tif").replace("out.tif")
+    assert stack(*command, "--planes", "0") == BAD_INPUT
+    assert np.array_equal(tifffile.imread("out.tif"), whole)
 
 
 def test_a_folder_of_images(series, tmp_path, capsys):
@@ -160,8 +186,8 @@ BAD = [
     (f"{RUN} --axes QYX", "T, Z or C"),
     (f"{RUN} --axes TXY", "whose axes are TYX"),
     (f"{RUN} --planes ten", "'ten' is no range"),
-    (f"{RUN} --planes 5:9", "none of the 3"),
-    (f"{RUN} --planes 7", "none of the 3"),
+    (f"{RUN} --planes 5:9", "5:9 chooses nothing: cells.ome.tif has the planes 0 to 2 along T."),
+    (f"{RUN} --planes 7", "the planes 0 to 2 along T"),
     (f"{RUN} --steps many", "steps='many'"),
     (f"{RUN} --output intensity --color match", "leave --color out"),
     (f"{RUN} --scheduler tcp://127.0.0.1:9", "tcp://127.0.0.1:9"),

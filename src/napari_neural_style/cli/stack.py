@@ -1,6 +1,7 @@
 """Paint every plane of a stack in the style of images."""
 
 import argparse
+import math
 import re
 import shutil
 import sys
@@ -15,7 +16,7 @@ from napari_neural_style.cli.bar import make_bar
 from napari_neural_style.cli.content import Content
 from napari_neural_style.cli.options import PRESET_LIST, add_output, add_settings, given_settings
 from napari_neural_style.cli.signals import StopSignals
-from napari_neural_style.images import METADATA_KEY, Calibration
+from napari_neural_style.images import Calibration
 from napari_neural_style.images.stack_files import (
     TIFF,
     StackFile,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from napari_neural_style.stacks import StackTransfer
 
 SOME_PLANES_FAILED = 1
+
+# In the attributes of the array: size and time of the TIFF file that was written from it.
+_WRITTEN = "tiff"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(
         parser,
         "Result: .zarr, to which planes are written as they are finished; or .tif, an "
-        "OME-TIFF, written from OUT.zarr when all are. The same command goes on with what is "
-        "there.",
+        "OME-TIFF of the planes asked for, written from OUT.tif.zarr when they are done. "
+        "OUT.tif.zarr keeps all that is done until OUT.tif holds the whole stack, and the same "
+        "command goes on with what is there. An existing OUT.tif is replaced; by a part of the "
+        "stack (--planes) only if OUT.tif.zarr keeps its planes, too.",
     )
     parser.add_argument(
         "--axes",
@@ -69,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--planes",
         metavar="START:STOP",
         type=_planes,
+        default=slice(None),
         help="Only these of the first axis, counted from 0, STOP not included: 0:10, 20: or "
         "::5; one alone: 7.",
     )
@@ -143,7 +150,14 @@ def _array(arguments: argparse.Namespace) -> Path:
 
 def _check_files(arguments: argparse.Namespace, stack: StackFile) -> None:
     """Find out before the run whether its files can be written at its end."""
-    axes = stack.calibration.axes
+    axes, count = stack.calibration.axes, stack.data.shape[0]
+    chosen = range(count)[arguments.planes]
+    if not chosen:
+        start, stop = arguments.planes.start, arguments.planes.stop
+        raise ValueError(
+            f"--planes {'' if start is None else start}:{'' if stop is None else stop} chooses "
+            f"nothing: {arguments.stack} has the planes 0 to {count - 1} along {axes[0]}."
+        )
     if arguments.output == "intensity" and axes.endswith("S"):
         raise ValueError(
             f"--output intensity is for stacks of one channel, and {arguments.stack} has colours."
@@ -154,6 +168,28 @@ def _check_files(arguments: argparse.Namespace, stack: StackFile) -> None:
     for path in (arguments.out, _array(arguments)):
         if path.resolve() in inputs:
             raise ValueError(f"{path} is used twice: give the result a name of its own.")
+    out = arguments.out
+    if out.suffix.lower() in TIFF and out.exists() and len(chosen) < count and not _kept(arguments):
+        raise ValueError(
+            f"{out} is there already, and some planes of the stack must not replace planes that "
+            f"{_array(arguments)} does not keep: with --planes, choose another name, or delete it."
+        )
+
+
+def _kept(arguments: argparse.Namespace) -> bool:
+    """Whether the array has all planes of the TIFF file, since that was written from it."""
+    import zarr
+
+    try:
+        array = zarr.open_array(_array(arguments), mode="r")
+    except Exception:  # what zarr raises where there is none is not documented
+        return False
+    return array.attrs.get(_WRITTEN) == _stamp(arguments.out)
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
@@ -205,19 +241,29 @@ def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
 def _finish(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
     """Write the TIFF that was asked for, and say what there is."""
     array, out = transfer.result, arguments.out
-    if out.suffix.lower() in TIFF:
-        made: Any = array.attrs[METADATA_KEY]
-        recipe = {"content": arguments.stack, "styles": arguments.styles, **made}
+    if is_tiff := out.suffix.lower() in TIFF:
         calibration = open_stack(transfer.path).calibration
-        write_ome_tiff(out, array, calibration, recipe, arguments.planes or slice(None))
-        if not transfer.failed:
+        write_ome_tiff(out, array, calibration, _recipe(transfer, arguments), arguments.planes)
+        if transfer.done == math.prod(transfer.axes.counts):
             shutil.rmtree(transfer.path)
+        else:
+            array.attrs[_WRITTEN] = _stamp(out)
     rows = transfer.result.ndim - (3 if arguments.output == "rgb" else 2)
     height, width = array.shape[rows : rows + 2]
-    _say(arguments, f"Wrote {out}, {transfer.done} planes of {width} x {height} pixels.")
+    planes = f"{transfer.done} plane{'s' * (transfer.done != 1)}"
+    _say(arguments, f"Wrote {out}, {planes} of {width} x {height} pixels.")
+    if is_tiff and transfer.path.exists():
+        _say(arguments, f"All planes of the stack that are done are kept in {transfer.path}.")
     if transfer.failed:
         failed = f"{len(transfer.failed)} of {transfer.total} planes"
         _say(arguments, f"{failed} could not be painted; the same command tries them again.")
+
+
+def _recipe(transfer: "StackTransfer", arguments: argparse.Namespace) -> dict[str, Any]:
+    """What made the result: the names of the files, and what the run tells."""
+    made = transfer.provenance()
+    names = {"content": arguments.stack, "styles": arguments.styles}
+    return {**made, **names, "sha256_of_styles": made["styles"]}
 
 
 def _say(arguments: argparse.Namespace, message: str) -> None:
