@@ -1,6 +1,7 @@
 """Flicker of a stylized time series: every plane on its own, and as a stack.
 
-    python benchmarks/flicker.py [--size 192] [--planes 10] [--style impasto] [--save FILE.npz]
+    python benchmarks/flicker.py [--size 192] [--planes 10] [--style impasto] [--segment 16]
+                                 [--save FILE.npz]
 
 Flicker is the mean absolute difference of successive results along the motion, divided by
 the same for the contents. The sequence is synthetic: fluorescent cells that deform, some
@@ -11,6 +12,7 @@ the style fades along the chain: the mean gradient of the last plane over that o
 import argparse
 import itertools
 import time
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -81,10 +83,11 @@ def each_alone(contents: Images, style: npt.NDArray[np.uint8], preset: str) -> t
 
 
 def as_stack(
-    stack: npt.NDArray[np.uint16], style: npt.NDArray[np.uint8], preset: str
+    stack: npt.NDArray[np.uint16], style: npt.NDArray[np.uint8], preset: str, segment: int
 ) -> tuple[Images, int]:
     """Results, and steps in all, of a run of the whole stack."""
-    transfer = StackTransfer(stack, style, "TYX", client="here", preset=preset, device="cpu")
+    options = {"client": "here", "preset": preset, "device": "cpu", "segment": segment}
+    transfer = StackTransfer(stack, style, "TYX", **options)
     steps = sum(update.finished is None for update in transfer)
     return list(transfer.result[:] / np.float32(255)), steps
 
@@ -96,6 +99,7 @@ def main() -> None:
     parser.add_argument("--planes", type=int, default=10)
     parser.add_argument("--preset", default="default")
     parser.add_argument("--style", default="impasto", choices=ARTWORKS)
+    parser.add_argument("--segment", type=int, default=16, help="As for StackTransfer.")
     parser.add_argument("--save", metavar="FILE.npz", help="Keep the pictures.")
     options = parser.parse_args()
     stack = sequence(options.size, options.planes)
@@ -107,7 +111,7 @@ def main() -> None:
     print("planes     flicker    steps/plane    s/plane    sharpness, last/first")
     for name, (run, planes) in {
         "alone": (each_alone, contents),
-        "as stack": (as_stack, stack),
+        "as stack": (partial(as_stack, segment=options.segment), stack),
     }.items():
         start = time.perf_counter()
         results, steps = run(planes, style, options.preset)
