@@ -115,6 +115,13 @@ def test_planes_in_ome_tiff_are_those_chosen(series):
         assert np.corrcoef(result.data[t].ravel(), series[t + 1].ravel())[0, 1] > 0.7
 
 
+def test_channels_keep_their_names(series):
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite("two.ome.tif", series[:2], metadata=metadata, photometric="minisblack")
+    assert stack("two.ome.tif", "style.png", "-o", "out.tif") == DONE
+    assert open_stack("out.tif").calibration.channels == ("DAPI", "GFP")
+
+
 def test_no_plane_that_was_done_is_lost(series, tmp_path, capsys):
     command = ("cells.ome.tif", "style.png", "-o", "out.tif")
     assert stack(*command, "--planes", "0:2") == DONE

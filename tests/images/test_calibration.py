@@ -48,6 +48,32 @@ def test_imagej_metadata(tmp_path, unit):
     assert found == Calibration("TZYX", (12, 1.5, 0.5, 0.25), ("second", *("micrometer",) * 3))
 
 
+def test_names_of_channels(tmp_path):
+    names = ("DAPI", "GFP & <µ>")
+    for axes, shape in (("TCYX", (3, 2, 4, 5)), ("CZYX", (2, 3, 4, 5))):
+        metadata = {"axes": axes, "Channel": {"Name": list(names)}}
+        found = write_and_read(tmp_path / "a.ome.tif", shape, metadata=metadata)
+        assert found.channels == names
+    metadata = {"axes": "TYX", "Channel": {"Name": ["DAPI"]}}
+    found = write_and_read(tmp_path / "a.ome.tif", (3, 4, 5), metadata=metadata)
+    assert found.channels == ("DAPI",)
+    assert found.resized((4, 5), (2, 2)).channels == ("DAPI",)
+    found = write_and_read(tmp_path / "a.ome.tif", (3, 2, 4, 5), metadata={"axes": "TCYX"})
+    assert found.channels == ()
+
+
+def test_labels_of_imagej_that_name_channels(tmp_path):
+    def channels(shape, axes, labels):
+        metadata = {"axes": axes, "Labels": labels}
+        options = {"imagej": True, "metadata": metadata}
+        return write_and_read(tmp_path / "a.tif", shape, **options).channels
+
+    assert channels((3, 2, 4, 5), "TCYX", ["DAPI", "GFP"] * 3) == ("DAPI", "GFP")
+    assert channels((2, 4, 5), "CYX", ["DAPI", "GFP"]) == ("DAPI", "GFP")
+    assert channels((3, 2, 4, 5), "TCYX", [f"plane {i}" for i in range(6)]) == ()
+    assert channels((3, 4, 5), "TYX", ["a", "b", "c"]) == ()
+
+
 def test_resolution_tags(tmp_path):
     options = {"resolution": (20000, 10000), "resolutionunit": "CENTIMETER"}
     found = write_and_read(tmp_path / "a.tif", (4, 5), **options)

@@ -13,6 +13,7 @@ from PIL import Image
 from napari_neural_style.images import METADATA_KEY, Calibration, write_image
 from napari_neural_style.images.stack_files import (
     check_stack_output,
+    keep_calibration,
     open_stack,
     write_ome_tiff,
 )
@@ -85,6 +86,7 @@ def test_ome_zarr_of_several_levels(tmp_path):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w")
     group.create_array("fine", data=image, chunks=(1, 1, 24, 20))
     group.create_array("coarse", data=image[..., ::2, ::2])
+    omero = {"channels": [{"label": "DAPI", "color": "0000FF"}]}
     axes = [{"name": "t", "type": "time", "unit": "second"}]
     axes += [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
     datasets = [
@@ -99,8 +101,10 @@ def test_ome_zarr_of_several_levels(tmp_path):
     ]
     common = [{"type": "scale", "scale": [5, 1, 1, 1]}]
     image_data = {"axes": axes, "datasets": datasets, "coordinateTransformations": common}
-    expected = Calibration("TZYX", (5, 2, 0.5, 0.25), ("second", "micrometer", *MICRONS))
-    for attributes in ({"ome": {"multiscales": [image_data]}}, {"multiscales": [image_data]}):
+    units = ("second", "micrometer", *MICRONS)
+    expected = Calibration("TZYX", (5, 2, 0.5, 0.25), units, ("DAPI",))
+    described = {"multiscales": [image_data], "omero": omero}
+    for attributes in ({"ome": described}, described):
         group.attrs.put(attributes)
         stack = open_stack(tmp_path / "a.zarr")
         assert stack.named
@@ -218,6 +222,30 @@ def test_ome_tiff_keeps_axes_sizes_and_recipe(tmp_path, channels, dtype):
         root = ElementTree.fromstring(file.ome_metadata)
     description = next(part.text for part in root.iter() if part.tag.endswith("Description"))
     assert json.loads(description) == {METADATA_KEY: {"note": "naïve & <µm>"}}
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("TCYX", (3, 2)), ("TCYXS", (3, 2)), ("TYX", (3,)), ("TYXS", (3,))]
+)
+def test_ome_tiff_and_zarr_keep_the_names_of_channels(tmp_path, axes, shape):
+    image = numbers(*shape, 24, 20, *(3,) * axes.count("S"), dtype=np.uint8)
+    names = ("DAPI", 'GFP & "<µ>"')[: shape[1] if "C" in axes else 1]
+    calibration = Calibration.of(axes, {}, names)
+    write_ome_tiff(tmp_path / "a.tif", image, calibration)
+    stack = open_stack(tmp_path / "a.tif")
+    assert stack.calibration == calibration
+    assert_holds(stack, image)
+    keep_calibration(zarr.create_array(tmp_path / "a.zarr", data=image), calibration)
+    assert open_stack(tmp_path / "a.zarr").calibration == calibration
+
+
+def test_names_of_the_channels_that_are_written(tmp_path):
+    image = numbers(3, 2, 24, 20)
+    calibration = Calibration.of("CZYX", {}, ("a", "b", "c"))
+    write_ome_tiff(tmp_path / "a.tif", image, calibration, planes=slice(1, 3))
+    assert open_stack(tmp_path / "a.tif").calibration.channels == ("b", "c")
+    write_ome_tiff(tmp_path / "a.tif", image, Calibration.of("CZYX", {}, ("a", "b")))
+    assert open_stack(tmp_path / "a.tif").calibration.channels == ()
 
 
 def test_outputs_are_checked_before_the_work(tmp_path):

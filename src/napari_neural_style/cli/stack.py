@@ -213,14 +213,14 @@ def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
 
 
 def _calibration(transfer: "StackTransfer", stack: StackFile) -> Calibration:
-    """Axes and sizes of the result."""
+    """Axes, sizes and names of channels of the result."""
     own = stack.calibration
     rows = own.axes.index("Y")
     before, after = (array.shape[rows : rows + 2] for array in (stack.data, transfer.result))
     resized = own.resized(before, after)
     sizes = {axis: size for axis in own.axes if (size := resized.size(axis))}
     colours = "S" if transfer.result.ndim > rows + 2 else ""
-    return Calibration.of(own.axes.removesuffix("S") + colours, sizes)
+    return Calibration.of(own.axes.removesuffix("S") + colours, sizes, own.channels)
 
 
 def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:

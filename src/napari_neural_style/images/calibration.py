@@ -1,7 +1,7 @@
-"""The physical size of an image's pixels, planes and frames, as files store it."""
+"""The physical size of an image's pixels, planes and frames, and the names of its channels."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -15,7 +15,7 @@ UNKNOWN_UNIT = "pixel"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Size of one step along each axis.
+    """Size of one step along each axis, and what the channels are called.
 
     Parameters
     ----------
@@ -26,11 +26,15 @@ class Calibration:
     units
         The unit of each, written out: ``"micrometer"``, ``"second"``; ``"pixel"`` where no
         size is known.
+    channels
+        The name of each channel along ``C``, or of the only one: ``("DAPI", "GFP")``; empty
+        where no names are known.
     """
 
     axes: str
     scale: tuple[float, ...]
     units: tuple[str, ...]
+    channels: tuple[str, ...] = ()
 
     @classmethod
     def unknown(cls, axes: str) -> "Calibration":
@@ -38,15 +42,21 @@ class Calibration:
         return cls(axes, (1.0,) * len(axes), (UNKNOWN_UNIT,) * len(axes))
 
     @classmethod
-    def of(cls, axes: str, sizes: Mapping[str, tuple[float, str]]) -> "Calibration":
-        """Return axes with the known sizes among `sizes`, letter to scale and unit."""
+    def of(
+        cls, axes: str, sizes: Mapping[str, tuple[float, str]], channels: Sequence[str] = ()
+    ) -> "Calibration":
+        """Return axes with the known sizes among `sizes`, letter to scale and unit.
+
+        Names of channels that are all empty are none.
+        """
         known = [sizes.get(axis, (1.0, UNKNOWN_UNIT)) for axis in axes]
         # A size of 0 or NaN is how some programs write that they know none.
         known = [
             size if math.isfinite(size[0]) and size[0] > 0 else (1.0, UNKNOWN_UNIT)
             for size in known
         ]
-        return cls(axes, tuple(size for size, _ in known), tuple(unit for _, unit in known))
+        names = tuple(channels) if any(channels) else ()
+        return cls(axes, tuple(size for size, _ in known), tuple(unit for _, unit in known), names)
 
     def size(self, axis: str) -> tuple[float, str] | None:
         """Scale and unit along an axis; None where no size is known."""
@@ -110,13 +120,14 @@ def unit_name(unit: str) -> str:
 def tiff_calibration(file: "TiffFile") -> Calibration:
     """Return axes and sizes of the first series of a TIFF file.
 
-    They are those of its OME metadata, of ImageJ's, or of the resolution tags.
+    They are those of its OME metadata, of ImageJ's, or of the resolution tags; the first two
+    may name the channels.
     """
     axes = file.series[0].axes
     if file.is_ome and file.ome_metadata:
-        return Calibration.of(axes, _ome_sizes(file.ome_metadata))
+        return Calibration.of(axes, *_ome_sizes_and_channels(file.ome_metadata))
     if file.is_imagej and file.imagej_metadata:
-        return Calibration.of(axes, _imagej_sizes(file))
+        return Calibration.of(axes, _imagej_sizes(file), _imagej_channels(file))
     return Calibration.of(axes, _tag_sizes(file))
 
 
@@ -142,19 +153,20 @@ def pixels_per_centimeter(calibration: Calibration) -> tuple[float, float] | Non
     return (x, y) if all(2**-31 < value < 2**31 for value in resolution) else None
 
 
-def _ome_sizes(xml: str) -> dict[str, tuple[float, str]]:
+def _ome_sizes_and_channels(xml: str) -> tuple[dict[str, tuple[float, str]], list[str]]:
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:  # the pixels can be used without
-        return {}
-    pixels = next((part.attrib for part in root.iter() if part.tag.endswith("}Pixels")), {})
+        return {}, []
+    pixels = next((part for part in root.iter() if part.tag.endswith("}Pixels")), root)
     sizes = {}
     for axis, (name, symbols) in _OME_SIZES.items():
-        if name in pixels:
+        if name in pixels.attrib:
             # What OME's schema means without a unit.
             default = "µm" if symbols is _LENGTHS else "s"
-            sizes[axis] = float(pixels[name]), unit_name(pixels.get(f"{name}Unit", default))
-    return sizes
+            unit = unit_name(pixels.get(f"{name}Unit", default))
+            sizes[axis] = float(pixels.attrib[name]), unit
+    return sizes, [part.get("Name", "") for part in pixels if part.tag.endswith("}Channel")]
 
 
 def _imagej_sizes(file: "TiffFile") -> dict[str, tuple[float, str]]:
@@ -167,6 +179,16 @@ def _imagej_sizes(file: "TiffFile") -> dict[str, tuple[float, str]]:
     if "finterval" in metadata:
         sizes["T"] = float(metadata["finterval"]), unit_name(str(metadata.get("tunit", "s")))
     return sizes
+
+
+def _imagej_channels(file: "TiffFile") -> list[str]:
+    """Return the labels of the planes, where these name the channels."""
+    series = file.series[0]
+    lengths = dict(zip(series.axes, series.shape, strict=True))
+    labels = list((file.imagej_metadata or {}).get("Labels", ()))
+    names = labels[: lengths.get("C", 0)]
+    planes = math.prod(lengths[axis] for axis in lengths if axis not in "YXS")
+    return names if names and labels == names * (planes // len(names)) else []
 
 
 def _tag_sizes(file: "TiffFile") -> dict[str, tuple[float, str]]:

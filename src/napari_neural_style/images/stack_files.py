@@ -5,7 +5,7 @@ import os
 import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from glob import glob, has_magic
 from itertools import product
@@ -143,7 +143,7 @@ def write_ome_tiff(
     stack
         Of the calibration's axes, ``Y`` and ``X`` the last but for the colours ``S``.
     calibration
-        Axes, and the sizes that the OME metadata tell.
+        Axes, and the sizes and names of channels that the OME metadata tell.
     metadata
         Stored as JSON in the description of the OME metadata.
     planes
@@ -161,6 +161,7 @@ def write_ome_tiff(
     channels = shape[axes.index("X") + 1 :]
     size = int(np.prod(shape, dtype=np.int64)) * stack.dtype.itemsize
     described = {} if metadata is None else {"Description": json.dumps({METADATA_KEY: metadata})}
+    named = _channel_names(calibration, stack.shape, planes)
     with (
         replacing(Path(path)) as part,
         TiffWriter(part, bigtiff=size > _TIFF_LIMIT, ome=True) as to,
@@ -170,8 +171,18 @@ def write_ome_tiff(
             shape=shape,
             dtype=stack.dtype,
             **tiff_options(stack.dtype, channels),
-            metadata={"axes": axes, **ome_attributes(calibration), **described},
+            metadata={"axes": axes, **ome_attributes(calibration), **named, **described},
         )
+
+
+def _channel_names(
+    calibration: Calibration, shape: tuple[int, ...], planes: slice
+) -> dict[str, Any]:
+    """Return OME's names of the channels; none if they are not as many as the channels."""
+    axes, names = calibration.axes, calibration.channels
+    if len(names) != (shape[axes.index("C")] if "C" in axes else 1):
+        return {}
+    return {"Channel": {"Name": list(names[planes] if axes.startswith("C") else names)}}
 
 
 def _planes(stack: LazyArray, along: range, leading: int) -> Iterator[NDArray[Any]]:
@@ -180,7 +191,7 @@ def _planes(stack: LazyArray, along: range, leading: int) -> Iterator[NDArray[An
 
 
 def keep_calibration(array: Any, calibration: Calibration) -> None:
-    """Store axes and sizes in the attributes of a Zarr array, for :func:`open_stack`."""
+    """Store a calibration in the attributes of a Zarr array, for :func:`open_stack`."""
     array.attrs[_CALIBRATION] = asdict(calibration)
 
 
@@ -263,17 +274,19 @@ def _open_zarr(path: Path) -> StackFile:
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, node)
     attributes = dict(node.attrs)
-    images = attributes.get("ome", attributes).get("multiscales")
+    attributes = attributes.get("ome", attributes)
+    images, omero = attributes.get("multiscales"), attributes.get("omero", {})
     try:
         finest = images[0]["datasets"][0]
         array = node[finest["path"]]
         sizes = _ome_zarr_sizes(images[0], finest)
+        channels = [channel.get("label", "") for channel in omero.get("channels", ())]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(
             f"Cannot use {path}: the Zarr group holds no OME-Zarr image; give the path of one of "
             f"its arrays ({', '.join(sorted(node.array_keys())) or 'it has none'})."
         ) from error
-    calibration = Calibration.of("".join(sizes), sizes)
+    calibration = Calibration.of("".join(sizes), sizes, channels)
     return StackFile(array, _checked(path, calibration), named=True)
 
 
@@ -282,7 +295,9 @@ def _open_zarr_array(path: Path, array: Any) -> StackFile:
     kept = array.attrs.get(_CALIBRATION)
     if kept:
         sizes = zip(kept["axes"], zip(kept["scale"], kept["units"], strict=True), strict=True)
-        return StackFile(array, _checked(path, Calibration.of(kept["axes"], dict(sizes))), True)
+        # An older one has no names of channels.
+        calibration = Calibration.of(kept["axes"], dict(sizes), kept.get("channels", ()))
+        return StackFile(array, _checked(path, calibration), True)
     names = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.get("_ARRAY_DIMENSIONS")
     if names and all(names):
@@ -385,7 +400,7 @@ def _guess(path: Path, shape: tuple[int, ...]) -> str:
 
 def _renamed(calibration: Calibration, axes: str) -> Calibration:
     """The same sizes along axes of other names."""
-    return Calibration(axes, calibration.scale, calibration.units)
+    return replace(calibration, axes=axes)
 
 
 def _checked(path: Path, calibration: Calibration) -> Calibration:
