@@ -33,6 +33,7 @@ BAD = [
     (f"{RUN} --mask black.png", "mask is 0 everywhere"),
     (f"{RUN} --style-mask gray.png", "there is no mask"),
     (f"{RUN} --feather -1", "feather=-1"),
+    ("stylize content.png style.jpg -o black.png --mask black.png", "black.png is used twice"),
     ("stylize content.png style.jpg -o content.png", "used twice"),
     ("stylize content.png missing.png -o out.png", "missing.png"),
     ("stylize notes.png style.jpg -o out.png", "not an image"),

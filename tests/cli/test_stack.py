@@ -184,6 +184,7 @@ BAD = [
     ("stack cells.ome.tif style.png -o out.png", ".zarr, .tif"),
     ("stack cells.ome.tif style.png -o no/out.tif", "no such file or folder"),
     ("stack cells.ome.tif style.png -o cells.ome.tif", "used twice"),
+    ("stack cells.ome.tif style.png -o mask.tif --mask mask.tif", "mask.tif is used twice"),
     ("stack gone.tif style.png -o out.zarr", "gone.tif"),
     ("stack cells.ome.tif gone.png -o out.zarr", "gone.png"),
     ("stack style.png style.png -o out.zarr", "a Zarr folder, a folder of image files"),

@@ -118,6 +118,12 @@ def _add_mask(group: argparse._ArgumentGroup, name: str) -> None:
     )
 
 
+def mask_files(arguments: argparse.Namespace) -> list[str]:
+    """Return the files of all masks that were given."""
+    given = vars(arguments)
+    return [*([given["mask"]] if "mask" in given else []), *given.get("style_masks", ())]
+
+
 def _read_masks(paths: str | list[str]) -> NDArray[Any] | tuple[NDArray[Any], ...]:
     return read_mask(paths) if isinstance(paths, str) else tuple(map(read_mask, paths))
 

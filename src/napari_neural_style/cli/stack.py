@@ -14,7 +14,13 @@ import numpy as np
 
 from napari_neural_style.cli.bar import make_bar
 from napari_neural_style.cli.content import Content
-from napari_neural_style.cli.options import PRESET_LIST, add_output, add_settings, given_settings
+from napari_neural_style.cli.options import (
+    PRESET_LIST,
+    add_output,
+    add_settings,
+    given_settings,
+    mask_files,
+)
 from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.images import Calibration
 from napari_neural_style.images.stack_files import (
@@ -164,7 +170,8 @@ def _check_files(arguments: argparse.Namespace, stack: StackFile) -> None:
         )
     dtype = stack.data.dtype if arguments.output == "intensity" else np.dtype(np.uint8)
     check_stack_output(arguments.out, axes, dtype)
-    inputs = {Path(path).resolve() for path in (arguments.stack, *arguments.styles)}
+    files = (arguments.stack, *arguments.styles, *mask_files(arguments))
+    inputs = {Path(path).resolve() for path in files}
     for path in (arguments.out, _array(arguments)):
         if path.resolve() in inputs:
             raise ValueError(f"{path} is used twice: give the result a name of its own.")

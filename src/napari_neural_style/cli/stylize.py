@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from napari_neural_style.cli.bar import Bar, make_bar
 from napari_neural_style.cli.content import Content
-from napari_neural_style.cli.options import PRESET_LIST, add_output, add_settings, given_settings
+from napari_neural_style.cli.options import (
+    PRESET_LIST,
+    add_output,
+    add_settings,
+    given_settings,
+    mask_files,
+)
 from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.images import (
     check_output,
@@ -93,8 +99,8 @@ def _check_files(arguments: argparse.Namespace) -> None:
         if path is not None:
             check_writable(path)
             outputs.append(path)
-    inputs = [Path(path) for path in (arguments.content, *arguments.styles) if path is not None]
-    taken = {path.resolve() for path in inputs}
+    inputs = (arguments.content, *arguments.styles, *mask_files(arguments))
+    taken = {Path(path).resolve() for path in inputs if path is not None}
     for path in outputs:
         if path.resolve() in taken:
             raise ValueError(f"{path} is used twice: give every file to write its own name.")
