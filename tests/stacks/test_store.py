@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_neural_style.stacks.store import PlaneStore
+from napari_neural_style.stacks.store import PaintedOtherwiseError, PlaneStore, digest_of
 
 SHAPE, DTYPE, NAMES, RECIPE = (3, 2, 8, 10), np.dtype(np.uint16), "TZYX", {"steps": 5}
 JOURNAL = "planes.jsonl"
@@ -33,7 +33,7 @@ def plane(seed=0):
 
 def test_planes_are_there_at_once_for_others(path):
     store = create(path)
-    store.write((1, 0), plane())
+    store.write((1, 0), plane(), "of it")
     other = zarr.open_array(path, mode="r")
     assert np.array_equal(other[1, 0], plane())
     assert not other[0].any()
@@ -49,25 +49,25 @@ def test_colours_are_in_one_chunk(path):
 
 def test_going_on_later(path):
     store = create(path)
-    store.write((0, 1), plane(1))
-    store.write((2, 0), plane(2))
+    store.write((0, 1), plane(1), "of it")
+    store.write((2, 0), plane(2), "of it")
     again = reopen(path)
     assert again.done == {(0, 1), (2, 0)}
     assert again.recipe == RECIPE
     assert again.found == {"limits": [0, 9]}
     assert np.array_equal(again.read((2, 0)), plane(2))
-    again.write((1, 1), plane(3))
+    again.write((1, 1), plane(3), "of it")
     assert reopen(path).done == {(0, 1), (2, 0), (1, 1)}
 
 
-@pytest.mark.parametrize("torn", ['{"plane"', '{"plane": [1, 1]}'])
+@pytest.mark.parametrize("torn", ['{"plane"', '{"plane": [1, 1], "source": "it"}'])
 def test_a_torn_line_is_no_plane_and_harms_no_other(path, torn):
-    create(path).write((0, 1), plane())
+    create(path).write((0, 1), plane(), "of it")
     with (path / JOURNAL).open("a") as journal:
         journal.write(torn)
     again = reopen(path)
     assert again.done == {(0, 1)}
-    again.write((1, 0), plane())
+    again.write((1, 0), plane(), "of it")
     assert reopen(path).done == {(0, 1), (1, 0)}
 
 
@@ -76,7 +76,7 @@ def test_a_torn_first_line(path):
     (path / JOURNAL).write_text('{"pla')
     again = reopen(path)
     assert again.done == set()
-    again.write((1, 0), plane())
+    again.write((1, 0), plane(), "of it")
     assert reopen(path).done == {(1, 0)}
 
 
@@ -85,7 +85,7 @@ def test_a_torn_first_line(path):
     [{"recipe": {"steps": 6}}, {"shape": (4, 2, 8, 10)}, {"dtype": np.dtype(np.uint8)}],
 )
 def test_a_stack_that_was_painted_otherwise_is_not_touched(path, other):
-    create(path).write((0, 0), plane())
+    create(path).write((0, 0), plane(), "of it")
     with pytest.raises(ValueError, match=r"painted\.zarr holds a stack that was painted otherwise"):
         reopen(path, **other)
     assert np.array_equal(reopen(path).read((0, 0)), plane())
@@ -130,18 +130,20 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_painted(path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="it is a device of Linux")
 def test_a_disk_that_is_full_leaves_what_is_done(path):
     store = create(path)
-    store.write((0, 0), plane())
+    store.write((0, 0), plane(), "of it")
     journal = path / JOURNAL
     journal.rename(path / "kept")
     journal.symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"the disk is full .* what is done is kept") as caught:
-        store.write((0, 1), plane())
+        store.write((0, 1), plane(), "of it")
     assert caught.value.errno == errno.ENOSPC
+    assert str(caught.value).startswith("Cannot write")
+    assert str(caught.value).endswith("is kept.")
     assert store.done == {(0, 0)}
     (path / "kept").replace(journal)
     again = reopen(path)
     assert again.done == {(0, 0)}
-    again.write((0, 1), plane())
+    again.write((0, 1), plane(), "of it")
 
 
 PROGRAM = """
@@ -152,10 +154,10 @@ from napari_neural_style.stacks.store import PlaneStore
 path = Path(sys.argv[1])
 store = PlaneStore.create(path, (9, 64, 64), np.dtype(np.uint16), "TYX", {}, {})
 rng = np.random.default_rng(0)
-store.write((0,), rng.integers(0, 65536, (64, 64)).astype(np.uint16))
+store.write((0,), rng.integers(0, 65536, (64, 64)).astype(np.uint16), "of it")
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:
-    store.write((1,), rng.integers(0, 65536, (64, 64)).astype(np.uint16))
+    store.write((1,), rng.integers(0, 65536, (64, 64)).astype(np.uint16), "of it")
 except OSError as error:
     print(error)
 """
@@ -169,3 +171,23 @@ def test_a_plane_that_cannot_be_written_is_not_done(path):
     again = reopen(path, (9, 64, 64), DTYPE, {})
     assert again.done == {(0,)}
     assert again.read((0,)).std() > 1000
+
+
+def test_what_a_plane_was_painted_from_is_known_later(path):
+    source = plane(5)
+    create(path).write((0, 1), plane(), digest_of(source))
+    again = reopen(path)
+    again.check((0, 1), digest_of(source))
+    again.check((0, 0), digest_of(plane(6)))  # which is not done
+    with pytest.raises(PaintedOtherwiseError, match="painted otherwise"):
+        again.check((0, 1), digest_of(plane(6)))
+
+
+def test_digests_are_of_values_and_not_of_how_they_lie_in_memory():
+    source, mask = plane(), np.eye(3, dtype=bool)
+    same = digest_of(source)
+    assert digest_of(np.asfortranarray(source)) == same
+    assert digest_of(source.astype(source.dtype.newbyteorder(">"))) == same
+    assert digest_of(source, None) == same
+    others = [source + 1, source.T, source.astype(np.int32)]
+    assert len({same, digest_of(source, mask), *map(digest_of, others)}) == 5

@@ -268,6 +268,46 @@ def test_other_settings_do_not_mix_with_what_is_there(stack, tmp_path, other):
         transfer(stack, out=tmp_path / "out", style=stripes()[::-1])
 
 
+@pytest.mark.parametrize("changed", [0, 3])
+def test_planes_of_another_stack_are_not_taken_for_its_own(stack, tmp_path, changed):
+    transfer(stack, out=tmp_path / "out", steps=2).run()
+    other = stack.copy()
+    other[changed, 5, 5] += 1
+    with pytest.raises(ValueError, match="painted otherwise"):
+        transfer(other, out=tmp_path / "out", steps=2)
+    assert transfer(stack, out=tmp_path / "out", steps=2).done == 4
+
+
+def test_of_a_long_stack_some_planes_are_compared_and_what_others_start_from(tmp_path):
+    stack, options = Lazy(moving(20)), {"steps": 1, "out": tmp_path / "out"}
+    transfer(stack, planes=slice(0, 19), **options).run()
+    stack.read = []
+    again = transfer(stack, **options)
+    assert len(stack.read) == 8
+    assert {0, 18} <= set(stack.read)
+    stack.values[18, 5, 5] += 1
+    again._planes.clear()
+    with pytest.raises(ValueError, match="painted otherwise"):
+        again.run()
+
+
+def test_done_planes_whose_source_is_gone_stay(stack, tmp_path):
+    values, options = (stack >> 6).astype(np.uint8), {"out": tmp_path / "out", "steps": 2}
+    transfer(values, planes=slice(0, 2), **options).run()
+    assert transfer(Lazy(values, damaged={0}), **options).done == 2
+
+
+def test_two_runs_into_one_folder(stack, tmp_path):
+    out = tmp_path / "out"
+    run = transfer(stack, out=out)
+    next(run)
+    with pytest.raises(OSError, match="is being painted by process"):
+        transfer(stack, out=out)
+    run.stop()
+    assert list(run) == []
+    transfer(stack, out=out, steps=2).run()
+
+
 # ------------------------------------------------------------------ bad planes
 
 
@@ -343,7 +383,10 @@ BAD = [
     ({"output": "grey"}, "output='grey': it must be 'rgb' or 'intensity'"),
     ({"axes": "TQX"}, "Y (rows) must be among them"),
     ({"segment": 0}, "segment=0"),
-    ({"planes": slice(9, 12)}, "planes=slice(9, 12, None)"),
+    ({"planes": slice(9, 12)}, "planes=slice(9, 12, None): it selects none of the 4 along T"),
+    ({"planes": 3}, "planes=3: it must be a slice"),
+    ({"planes": slice("a")}, "planes=slice(None, 'a', None): it must be a slice"),
+    ({"planes": slice(0, 2, 0)}, "planes=slice(0, 2, 0): it must be a slice"),
     ({"steps": -1}, "steps=-1"),
     ({"budget": 5.0}, "budget=5"),
     ({"settings": make_settings("fast"), "steps": 5}, "not both"),
@@ -363,6 +406,11 @@ def test_bad_input_is_said_in_a_sentence_before_anything_is_painted(stack, tmp_p
         transfer(stack, out=tmp_path / "out", **options)
     assert str(caught.value).endswith(".")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_list_of_planes_is_no_stack(stack):
+    with pytest.raises(ValueError, match=r"The stack is a list, .* with numpy.stack\."):
+        transfer(list(stack))
 
 
 def test_what_no_plane_can_be_painted_with_ends_the_run_at_once(stack):

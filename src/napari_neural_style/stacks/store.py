@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
@@ -21,11 +21,22 @@ from napari_neural_style.stacks.axes import Index
 _JOURNAL: Final = "planes.jsonl"
 
 
+class PaintedOtherwiseError(ValueError):
+    """What is in a folder was painted from other images, or with other settings."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} holds a stack that was painted otherwise (other images or settings): "
+            "choose another place, or delete it."
+        )
+
+
 class PlaneStore:
     """A zarr array with a chunk for each plane, and a journal of those that are done.
 
     A plane counts as done when its line stands whole in the journal, which is written after
-    its pixels: whenever a process dies, no half plane is taken for a whole one.
+    its pixels: whenever a process dies, no half plane is taken for a whole one. The line
+    keeps a digest of what the plane was painted from.
 
     Parameters
     ----------
@@ -42,10 +53,14 @@ class PlaneStore:
         """What made it, as data for JSON."""
         self.found: dict[str, Any] = dict(cast(Any, array.attrs["found"]))
         """What was found out about the stack, as data for JSON."""
-        self.done: set[Index] = set()
-        """Indices of the planes that are painted."""
+        self._digests: dict[Index, str] = {}
         for line in self._lines():
-            self.done.add(tuple(line["plane"]))
+            self._digests[tuple(line["plane"])] = line["source"]
+
+    @property
+    def done(self) -> Set[Index]:
+        """Indices of the planes that are painted; it grows with them."""
+        return self._digests.keys()
 
     @classmethod
     def create(
@@ -116,10 +131,7 @@ class PlaneStore:
                 f"{path} is there already, and is no painted stack: choose another place."
             ) from error
         if theirs != _fingerprint(recipe) or array.shape != shape or array.dtype != dtype:
-            raise ValueError(
-                f"{path} holds a stack that was painted otherwise (other images or settings): "
-                "choose another place, or delete it."
-            )
+            raise PaintedOtherwiseError(path)
         return cls(path, array)
 
     @classmethod
@@ -134,15 +146,29 @@ class PlaneStore:
         shutil.rmtree(path)
         return True
 
-    def write(self, index: Index, plane: NDArray[Any]) -> None:
+    def check(self, index: Index, digest: str) -> None:
+        """Raise a PaintedOtherwiseError if a plane is done, from something else."""
+        if self._digests.get(index, digest) != digest:
+            raise PaintedOtherwiseError(self.path)
+
+    def write(self, index: Index, plane: NDArray[Any], digest: str) -> None:
         """Store a plane, and then that it is done.
+
+        Parameters
+        ----------
+        index
+            Of the plane.
+        plane
+            As it was painted.
+        digest
+            Of what it was painted from, see :func:`digest_of`.
 
         Raises
         ------
         OSError
             If it cannot be written; what was done before stays.
         """
-        line = json.dumps({"plane": index}) + "\n"
+        line = json.dumps({"plane": index, "source": digest}) + "\n"
         try:
             self.array[index] = plane
             with (self.path / _JOURNAL).open("a") as journal:
@@ -151,7 +177,7 @@ class PlaneStore:
                 os.fsync(journal.fileno())
         except OSError as error:
             raise _explained(self.path, error) from error
-        self.done.add(index)
+        self._digests[index] = digest
 
     def keep(self, name: str, value: Any) -> None:
         """Keep something that was found out about the stack, as data for JSON."""
@@ -175,6 +201,17 @@ class PlaneStore:
         return [json.loads(line) for line in whole.splitlines()]
 
 
+def digest_of(*arrays: NDArray[Any] | None) -> str:
+    """Return a digest of the values of arrays, in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        if array is not None:
+            native = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
+            digest.update(f"{native.dtype}{native.shape}".encode())
+            digest.update(native.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
 def _fingerprint(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
@@ -192,9 +229,10 @@ def _check_room(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Non
 def _explained(path: Path, error: OSError) -> OSError:
     if error.errno == errno.ENOSPC:
         free = shutil.disk_usage(path if path.exists() else path.parent).free
-        return OSError(
-            error.errno,
+        full = OSError(
             f"Cannot write {path}: the disk is full ({free / 1e6:.0f} MB are free). Make room and "
-            "start again: what is done is kept",
+            "start again: what is done is kept."
         )
+        full.errno = error.errno  # given with the message, it would stand before it
+        return full
     return type(error)(f"Cannot write {path}: {error.strerror or error}.")

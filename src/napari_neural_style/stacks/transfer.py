@@ -22,6 +22,7 @@ from napari_neural_style.images import to_rgb
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.stacks.axes import Axes, Index
 from napari_neural_style.stacks.backend import Backend, Event, Here
+from napari_neural_style.stacks.lock import FolderLock
 from napari_neural_style.stacks.pace import StackPace
 from napari_neural_style.stacks.painter import (
     Finished,
@@ -32,7 +33,7 @@ from napari_neural_style.stacks.painter import (
 )
 from napari_neural_style.stacks.rendering import FixedLimits, Rendering, find_limits
 from napari_neural_style.stacks.schedule import Parent, Schedule
-from napari_neural_style.stacks.store import PlaneStore
+from napari_neural_style.stacks.store import PaintedOtherwiseError, PlaneStore, digest_of
 from napari_neural_style.stacks.update import StackUpdate
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 # What decides where and how fast a stack is painted, but not how it looks.
 _NO_LOOKS: Final = ("device", "tile")
 _SECONDS_BETWEEN_LOOKS: Final = 0.2
+# Of planes that are done already, so many are compared with the stack before a run goes on.
+_COMPARED: Final = 8
 _LIMITS: Final = "contrast_limits"
 _MATCHED: Final = "colors_matched_to"
 
@@ -68,8 +71,9 @@ class StackTransfer:
         process. None takes the active client if there is one, and else this process.
     out : path or None
         Folder of the zarr array to make. One that the same call began is gone on with: only
-        what is missing is painted. None for a temporary folder, which goes when the program
-        ends.
+        what is missing is painted; eight of the planes that are done, and those that others
+        start from, are compared with the stack's. None for a temporary folder, which goes when
+        the program ends.
     output : {"rgb", "intensity"}
         Colours, 8 bits each, or one channel of the stack's dtype and contrast limits.
     rendering : Rendering, optional
@@ -118,6 +122,11 @@ class StackTransfer:
     ) -> None:
         from napari_neural_style.transfer.guides import check_masks
 
+        if not (hasattr(stack, "shape") and hasattr(stack, "dtype")):
+            raise ValueError(
+                f"The stack is a {type(stack).__name__}, and no array: make one of it, for example "
+                "with numpy.stack."
+            )
         self._stack, self.axes = stack, Axes.of(axes, stack)
         if output not in ("rgb", "intensity"):
             raise ValueError(f"output={output!r}: it must be 'rgb' or 'intensity'.")
@@ -141,22 +150,37 @@ class StackTransfer:
         styles = [to_rgb(*image_and_name) for image_and_name in zip(given, named, strict=True)]
         check_masks(settings, self.axes.plane, [image.shape[:2] for image in styles])
         self._segment = segment
-        self._wanted = list(self.axes.indices(planes))
-        if not self._wanted:
-            raise ValueError(f"planes={planes}: there are none of the {self.axes.counts[0]} left.")
+        self._wanted = self._selected(planes)
         self._rendering = rendering
         self._recipe = Recipe(styles, settings, in_color)
+        self._planes: OrderedDict[Index, npt.NDArray[Any]] = OrderedDict()
+        self._digests: dict[Index, str] = {}
         self._backend = _connect(client)
         try:
             self._store = self._open(out)
+            self._compare()
             self._backend.brief(self._steady())
         except BaseException:
             self._backend.close()
             raise
         self._failed: dict[Index, str] = {}
-        self._planes: OrderedDict[Index, npt.NDArray[Any]] = OrderedDict()
         self._stop = threading.Event()
         self._updates = self._paint()
+
+    def _selected(self, planes: slice | None) -> list[Index]:
+        first, count = self.axes.along[0], self.axes.counts[0]
+        try:
+            if not isinstance(planes, slice | None):
+                raise TypeError
+            wanted = list(self.axes.indices(planes))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"planes={planes!r}: it must be a slice of whole numbers, such as slice(0, "
+                f"{count}) for all along {first}."
+            ) from error
+        if not wanted:
+            raise ValueError(f"planes={planes}: it selects none of the {count} along {first}.")
+        return wanted
 
     def _open(self, out: Any) -> PlaneStore:
         """Make the array of the result, or go on with it."""
@@ -168,6 +192,7 @@ class StackTransfer:
         side = longest_side(self.settings, self.axes.plane)
         shape = (*self.axes.counts, *fit(*self.axes.plane, side))
         names = self.axes.along + "YX"
+        FolderLock(path).check()
         if in_color:
             shape, names = (*shape, 3), names + "S"
         if path.exists() and not PlaneStore.removed_if_empty(path):
@@ -175,6 +200,21 @@ class StackTransfer:
         limits = {} if self._rendering else find_limits(self._stack, self.axes)
         found = {_LIMITS: [[series, pair] for series, pair in limits.items()]}
         return PlaneStore.create(path, shape, dtype, names, self._described(), found)
+
+    def _compare(self) -> None:
+        """Check that the planes that are done were painted from those of this stack.
+
+        To read all of a large stack again would take long: it is some, evenly spread.
+        """
+        done = [index for index in self._wanted if index in self._store.done]
+        spread = np.linspace(0, len(done) - 1, min(_COMPARED, len(done))).round().astype(int)
+        for place in spread:
+            try:
+                self._values(done[place])
+            except PaintedOtherwiseError:
+                raise
+            except Exception:  # it is done: what it was painted from may be gone
+                continue
 
     def _steady(self) -> Recipe:
         """The recipe with styles recoloured once: to each plane anew, they would flicker."""
@@ -282,9 +322,13 @@ class StackTransfer:
     def _paint(self) -> Iterator[StackUpdate]:
         schedule = self._schedule()
         pace = StackPace(*self._kinds(schedule))
+        lock = FolderLock(self.path)
         try:
+            if len(schedule):
+                lock.acquire()
             yield from self._paint_all(schedule, pace)
         finally:
+            lock.release()
             self._backend.close()
             self._planes.clear()
         if len(self._failed) == self.total:
@@ -299,6 +343,8 @@ class StackTransfer:
                 try:
                     values = self._values(index)
                     begun = None if parent is None else self._finished(parent)
+                except PaintedOtherwiseError:
+                    raise
                 except Exception as error:  # a lazy stack may raise anything
                     yield self._update(Event(index, error=f"it cannot be read ({error})."), pace)
                     continue
@@ -320,7 +366,7 @@ class StackTransfer:
         """Keep what an event brought, and tell it."""
         error = None
         if event.painted is not None:
-            self._store.write(event.index, event.painted)
+            self._store.write(event.index, event.painted, self._digests[event.index])
         elif event.error is not None:
             error = self._failed[event.index] = f"{self.axes.named(event.index)}: {event.error}"
         elif event.steps:
@@ -351,7 +397,10 @@ class StackTransfer:
     def _values(self, index: Index) -> npt.NDArray[Any]:
         """Read a plane; the last ones are kept, for the next one starts from them."""
         if index not in self._planes:
-            self._planes[index] = self.axes.take(self._stack, index)
+            values = self.axes.take(self._stack, index)
+            self._digests[index] = digest_of(values)
+            self._store.check(index, self._digests[index])
+            self._planes[index] = values
         self._planes.move_to_end(index)
         while len(self._planes) > self._backend.room + 1:
             self._planes.popitem(last=False)
