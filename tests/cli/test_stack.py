@@ -175,6 +175,10 @@ def test_a_bad_plane_is_told_and_left_out(series, capsys):
     result = open_stack("out.tif").data
     assert result[1].any()
     assert np.array_equal(result[2], kept)
+    damage("cells.ome.tif", 1)
+    assert stack(*command) == SOME_PLANES_FAILED
+    assert "out.tif is left as it was" in capsys.readouterr().err
+    assert np.array_equal(open_stack("out.tif").data[:], result[:])
 
 
 RUN = "stack cells.ome.tif style.png -o out.zarr"

@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Result: .zarr, to which planes are written as they are finished; or .tif, an "
         "OME-TIFF of the planes asked for, written from OUT.tif.zarr when they are done. "
         "OUT.tif.zarr keeps all that is done until OUT.tif holds the whole stack, and the same "
-        "command goes on with what is there. An existing OUT.tif is replaced; by a part of the "
-        "stack (--planes) only if OUT.tif.zarr keeps its planes, too.",
+        "command goes on with what is there. An existing OUT.tif is replaced by a whole stack; "
+        "by some planes only if OUT.tif.zarr keeps those that are in it.",
     )
     parser.add_argument(
         "--axes",
@@ -248,22 +248,33 @@ def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
 def _finish(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
     """Write the TIFF that was asked for, and say what there is."""
     array, out = transfer.result, arguments.out
-    if is_tiff := out.suffix.lower() in TIFF:
-        calibration = open_stack(transfer.path).calibration
-        write_ome_tiff(out, array, calibration, _recipe(transfer, arguments), arguments.planes)
-        if transfer.done == math.prod(transfer.axes.counts):
-            shutil.rmtree(transfer.path)
-        else:
-            array.attrs[_WRITTEN] = _stamp(out)
+    if out.suffix.lower() in TIFF and not _write_tiff(transfer, arguments):
+        out = transfer.path
     rows = transfer.result.ndim - (3 if arguments.output == "rgb" else 2)
     height, width = array.shape[rows : rows + 2]
     planes = f"{transfer.done} plane{'s' * (transfer.done != 1)}"
     _say(arguments, f"Wrote {out}, {planes} of {width} x {height} pixels.")
-    if is_tiff and transfer.path.exists():
+    if out != transfer.path and transfer.path.exists():
         _say(arguments, f"All planes of the stack that are done are kept in {transfer.path}.")
     if transfer.failed:
         failed = f"{len(transfer.failed)} of {transfer.total} planes"
         _say(arguments, f"{failed} could not be painted; the same command tries them again.")
+
+
+def _write_tiff(transfer: "StackTransfer", arguments: argparse.Namespace) -> bool:
+    """Write the TIFF, unless one is there with planes that the array may not have."""
+    array, out = transfer.result, arguments.out
+    whole = transfer.done == math.prod(transfer.axes.counts)
+    if out.exists() and not whole and not _kept(arguments):
+        _say(arguments, f"{out} is left as it was, for it may have planes that were not painted.")
+        return False
+    calibration = open_stack(transfer.path).calibration
+    write_ome_tiff(out, array, calibration, _recipe(transfer, arguments), arguments.planes)
+    if whole:
+        shutil.rmtree(transfer.path)
+    else:
+        array.attrs[_WRITTEN] = _stamp(out)
+    return True
 
 
 def _recipe(transfer: "StackTransfer", arguments: argparse.Namespace) -> dict[str, Any]:
