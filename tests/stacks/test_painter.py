@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 
 from napari_neural_style import StyleTransfer
-from napari_neural_style.images import to_uint8
+from napari_neural_style.images import resized, split_alpha, to_uint8
 from napari_neural_style.settings import make_settings
-from napari_neural_style.stacks.painter import Finished, PlanePainter, Recipe, longest_side
+from napari_neural_style.stacks.painter import (
+    BadPlaneError,
+    Finished,
+    PlanePainter,
+    Recipe,
+    longest_side,
+)
 from napari_neural_style.stacks.rendering import FixedLimits
 from napari_neural_style.transfer import studio
 
-from .conftest import QUICK
+from .conftest import QUICK, stripes
 
 LIMITS = FixedLimits((400, 12000))
 
@@ -19,9 +25,9 @@ def recipe(style, in_color=True, **settings):
     return Recipe([style], make_settings(**{**QUICK, **settings}), in_color)
 
 
-def paint(painter, values, parent=None, rendering=LIMITS):
+def paint(painter, values, parent=None, rendering=LIMITS, mask=None):
     """Return the plane, and how many steps it took."""
-    steps, count = painter.paint(values, rendering, parent), 0
+    steps, count = painter.paint(values, rendering, parent, mask), 0
     while True:
         try:
             next(steps)
@@ -125,6 +131,87 @@ def test_outside_a_mask_colours_are_those_of_the_plane(stack, style):
     first, _ = paint(painter, stack[0])
     second, _ = paint(painter, stack[1], Finished(stack[0], first, moved=True))
     assert np.array_equal(second[16:], to_uint8(LIMITS.rgb(stack[1]))[16:])
+
+
+def halves():
+    """Return labels, (32, 32): 1 above, 2 below."""
+    mask = np.ones((32, 32), np.uint8)
+    mask[16:] = 2
+    return mask
+
+
+def test_a_plane_with_a_mask_of_its_own_is_that_of_a_single_run(stack, style):
+    guided = Recipe([style], make_settings(**QUICK), True, (halves(),))
+    painter, mask = PlanePainter(guided), halves().T * (np.arange(32) > 8)
+    paint(painter, stack[1], mask=halves())
+    painted, _ = paint(painter, stack[0], mask=mask)
+    guides = {"mask": mask, "style_masks": halves()}
+    alone = StyleTransfer(LIMITS.rgb(stack[0]), style, settings=make_settings(**QUICK, **guides))
+    assert np.array_equal(painted, to_uint8(alone.run()))
+    assert np.array_equal(painted[:, :9], to_uint8(LIMITS.rgb(stack[0]))[:, :9])
+
+
+@pytest.mark.parametrize(("mask", "why"), [(3 * halves(), "label 3"), (-1.0 * halves(), "mask")])
+def test_a_mask_that_does_not_do_harms_no_other_plane(stack, style, mask, why):
+    painter = PlanePainter(Recipe([style], make_settings(**QUICK), True, (halves(),)))
+    with pytest.raises(BadPlaneError, match=why):
+        paint(painter, stack[0], mask=mask)
+    assert paint(painter, stack[0], mask=halves())[1] == 6
+
+
+@pytest.mark.parametrize("size", [None, 48])
+def test_a_plane_without_labels_stays_as_it_is(stack, style, size):
+    nothing, settings = np.zeros((32, 32), bool), {"scales": "auto", "size": size}
+    colored, steps = paint(PlanePainter(recipe(style, **settings)), stack[0], mask=nothing)
+    whole = resized(LIMITS.rgb(stack[0]), (size or 32,) * 2)
+    assert np.array_equal(colored, to_uint8(whole))
+    assert steps == 0
+    gray = PlanePainter(recipe(style, in_color=False, color="luminance", **settings))
+    narrow = FixedLimits((1000, 3000))
+    painted, _ = paint(gray, stack[0], rendering=narrow, mask=nothing)
+    assert painted.dtype == stack.dtype
+    if size is None:
+        assert np.array_equal(painted, stack[0])
+    else:
+        assert painted.shape == (48, 48)
+
+
+def transparent():
+    """Return RGBA, (32, 32, 4) uint8, and its alpha: a frame that cannot be seen is noise."""
+    rng = np.random.default_rng(0)
+    values = np.dstack([stripes()[::-1], np.full((32, 32), 200, np.uint8)])
+    values[:6] = values[-6:] = rng.integers(0, 256, (6, 32, 4))
+    values[:6, :, 3] = values[-6:, :, 3] = 0
+    return values
+
+
+def test_alpha_is_kept_and_what_cannot_be_seen_leaves_no_traces(style):
+    painter, values, limits = PlanePainter(recipe(style)), transparent(), FixedLimits((0, 255))
+    first, _ = paint(painter, values, rendering=limits)
+    rgb, _ = split_alpha(values)
+    alone = StyleTransfer(rgb, style, settings=make_settings(**QUICK))
+    assert np.array_equal(first[..., :3], to_uint8(alone.run()))
+    assert np.array_equal(first[..., 3], values[..., 3])
+    second, _ = paint(painter, values, Finished(values, first, moved=True), limits)
+    assert np.array_equal(second[..., 3], values[..., 3])
+    assert np.ptp(second[..., :3]) > 50
+    untouched, _ = paint(painter, values, rendering=limits, mask=np.zeros((32, 32), bool))
+    assert np.array_equal(untouched, values)
+
+
+def test_alpha_at_another_size(style):
+    painter = PlanePainter(recipe(style, scales="auto", size=16))
+    painted, _ = paint(painter, transparent(), rendering=FixedLimits((0, 255)))
+    assert painted.shape == (16, 16, 4)
+    assert painted[8, 8, 3] == 200
+    assert painted[0, 8, 3] == 0
+
+
+def test_what_nobody_sees_cannot_be_painted(style):
+    values = transparent()
+    values[..., 3] = 0
+    with pytest.raises(BadPlaneError, match="The plane is fully transparent"):
+        paint(PlanePainter(recipe(style)), values, rendering=FixedLimits((0, 255)))
 
 
 def test_results_of_another_size(stack, style):

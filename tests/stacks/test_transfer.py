@@ -80,7 +80,7 @@ def test_finished_planes_are_in_the_result_while_it_goes_on(stack):
     [
         ("TYX", (2, 32, 32), "rgb", (2, 32, 32, 3)),
         ("ZYXS", (2, 32, 32, 3), "rgb", (2, 32, 32, 3)),
-        ("SYXT", (4, 32, 24, 2), "rgb", (2, 32, 24, 3)),
+        ("SYXT", (4, 32, 24, 2), "rgb", (2, 32, 24, 4)),
         ("TZYX", (2, 2, 24, 32), "rgb", (2, 2, 24, 32, 3)),
         ("TCYX", (2, 2, 32, 32), "intensity", (2, 2, 32, 32)),
         ("YXT", (32, 32, 2), "intensity", (2, 32, 32)),
@@ -139,6 +139,68 @@ def test_the_estimate_shrinks_with_what_is_left(stack, tmp_path):
     assert before.seconds > 0
     transfer(stack, out=out).run()
     assert transfer(stack, out=out).estimate().seconds == 0
+
+
+# ----------------------------------------------------------------------- masks
+
+
+def regions(planes=4):
+    """Return labels of each plane, (planes, 32, 32): none in the second."""
+    masks = np.zeros((planes, 32, 32), np.uint8)
+    for t in range(planes):
+        masks[t, 8:24, 4 + 4 * t : 16 + 4 * t] = 1 + t % 2
+    masks[1] = 0
+    return masks
+
+
+def test_each_plane_is_painted_within_its_own_labels(stack):
+    masks, labels = Lazy(regions()), np.ones((32, 32), np.uint8)
+    labels[16:] = 2
+    run = transfer(stack, mask=masks, style_masks=labels, output="intensity")
+    masks.read.clear()
+    assert [u.plane[0] for u in run if u.finished is not None] == [0, 1, 2, 3]
+    assert masks.read == [0, 1, 2, 3]
+    painted = run.result[:]
+    outside = regions() == 0
+    assert np.array_equal(painted[outside], stack[outside])
+    for t in (0, 2, 3):
+        assert (painted[t] != stack[t])[~outside[t]].mean() > 0.5
+    # Where the plane before was not painted, there is nothing to start from.
+    guides = {"mask": regions()[2], "style_masks": labels}
+    alone = transfer(stack, **guides, segment=1, output="intensity", planes=slice(2, 3)).run()
+    assert np.array_equal(painted[2], alone[2])
+
+
+def test_masks_of_planes_belong_to_what_was_painted(stack, tmp_path):
+    options = {"out": tmp_path / "out", "steps": 1}
+    transfer(stack, mask=regions(), **options).run()
+    assert transfer(stack, mask=da.from_array(regions()), **options).done == 4
+    other = regions()
+    other[3, 0, 0] = 1
+    for mask in (other, None, regions()[0]):
+        with pytest.raises(ValueError, match="painted otherwise"):
+            transfer(stack, mask=mask, **options)
+    guides = {"mask": regions(), "style_masks": np.full((32, 32), 2) - np.eye(32, dtype=int)}
+    with pytest.raises(ValueError, match="painted otherwise"):
+        transfer(stack, **guides, **options)
+
+
+def test_masks_beside_complete_settings(stack):
+    settings = make_settings(**QUICK | {"steps": 2})
+    for mask in (regions()[0], regions(), regions().tolist()):
+        run = transfer(stack, settings=settings, mask=mask, planes=slice(0, 1))
+        expected = transfer(stack, mask=regions()[0], steps=2, planes=slice(0, 1))
+        assert np.array_equal(run.run()[0], expected.run()[0])
+
+
+def test_masks_of_planes_in_colour_have_no_samples():
+    stack = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 4)).astype(np.uint8)
+    stack[..., 3] |= 1
+    run = transfer(np.moveaxis(stack, 3, 0), "STYX", mask=regions(3), steps=2)
+    painted = run.run()[:]
+    assert np.array_equal(painted[..., 3], stack[..., 3])
+    outside = regions(3) == 0
+    assert np.array_equal(painted[outside], stack[outside])
 
 
 # --------------------------------------------------------------------- lazily
@@ -393,6 +455,10 @@ BAD = [
     ({"style": np.zeros((9, 9))}, "The style is constant"),
     ({"mask": np.ones((5, 6), bool)}, "mask"),
     ({"mask": np.zeros((32, 32), bool)}, "mask"),
+    ({"mask": np.ones((3, 32, 32), bool)}, "mask has shape (3, 32, 32): it must be (32, 32) for"),
+    ({"mask": regions(), "style_masks": np.ones((5, 6), int)}, "style_masks[0] has shape (5, 6)"),
+    ({"mask": regions(), "style_masks": np.ones((32, 32))}, "style_masks[0]"),
+    ({"style_masks": np.ones((32, 32), int)}, "there is no mask"),
     (
         {"mask": np.full((32, 32), 3), "style_masks": np.ones((32, 32), int)},
         "3",

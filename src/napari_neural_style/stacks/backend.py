@@ -61,6 +61,7 @@ class Backend(Protocol):
         values: NDArray[Any],
         rendering: Rendering,
         parent: Finished | None,
+        mask: NDArray[Any] | None,
     ) -> None:
         """Paint a plane, see :meth:`PlanePainter.paint`."""
 
@@ -91,10 +92,11 @@ class Here:
         values: NDArray[Any],
         rendering: Rendering,
         parent: Finished | None,
+        mask: NDArray[Any] | None,
     ) -> None:
         """Paint a plane."""
         assert self._painter is not None
-        self._index, self._steps = index, self._painter.paint(values, rendering, parent)
+        self._index, self._steps = index, self._painter.paint(values, rendering, parent, mask)
 
     def next_event(self, seconds: float) -> Event | None:
         """Make a step."""

@@ -121,6 +121,7 @@ class Cluster:
         values: NDArray[Any],
         rendering: Rendering,
         parent: Finished | None,
+        mask: NDArray[Any] | None,
     ) -> None:
         """Send a plane to a worker."""
         from napari_neural_style.stacks.remote import paint
@@ -138,6 +139,7 @@ class Cluster:
                 values,
                 rendering,
                 parent,
+                mask,
                 key=f"{self._topic}-{'-'.join(map(str, index))}",
                 pure=False,
                 workers=[worker] if worker else None,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.images import intensity_like, resized, to_uint8
+from napari_neural_style.images.pixels import check_structure, fill_transparent
 from napari_neural_style.settings import Settings
 from napari_neural_style.stacks.motion import optical_flow, visible_before, warp
 from napari_neural_style.stacks.rendering import Rendering
@@ -35,12 +36,15 @@ class Recipe:
     settings
         Of the engine.
     in_color
-        Whether results are RGB, or have one channel of the plane's dtype.
+        Whether results are RGB or RGBA, or have one channel of the plane's dtype.
+    style_masks
+        Of the style images, where planes have masks of their own; else settings has them.
     """
 
     styles: Sequence[Any]
     settings: Settings
     in_color: bool
+    style_masks: tuple[NDArray[Any], ...] = ()
 
     def on(self, device: str) -> "Recipe":
         """Return the same for another device."""
@@ -84,7 +88,11 @@ class PlanePainter:
         self._last: StyleTransfer | None = None
 
     def paint(
-        self, values: NDArray[Any], rendering: Rendering, parent: Finished | None
+        self,
+        values: NDArray[Any],
+        rendering: Rendering,
+        parent: Finished | None,
+        mask: NDArray[Any] | None = None,
     ) -> Generator["Update", None, NDArray[Any]]:
         """Paint one plane, step by step.
 
@@ -96,11 +104,15 @@ class PlanePainter:
             Turns such values into what is painted.
         parent
             The plane to start from, or None for a plane that starts from nothing.
+        mask
+            Where it is painted, ``(H, W)``, if it has a mask of its own. Without any label in
+            it, the plane stays as it is.
 
         Returns
         -------
         numpy.ndarray
-            ``(h, w, 3)`` uint8, or ``(h, w)`` of the plane's dtype.
+            ``(h, w, 3)`` uint8, ``(h, w, 4)`` for a plane of RGBA, or ``(h, w)`` of the plane's
+            dtype.
 
         Raises
         ------
@@ -110,17 +122,17 @@ class PlanePainter:
             If no plane can.
         """
         try:
+            if mask is not None and not mask.any():
+                return self._untouched(values, rendering)
             content = self._content(values, rendering)
-            changes = {} if parent is None else self._from(parent, rendering, content)
+            changes = {} if mask is None else self._guides(mask)
+            changes |= {} if parent is None else self._from(parent, rendering, content)
         except ValueError as error:
             raise BadPlaneError(str(error)) from error
         transfer = self._run(content, changes)
         yield from transfer
-        image = transfer.run()
-        if self._recipe.in_color:
-            return to_uint8(image)
-        limits, gamma = rendering.contrast_limits, rendering.gamma
-        return intensity_like(values, image[..., 0], limits, gamma, self._recipe.settings.mask)
+        mask = self._recipe.settings.mask if mask is None else mask
+        return self._stored(transfer.run(), values, rendering, mask)
 
     def estimate(
         self, values: NDArray[Any], rendering: Rendering, followers: int
@@ -132,7 +144,47 @@ class PlanePainter:
         return max(first.memory, later.memory), first.seconds + followers * later.seconds
 
     def _content(self, values: NDArray[Any], rendering: Rendering) -> NDArray[np.float32]:
-        return rendering.rgb(values) if self._recipe.in_color else rendering.gray(values)
+        return colors(values, rendering) if self._recipe.in_color else rendering.gray(values)
+
+    def _guides(self, mask: NDArray[Any]) -> dict[str, Any]:
+        """Settings of a plane with a mask of its own."""
+        from napari_neural_style.transfer.guides import check_masks
+
+        guides: dict[str, Any] = {"mask": mask, "style_masks": self._recipe.style_masks}
+        settings = replace(self._recipe.settings, **guides)
+        check_masks(settings, mask.shape[:2], [style.shape[:2] for style in self._recipe.styles])
+        return guides
+
+    def _untouched(self, values: NDArray[Any], rendering: Rendering) -> NDArray[Any]:
+        """A plane as it would be stored outside a mask."""
+        from napari_neural_style.transfer.scales import fit
+
+        height, width = values.shape[:2]
+        shape = fit(height, width, longest_side(self._recipe.settings, values.shape))
+        if self._recipe.in_color:
+            image, alpha = rendering.rgba(values)
+            if alpha is not None and not _has_alpha(values):
+                image = image * alpha[..., np.newaxis]
+        elif shape == values.shape:
+            return values
+        else:
+            image = rendering.gray(values)[..., np.newaxis]
+        return self._stored(resized(image, shape), values, rendering, np.zeros(shape, bool))
+
+    def _stored(
+        self,
+        image: NDArray[np.float32],
+        values: NDArray[Any],
+        rendering: Rendering,
+        mask: NDArray[Any] | None,
+    ) -> NDArray[Any]:
+        """A painted image in the form of the result."""
+        if not self._recipe.in_color:
+            limits, gamma = rendering.contrast_limits, rendering.gamma
+            return intensity_like(values, image[..., 0], limits, gamma, mask)
+        rgb = to_uint8(image)
+        alpha = rendering.rgba(values)[1] if _has_alpha(values) else None
+        return rgb if alpha is None else np.dstack([rgb, to_uint8(resized(alpha, rgb.shape[:2]))])
 
     def _run(self, content: NDArray[np.float32], changes: dict[str, Any]) -> "StyleTransfer":
         from napari_neural_style.transfer.engine import StyleTransfer
@@ -175,8 +227,31 @@ class PlanePainter:
     def _painted(self, parent: Finished, rendering: Rendering) -> NDArray[np.float32]:
         """A stored plane as RGB in [0, 1]."""
         if self._recipe.in_color:
-            return parent.painted.astype(np.float32) / np.float32(255)
+            return parent.painted[..., :3].astype(np.float32) / np.float32(255)
         return _colored(rendering.gray(parent.painted))
+
+
+def colors(values: NDArray[Any], rendering: Rendering) -> NDArray[np.float32]:
+    """Return the colours of a plane to paint from, ``(H, W, 3)`` in [0, 1].
+
+    Those of RGBA are straight, with what is fully transparent filled from its surroundings.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or only one.
+    """
+    if not _has_alpha(values):
+        return rendering.rgb(values)
+    straight, alpha = rendering.rgba(values)
+    if alpha is not None:
+        straight = fill_transparent(straight, alpha, "plane")
+    check_structure(straight, "plane")
+    return straight
+
+
+def _has_alpha(values: NDArray[Any]) -> bool:
+    return values.ndim == 3 and values.shape[2] == 4
 
 
 def recolored(

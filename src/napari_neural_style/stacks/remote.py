@@ -56,6 +56,7 @@ def paint(
     values: NDArray[Any],
     rendering: Rendering,
     parent: Finished | None,
+    mask: NDArray[Any] | None,
 ) -> tuple[NDArray[Any] | None, str | None]:
     """Paint a plane in a worker; return it, or a sentence that says why not."""
     worker = get_worker()
@@ -63,7 +64,7 @@ def paint(
         # Sums in other numbers of threads round otherwise: as many as the worker has, always.
         torch.set_num_threads(worker.state.nthreads)
         stopped = Flag(topic)
-        steps = _painters[topic].paint(values, rendering, parent)
+        steps = _painters[topic].paint(values, rendering, parent, mask)
         reported = time.monotonic()
         try:
             while True:

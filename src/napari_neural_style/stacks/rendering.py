@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.images import to_rgb
+from napari_neural_style.images.pixels import normalize
 from napari_neural_style.stacks.axes import Axes, Index
 
 # Of longer stacks, limits are those of so many planes, evenly spread.
@@ -24,6 +25,12 @@ class Rendering(Protocol):
     @property
     def gamma(self) -> float:
         """Exponent of the values between."""
+
+    def rgba(self, pixels: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return straight ``(H, W, 3)`` colours, also if all are the same, and ``(H, W)`` alpha.
+
+        Alpha is in [0, 1], or None where all is opaque.
+        """
 
     def rgb(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Return ``(H, W, 3)`` colours in [0, 1]; ValueError for what cannot be painted."""
@@ -44,6 +51,11 @@ class FixedLimits:
 
     contrast_limits: tuple[float, float]
     gamma: float = 1.0
+
+    def rgba(self, pixels: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return straight ``(H, W, 3)`` colours in [0, 1], and the alpha of RGBA."""
+        unit, alpha = normalize(pixels, "plane", self.contrast_limits)
+        return (unit if unit.ndim == 3 else np.repeat(unit[..., np.newaxis], 3, axis=2)), alpha
 
     def rgb(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Return ``(H, W, 3)`` colours in [0, 1]; RGBA is composited over black."""
@@ -90,6 +102,7 @@ def _extremes(stack: Any, axes: Axes, indices: Sequence[Index]) -> tuple[float, 
     for index in indices[:: -(-len(indices) // _LOOKED_AT)]:
         try:
             plane = axes.take(stack, index)
+            plane = plane[..., :3] if axes.in_color else plane  # alpha has no limits
             extremes = float(plane.min()), float(plane.max())
         except Exception:  # said when it is to be painted
             continue

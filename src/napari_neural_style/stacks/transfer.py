@@ -28,6 +28,7 @@ from napari_neural_style.stacks.painter import (
     Finished,
     PlanePainter,
     Recipe,
+    colors,
     longest_side,
     recolored,
 )
@@ -46,6 +47,9 @@ _SECONDS_BETWEEN_LOOKS: Final = 0.2
 _COMPARED: Final = 8
 _LIMITS: Final = "contrast_limits"
 _MATCHED: Final = "colors_matched_to"
+
+
+_PlaneMask = npt.NDArray[Any] | None
 
 
 class StackTransfer:
@@ -81,6 +85,12 @@ class StackTransfer:
         planes.
     planes : slice, optional
         Only these, along the first axis of the stack.
+    mask : array, optional
+        Where planes are painted, as ``mask`` of :class:`~napari_neural_style.Settings`:
+        ``(H, W)`` for all planes, or anything with the stack's axes without ``S``, for each
+        plane its own. A plane without any label in it stays as it is.
+    style_masks : sequence of arrays, or array
+        As those of :class:`~napari_neural_style.Settings`.
     segment : int
         Planes along time (along depth, where there is no time) are painted in segments of so
         many, which a cluster paints side by side; their first planes follow each other. The
@@ -116,12 +126,12 @@ class StackTransfer:
         output: str = "rgb",
         rendering: Rendering | None = None,
         planes: slice | None = None,
+        mask: Any = None,
+        style_masks: Any = (),
         segment: int = 16,
         settings: Settings | None = None,
         **overrides: Any,
     ) -> None:
-        from napari_neural_style.transfer.guides import check_masks
-
         if not (hasattr(stack, "shape") and hasattr(stack, "dtype")):
             raise ValueError(
                 f"The stack is a {type(stack).__name__}, and no array: make one of it, for example "
@@ -148,12 +158,12 @@ class StackTransfer:
         given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
         named = [f"style {i}" for i in range(1, len(given) + 1)] if len(given) > 1 else ["style"]
         styles = [to_rgb(*image_and_name) for image_and_name in zip(given, named, strict=True)]
-        check_masks(settings, self.axes.plane, [image.shape[:2] for image in styles])
+        recipe = Recipe(styles, settings, in_color)
+        self._recipe, self._masks = self._guided(recipe, mask, style_masks)
         self._segment = segment
         self._wanted = self._selected(planes)
         self._rendering = rendering
-        self._recipe = Recipe(styles, settings, in_color)
-        self._planes: OrderedDict[Index, npt.NDArray[Any]] = OrderedDict()
+        self._planes: OrderedDict[Index, tuple[npt.NDArray[Any], _PlaneMask]] = OrderedDict()
         self._digests: dict[Index, str] = {}
         self._backend = _connect(client)
         try:
@@ -166,6 +176,46 @@ class StackTransfer:
         self._failed: dict[Index, str] = {}
         self._stop = threading.Event()
         self._updates = self._paint()
+
+    def _guided(self, recipe: Recipe, mask: Any, style_masks: Any) -> tuple[Recipe, Any]:
+        """The recipe with the masks that all planes share, and the masks of each plane."""
+        from napari_neural_style.transfer.guides import check_masks
+
+        shapes = [image.shape[:2] for image in recipe.styles]
+        settings = recipe.settings
+        if mask is not None and not hasattr(mask, "shape"):
+            mask = np.asarray(mask)
+        if isinstance(style_masks, np.ndarray) or style_masks:
+            # With any mask, for the one that comes may be each plane's own.
+            some = settings.mask if mask is None else np.ones(self.axes.plane, np.uint8)
+            guides: dict[str, Any] = {"mask": some, "style_masks": style_masks}
+            settings = dataclasses.replace(settings, **guides)
+        if mask is None or len(mask.shape) == 2:
+            if mask is not None:
+                settings = dataclasses.replace(settings, mask=np.asarray(mask))
+            check_masks(settings, self.axes.plane, shapes)
+            return dataclasses.replace(recipe, settings=settings), None
+        shape, own = tuple(mask.shape), self._mask_axes.shape
+        if shape != own:
+            raise ValueError(
+                f"mask has shape {shape}: it must be {self.axes.plane} for all planes, or {own} "
+                "for each its own."
+            )
+        style_masks = settings.style_masks
+        if style_masks:
+            label = style_masks[0].max()
+            trial = dataclasses.replace(
+                settings, mask=np.full(self.axes.plane, label), style_weights=()
+            )
+            check_masks(trial, self.axes.plane, shapes)
+        settings = dataclasses.replace(settings, mask=None, style_masks=())
+        return dataclasses.replace(recipe, settings=settings, style_masks=style_masks), mask
+
+    @property
+    def _mask_axes(self) -> Axes:
+        """Axes of an array with a mask for each plane."""
+        letters = self.axes.letters.replace("S", "")
+        return Axes(letters, tuple(self.axes.length(letter) for letter in letters))
 
     def _selected(self, planes: slice | None) -> list[Index]:
         first, count = self.axes.along[0], self.axes.counts[0]
@@ -194,7 +244,8 @@ class StackTransfer:
         names = self.axes.along + "YX"
         FolderLock(path).check()
         if in_color:
-            shape, names = (*shape, 3), names + "S"
+            samples = self.axes.length("S") if self.axes.in_color else 3
+            shape, names = (*shape, samples), names + "S"
         if path.exists() and not PlaneStore.removed_if_empty(path):
             return PlaneStore.reopen(path, shape, dtype, self._described())
         limits = {} if self._rendering else find_limits(self._stack, self.axes)
@@ -224,11 +275,12 @@ class StackTransfer:
         # Kept, for the same reason as the limits.
         for index in self.axes.indices() if known is None else [tuple(known)]:
             with suppress(Exception):  # said when it is to be painted
-                content = self._rendering_of(index).rgb(self.axes.take(self._stack, index))
+                values = self.axes.take(self._stack, index)
+                content = colors(values, self._rendering_of(index))
                 settings = dataclasses.replace(self.settings, color="style")
                 styles = recolored(self._recipe.styles, content)
                 self._store.keep(_MATCHED, index)
-                return Recipe(styles, settings, self._recipe.in_color)
+                return dataclasses.replace(self._recipe, styles=styles, settings=settings)
         return self._recipe
 
     def _rendering_of(self, index: Index) -> Rendering:
@@ -250,7 +302,8 @@ class StackTransfer:
     def result(self) -> "zarr.Array[Any]":
         """The array on disk; planes that are not painted are 0.
 
-        Its axes are those that the stack runs along, then rows, columns and, in colour, RGB.
+        Its axes are those that the stack runs along, then rows, columns and, in colour, RGB;
+        RGBA if the stack is.
         """
         return self._store.array
 
@@ -341,14 +394,14 @@ class StackTransfer:
                 parent = schedule.parent(index)
                 pace.start(index, follows=parent is not None)
                 try:
-                    values = self._values(index)
+                    values, mask = self._values(index)
                     begun = None if parent is None else self._finished(parent)
                 except PaintedOtherwiseError:
                     raise
                 except Exception as error:  # a lazy stack may raise anything
                     yield self._update(Event(index, error=f"it cannot be read ({error})."), pace)
                     continue
-                self._backend.start(index, values, self._rendering_of(index), begun)
+                self._backend.start(index, values, self._rendering_of(index), begun, mask)
                 running += 1
             if not running:
                 break
@@ -357,9 +410,11 @@ class StackTransfer:
                 running -= event.ends
                 yield self._update(event, pace)
 
-    def _finished(self, parent: Parent) -> Finished:
-        values = self._values(parent.index)
+    def _finished(self, parent: Parent) -> Finished | None:
+        values, mask = self._values(parent.index)
         self._planes.move_to_end(parent.index, last=False)  # of no more use: the first to go
+        if mask is not None and not mask.any():
+            return None  # it is not painted, and so few steps would not do
         return Finished(values, self._store.read(parent.index), parent.moved)
 
     def _update(self, event: Event, pace: StackPace) -> StackUpdate:
@@ -394,13 +449,14 @@ class StackTransfer:
         following = sum(schedule.parent(index) is not None for index in left)
         return len(left) - following, following
 
-    def _values(self, index: Index) -> npt.NDArray[Any]:
-        """Read a plane; the last ones are kept, for the next one starts from them."""
+    def _values(self, index: Index) -> tuple[npt.NDArray[Any], _PlaneMask]:
+        """Read a plane and its mask; the last ones are kept, for the next one starts from them."""
         if index not in self._planes:
             values = self.axes.take(self._stack, index)
-            self._digests[index] = digest_of(values)
+            mask = None if self._masks is None else self._mask_axes.take(self._masks, index)
+            self._digests[index] = digest_of(values, mask)
             self._store.check(index, self._digests[index])
-            self._planes[index] = values
+            self._planes[index] = values, mask
         self._planes.move_to_end(index)
         while len(self._planes) > self._backend.room + 1:
             self._planes.popitem(last=False)
@@ -423,6 +479,8 @@ class StackTransfer:
             "dtype": str(self._stack.dtype),
             "segment": self._segment,
             "styles": [hashlib.sha256(image).hexdigest() for image in recipe.styles],
+            "plane_masks": self._masks is not None,
+            "style_masks": [digest_of(mask) for mask in recipe.style_masks],
             "rendering": hashlib.sha256(pickle.dumps(self._rendering)).hexdigest(),
             "output": "rgb" if recipe.in_color else "intensity",
             "version": __version__,
@@ -466,7 +524,8 @@ def stylize_stack(
     Returns
     -------
     zarr.Array
-        On disk: the axes that the stack runs along, then rows, columns and RGB, uint8.
+        On disk: the axes that the stack runs along, then rows, columns and RGB, uint8
+        (see :attr:`StackTransfer.result`).
         Planes that could not be painted are 0, and warned of.
 
     Raises
