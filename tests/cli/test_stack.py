@@ -115,6 +115,20 @@ def test_planes_in_ome_tiff_are_those_chosen(series):
         assert np.corrcoef(result.data[t].ravel(), series[t + 1].ravel())[0, 1] > 0.7
 
 
+def test_transparency_is_kept(series):
+    colours = np.repeat((series // 16).astype(np.uint8)[..., np.newaxis], 4, 3)
+    colours[..., 3] = 255
+    colours[:, :, 20:, 3] = 0
+    options = {"photometric": "rgb", "extrasamples": ["unassalpha"], "metadata": {"axes": "TYXS"}}
+    tifffile.imwrite("clear.ome.tif", colours, **options)
+    assert stack("clear.ome.tif", "style.png", "-o", "out.tif") == DONE
+    result = open_stack("out.tif")
+    assert result.calibration.axes == "TYXS"
+    assert result.data.shape == (3, 32, 40, 4)
+    assert np.array_equal(result.data[..., 3], colours[..., 3])
+    assert np.ptp(result.data[:, :, :20, :3]) > 50
+
+
 def test_channels_keep_their_names(series):
     metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
     tifffile.imwrite("two.ome.tif", series[:2], metadata=metadata, photometric="minisblack")
@@ -144,6 +158,46 @@ def test_no_plane_that_was_done_is_lost(series, tmp_path, capsys):
     (tmp_path / "kept.tif").replace("out.tif")
     assert stack(*command, "--planes", "0") == BAD_INPUT
     assert np.array_equal(tifffile.imread("out.tif"), whole)
+
+
+@pytest.mark.parametrize("name", ["masks.tif", "masks.zarr"])
+def test_a_mask_for_each_plane(series, name):
+    masks = np.zeros(series.shape, np.uint8)
+    for t in range(3):
+        masks[t, :, 10 * t : 10 * t + 10] = 1
+    if name == "masks.tif":
+        tifffile.imwrite(name, masks, photometric="minisblack")
+    else:
+        zarr.create_array(name, data=masks)
+    intensity = ("cells.ome.tif", "style.png", "--output", "intensity")
+    assert stack(*intensity, "-o", "out.zarr", "--mask", name) == DONE
+    result = zarr.open_array("out.zarr", mode="r")[:]
+    assert np.array_equal(result[masks == 0], series[masks == 0])
+    for t in range(3):
+        assert np.mean(result[t] != series[t], where=masks[t] > 0) > 0.5
+
+
+def test_a_mask_for_each_plane_with_a_mask_of_the_style(series):
+    masks = np.zeros(series.shape, np.uint8)
+    masks[:, :16], masks[:, 16:] = 3, 7
+    zarr.create_array("masks.zarr", data=masks)
+    tifffile.imwrite("regions.tif", masks[0, :, :32])
+    guided = ("cells.ome.tif", "style.png", "--mask", "masks.zarr", "--style-mask", "regions.tif")
+    assert stack(*guided, "-o", "out.zarr") == DONE
+    assert stack("cells.ome.tif", "style.png", "-o", "other.zarr") == DONE
+    results = [zarr.open_array(path, mode="r")[:] for path in ("out.zarr", "other.zarr")]
+    assert not np.array_equal(*results)
+
+
+def test_one_mask_for_all_planes(series):
+    mask = np.zeros((32, 40), np.uint8)
+    mask[:, :10] = 255
+    tifffile.imwrite("mask.tif", mask)
+    intensity = ("cells.ome.tif", "style.png", "--output", "intensity")
+    assert stack(*intensity, "-o", "out.zarr", "--mask", "mask.tif") == DONE
+    result = zarr.open_array("out.zarr", mode="r")[:]
+    assert np.array_equal(result[:, mask == 0], series[:, mask == 0])
+    assert np.mean(result[:, mask > 0] != series[:, mask > 0]) > 0.5
 
 
 def test_a_folder_of_images(series, tmp_path, capsys):
@@ -197,6 +251,12 @@ BAD = [
     (f"{RUN} --axes TZYX", "whose axes are TYX of 3 x 32 x 40"),
     (f"{RUN} --axes QYX", "T, Z or C"),
     (f"{RUN} --axes TXY", "whose axes are TYX"),
+    (
+        f"{RUN} --mask short.tif",
+        "short.tif has the shape 2 x 32 x 40, and cells.ome.tif",
+    ),
+    (f"{RUN} --mask gone.tif", "gone.tif: there is no such file"),
+    (f"{RUN} --mask colours.tif", "colours.tif"),
     (f"{RUN} --planes ten", "'ten' is no range"),
     (f"{RUN} --planes 5:9", "5:9 chooses nothing: cells.ome.tif has the planes 0 to 2 along T."),
     (f"{RUN} --planes 7", "the planes 0 to 2 along T"),
@@ -209,6 +269,7 @@ BAD = [
 @pytest.mark.parametrize(("arguments", "words"), BAD)
 def test_bad_usage_is_told_in_one_line(series, tmp_path, capfd, arguments, words):
     tifffile.imwrite("colours.tif", np.ones((3, 32, 40, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite("short.tif", series[:2], photometric="minisblack")
     tifffile.imwrite("long.tif", series.astype(np.int64), photometric="minisblack")
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert main([*arguments.split(), "--quiet"]) == BAD_INPUT

@@ -99,7 +99,7 @@ def given_settings(arguments: argparse.Namespace, preset: str = Settings.preset)
 _MASKS = {
     "mask": "Image file of where to paint: black, 0, for outside; white for inside, or whole "
     "numbers as the labels of regions; or floats from 0 to 1, the share that is painted. "
-    "Outside, the pixels stay as they are.",
+    "Outside, the pixels stay as they are. A stack may have a stack of masks, one for each plane.",
     "style_masks": "Image file of labels, of the size of a STYLE: each region of --mask is "
     "painted with the regions of its label. Once for each STYLE.",
 }

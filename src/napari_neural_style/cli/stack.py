@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from napari_neural_style.cli.options import (
     add_settings,
     given_settings,
     mask_files,
+    read_mask,
 )
 from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.images import Calibration
@@ -142,7 +144,7 @@ def _open(arguments: argparse.Namespace) -> StackFile:
     ):
         raise ValueError(
             f"--axes {wanted} does not fit {arguments.stack}, whose axes are {own} of "
-            f"{' x '.join(map(str, stack.data.shape))}: give a letter for each, T, Z or C for "
+            f"{_sizes(stack.data.shape)}: give a letter for each, T, Z or C for "
             "those of the stack, then YX, and S for colours."
         )
     return replace(stack, calibration=replace(stack.calibration, axes=wanted))
@@ -200,6 +202,7 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
+    masks = _masks_of_planes(arguments, stack)
     settings = make_settings(**given_settings(arguments))
     styles = [Content(path, "rgb").rgb for path in arguments.styles]
 
@@ -214,9 +217,37 @@ def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
         output=arguments.output,
         planes=arguments.planes,
         settings=settings,
+        **masks,
     )
     keep_calibration(transfer.result, _calibration(transfer, stack))
     return transfer
+
+
+def _masks_of_planes(arguments: argparse.Namespace, stack: StackFile) -> dict[str, Any]:
+    """Take a mask that is a stack, and the styles' masks with it, out of the arguments."""
+    if "mask" not in arguments:
+        return {}
+    path = arguments.mask
+    try:
+        mask = open_stack(path)
+    except ValueError:  # it may be an image for all planes
+        if Path(path).is_dir():
+            raise
+        return {}
+    axes = stack.calibration.axes.removesuffix("S")
+    shape = tuple(stack.data.shape[: len(axes)])
+    if tuple(mask.data.shape) != shape:
+        raise ValueError(
+            f"--mask {path} has the shape {_sizes(mask.data.shape)}, and {arguments.stack} the "
+            f"planes {axes} of {_sizes(shape)}: give a mask of one plane, or one for each of these."
+        )
+    del arguments.mask
+    masks = tuple(map(read_mask, vars(arguments).pop("style_masks", ())))
+    return {"mask": mask.data, "style_masks": masks}
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _calibration(transfer: "StackTransfer", stack: StackFile) -> Calibration:
