@@ -141,6 +141,32 @@ def test_a_stack_seen_from_another_side(open_stack, finish):
     assert np.asarray(result.data[:, 1]).mean() > 10
 
 
+def test_each_plane_is_painted_within_its_own_labels(open_stack, finish):
+    stack = np.repeat(moving()[..., np.newaxis], 3, axis=-1)
+    labels = np.zeros(stack.shape[:3], int)
+    for t in range(2):  # in the last plane there is nothing to paint
+        labels[t, 4:24, 5 + 8 * t : 25 + 8 * t] = 1
+    viewer, widget = open_stack(stack, rgb=True)
+    widget["mask"].value = viewer.add_labels(labels, name="cells")
+    widget["feather"].value = 0
+    widget.run.native.click()
+    result = finish(viewer, widget)
+    changed = (np.asarray(result.data) != stack).any(-1)
+    assert not changed[labels == 0].any()
+    assert changed[0][labels[0] == 1].mean() > 0.5
+    assert changed[1][labels[1] == 1].mean() > 0.5
+
+
+def test_transparency_of_a_stack_is_kept(open_stack, finish):
+    stack = np.repeat(moving()[..., np.newaxis], 4, axis=-1)
+    stack[..., 3] = np.linspace(0, 255, 40)
+    viewer, widget = open_stack(stack, rgb=True)
+    widget.run.native.click()
+    result = finish(viewer, widget)
+    assert result.data.shape == (3, 32, 40, 4)
+    np.testing.assert_array_equal(result.data[..., 3], stack[..., 3])
+
+
 def test_a_bad_plane_is_named_and_the_others_are_painted(open_stack, finish):
     stack = moving().astype(np.float32)
     stack[1, 3, 3] = np.nan

@@ -12,7 +12,7 @@ class PaintedStack(NamedTuple):
     """The array that a stack is painted into, and what of it is painted."""
 
     array: Any
-    """Its axes are those that the stack runs along, rows, columns and, in colour, RGB."""
+    """Its axes are those that the stack runs along, rows, columns and, in colour, RGB(A)."""
     finished: Set[tuple[int, ...]]
     """Indices of planes."""
 
@@ -25,16 +25,17 @@ def as_layer_data(painted: PaintedStack, axes: Sequence[int]) -> Any:
     painted
         The stack.
     axes
-        The layer's axis for each axis of the array but RGB.
+        The layer's axis for each axis of the array but RGB(A).
     """
     array, finished = painted
     whole = len(finished) == math.prod(array.shape[: len(axes) - 2])
     in_order = list(axes) == sorted(axes)
-    in_color = array.ndim > len(axes)
-    if in_order and (whole or not in_color):
+    # Where nothing is painted, RGBA lets the content through anyway.
+    opaque = array.ndim > len(axes) and array.shape[-1] == 3
+    if in_order and (whole or not opaque):
         return array
     order = [axes.index(axis) for axis in sorted(axes)]
-    return StackView(painted, order, seen_through=in_color and not whole)
+    return StackView(painted, order, seen_through=opaque and not whole)
 
 
 class StackView:
@@ -45,7 +46,7 @@ class StackView:
     painted
         The stack.
     order
-        For each axis of the layer, its place in the array; RGB comes last.
+        For each axis of the layer, its place in the array; RGB(A) comes last.
     seen_through
         Give the colours an alpha, so that the content is seen where nothing is painted yet.
     """
@@ -55,7 +56,7 @@ class StackView:
         array = painted.array
         self.shape = tuple(array.shape[axis] for axis in order)
         if array.ndim > len(order):
-            self.shape += (4 if seen_through else 3,)
+            self.shape += (array.shape[-1] + seen_through,)
         self.ndim = len(self.shape)
         self.dtype: np.dtype[Any] = array.dtype
 
