@@ -195,8 +195,80 @@ def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("address", ["nowhere", "ftp://127.0.0.1:3"])
 def test_what_is_no_address(address):
+    before = set(threading.enumerate())
     with pytest.raises(OSError, match=rf"The scheduler {address} does not answer"):
         transfer(address)
+    assert not [thread for thread in set(threading.enumerate()) - before if "loop" in thread.name]
+
+
+SCHEDULER = """
+import asyncio, sys
+from distributed import Scheduler, Worker
+
+async def main():
+    options = {"host": "127.0.0.1", "dashboard_address": ":0"}
+    async with Scheduler(port=0, **options) as scheduler:
+        async with Worker(scheduler.address, nthreads=1, **options) as worker:
+            print(scheduler.address, flush=True)
+            await asyncio.sleep(100)
+
+asyncio.run(main())
+"""
+
+
+def test_a_scheduler_that_dies_loses_nothing_that_is_finished(tmp_path, here):
+    program = [sys.executable, "-c", SCHEDULER]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as scheduler:
+        address = scheduler.stdout.readline().strip()
+        run = transfer(address, out=tmp_path / "out")
+        while run.done < 2:
+            next(run)
+        scheduler.kill()
+        with pytest.raises(OSError, match=rf"^The scheduler {address} is gone: .* is kept\.$"):
+            run.run()
+    again = transfer("here", out=tmp_path / "out")
+    assert again.done >= 2
+    assert np.array_equal(again.run()[:], here)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are of POSIX")
+def test_workers_of_this_machine_leave_interrupts_to_this_process():
+    run = transfer("local", steps=20)
+    processes = run._backend._client.run(os.getpid)
+    while not next(run).step:
+        pass
+    for process in processes.values():
+        os.kill(process, signal.SIGINT)
+    assert run._backend._client.run(os.getpid) == processes
+    run.run()
+    assert run.failed == {}
+    assert run.done == 6
+
+
+UNGUARDED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests.stacks.test_cluster import moving, transfer
+try:
+    transfer("local")
+except OSError as error:
+    print("Told:", error)
+"""
+
+
+def test_workers_that_do_not_start_are_told(tmp_path):
+    file = tmp_path / "unguarded.py"
+    file.write_text(UNGUARDED)
+    program = [sys.executable, file, Path(__file__).parents[2]]
+    told = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    assert "Told: Workers on this machine cannot be started (" in told
+
+
+def test_planes_bring_their_masks(client):
+    masks = np.zeros((6, 32, 32), np.uint8)
+    masks[[0, 2, 3, 5], 4:20, 8:30] = 2
+    guides = {"mask": masks, "style_masks": np.full((32, 32), 2), "steps": 2}
+    assert np.array_equal(transfer(client, **guides).run()[:], transfer("here", **guides).run()[:])
 
 
 def test_a_scheduler_without_workers():
