@@ -58,7 +58,7 @@ class Cluster:
         self._events: queue.Queue[Event | Index] = queue.Queue()
         self._running: dict[Index, tuple[Any, str]] = {}  # futures, and the workers meant
         self._owned: list[Callable[[], Any]] = []  # what ends what was made, in its order
-        self._briefed = False
+        self._briefed = self._gone = False
         try:
             self._client = client if hasattr(client, "submit") else self._made_client(client)
             self._address = self._client.scheduler.address
@@ -128,7 +128,9 @@ class Cluster:
     def _check(self, error: Exception | None = None) -> None:
         from distributed.comm.core import CommClosedError
 
-        if self._client.status != "running" or isinstance(error, CommClosedError):
+        # The client itself may notice later.
+        self._gone |= self._client.status != "running" or isinstance(error, CommClosedError)
+        if self._gone:
             raise OSError(
                 f"The scheduler {self._address} is gone: start it and its workers again, and then "
                 "the run. What is finished is kept."
