@@ -1,10 +1,11 @@
 """Make the pictures of the documentation anew.
 
-    python docs/make_pictures.py [window] [peers] [strength] [gallery]
+    python docs/make_pictures.py [window] [regions] [peers] [strength] [gallery]
 
-``window`` needs a display (``xvfb-run`` will do). ``peers`` runs every program on the
-same pairs for the time that the default preset takes; it needs ``pastiche``'s command,
-which is installed with the package. Pairs are those of File ▸ Open Sample.
+``window`` and ``regions`` need a display (``xvfb-run`` will do). ``peers`` runs every
+program on the same pairs for the time that the default preset takes; it needs
+``pastiche``'s command, which is installed with the package. Pairs are those of File ▸
+Open Sample.
 """
 
 import argparse
@@ -92,6 +93,41 @@ def window() -> None:
     subprocess.run([command, "demo", "--screenshot", FOLDER / "demo.png"], check=True)
 
 
+def regions() -> None:
+    """Two channels together, painted but for the nuclei's surroundings, in napari's window."""
+    import napari
+    from napari.qt import get_qapp
+
+    from napari_neural_style.plugin.channels import Channels
+    from napari_neural_style.plugin.widget import StyleTransferWidget
+
+    viewer = napari.Viewer(show=False)
+    for data, attributes, kind in samples.channels():
+        getattr(viewer, f"add_{kind}")(data, **attributes)
+    widget = StyleTransferWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(widget, name="Style Transfer", area="right")
+    layers = viewer.layers
+    layers["Mitochondria"].visible = False
+    layers.selection = {layers["Nuclei"], layers["Actin"]}
+    widget["content"].value = Channels((layers["Nuclei"], layers["Actin"]))
+    widget["style"].value = next(layer for layer in layers if getattr(layer, "rgb", False))
+    widget["mask"].value = layers["Region: nuclei"]
+    widget.open_section("Regions")
+    viewer.window.show()
+    viewer.window.set_geometry(0, 0, 1500, 950)
+    viewer.reset_view()
+    ended: list[object] = []
+    widget.run_ended.connect(ended.append)
+    widget["run"].native.click()
+    while not ended:
+        get_qapp().processEvents()
+        time.sleep(0.01)
+    for _ in range(100):
+        get_qapp().processEvents()
+    viewer.screenshot(str(FOLDER / "regions.png"), canvas_only=False, flash=False)
+    viewer.close()
+
+
 def peers() -> None:
     """Ours beside the published programs, on the same pairs for the same time."""
     columns = ["content", "style", "default", "tutorial", "gatys", "pastiche"]
@@ -132,7 +168,7 @@ def gallery() -> None:
 
 
 PICTURES: dict[str, Callable[[], None]] = {
-    make.__name__: make for make in (window, peers, strength, gallery)
+    make.__name__: make for make in (window, regions, peers, strength, gallery)
 }
 
 if __name__ == "__main__":

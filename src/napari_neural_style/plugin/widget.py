@@ -97,6 +97,10 @@ class StyleTransferWidget(Container[Any]):
         self._machine.failed.connect(self._miss_torch)
         self._machine.look()
 
+    def open_section(self, title: str) -> None:
+        """Unfold ``Regions`` or ``Output and stack``."""
+        self._form.sections[title].expand(animate=False)
+
     def _follow_theme(self, _event: Any = None) -> None:
         """Let Run stand out, and the running text stand back, in the theme's colours."""
         theme = get_theme(self._viewer.theme)
