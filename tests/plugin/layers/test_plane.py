@@ -200,7 +200,7 @@ def test_thumbnails_are_thinned_planes():
     layer = viewer.add_image(data, contrast_limits=(0, 100))
     viewer.dims.set_point(0, 2)
     expected = np.rint(np.clip(data[2, ::3, ::3] / 100, 0, 1) * 255)
-    np.testing.assert_array_equal(thumbnail(layer, viewer.dims, 30)[..., 0], expected)
+    np.testing.assert_array_equal(thumbnail([layer], viewer.dims, 30)[..., 0], expected)
 
 
 @pytest.mark.parametrize("data", [da.zeros((40, 40)), np.zeros((40, 40))], ids=["lazy", "constant"])
@@ -208,7 +208,7 @@ def test_where_there_is_no_better_thumbnail_it_is_napari_s_own(data):
     viewer = ViewerModel()
     layer = viewer.add_image(data)
     np.testing.assert_array_equal(
-        thumbnail(layer, viewer.dims, 30), np.asarray(layer.thumbnail)[..., :3]
+        thumbnail([layer], viewer.dims, 30), np.asarray(layer.thumbnail)[..., :3]
     )
 
 
@@ -305,3 +305,17 @@ def test_arrays_with_named_axes_are_read_as_any_other():
     viewer.dims.set_point(0, 3)
     rgb = displayed_plane(layer, viewer.dims).rgb()
     np.testing.assert_allclose(rgb[..., 0], data[3] / 100, atol=1e-6)
+
+
+def test_several_layers_have_a_thumbnail_together():
+    viewer = ViewerModel()
+    red, blue = np.zeros((90, 60), np.uint8), np.zeros((90, 60), np.uint8)
+    red[:45], blue[45:] = 255, 255
+    layers = [
+        viewer.add_image(data, colormap=name, blending="additive", contrast_limits=(0, 255))
+        for data, name in ((red, "red"), (blue, "blue"))
+    ]
+    small = thumbnail(layers, viewer.dims, 30)
+    assert small.shape == (30, 20, 3)
+    assert small[0, 0].tolist() == [255, 0, 0]
+    assert small[-1, 0].tolist() == [0, 0, 255]
