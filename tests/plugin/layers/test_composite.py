@@ -72,10 +72,6 @@ def test_layers_that_do_not_lie_on_each_other_are_refused(shape, place):
         displayed_composite([first, second], viewer.dims)
 
 
-def test_no_layer_and_no_intensity():
-    viewer = ViewerModel()
+def test_there_is_nothing_to_see_without_a_layer():
     with pytest.raises(ValueError, match="no layer to blend"):
-        displayed_composite([], viewer.dims)
-    layer = viewer.add_image(picture(), name="actin")
-    with pytest.raises(ValueError, match="composite of “actin” has the colours of several"):
-        displayed_composite([layer], viewer.dims).gray()
+        displayed_composite([], ViewerModel().dims)

@@ -81,13 +81,6 @@ class Composite:
         """Return :meth:`rgb` and no alpha, for what lies over the canvas is opaque."""
         return self.rgb(size), None
 
-    def gray(self, size: int | None = None) -> NDArray[np.float32]:
-        """Raise, for a composite has colours."""
-        raise ValueError(
-            f"The {self.name} has the colours of several layers: an intensity result needs a "
-            "single one."
-        )
-
     def _shapes(self) -> list[tuple[int, int]]:
         first, *others = (sheet.plane.pixels.shapes for sheet in self.sheets)
         return [shape for shape in first if all(shape in shapes for shapes in others)]

@@ -73,11 +73,6 @@ class Plane:
         check_structure(filled, self.name)
         return filled, alpha
 
-    def alpha(self, size: int | None = None) -> NDArray[np.float32] | None:
-        """Return how opaque an RGBA layer is, ``(H, W)`` in [0, 1]; None for others."""
-        pixels = self.values(size)
-        return self.rendering.rgba(pixels)[1] if _is_rgba(pixels) else None
-
     def gray(self, size: int | None = None) -> NDArray[np.float32]:
         """Return ``(H, W)`` values in [0, 1]: contrast limits and gamma, no colormap."""
         return self.rendering.gray(self.values(size))
