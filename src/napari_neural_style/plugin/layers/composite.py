@@ -114,13 +114,9 @@ def displayed_composite(
     geometry = max((plane.geometry for plane in planes), key=lambda g: len(g.scale))
     base = next(plane for plane in planes if plane.geometry is geometry)
     for plane in planes:
-        geometry.check_units(plane.geometry, f"the {base.name}", f"The {plane.name}")
-        if not geometry.covers(plane.geometry, dims):
-            raise ValueError(
-                f"The {plane.name} does not lie on the {base.name}, pixel on pixel: it has "
-                f"{plane.geometry.described(dims)}, the other {geometry.described(dims)}. "
-                "Choose layers of one shape and place."
-            )
+        names = f"the {base.name}", f"The {plane.name}"
+        advice = "Choose layers of one shape and place."
+        geometry.check_covers(plane.geometry, dims, *names, advice)
     red, green, blue = background[:3]
     return Composite(
         name=f"composite of {', '.join(map(quoted, layers))}",

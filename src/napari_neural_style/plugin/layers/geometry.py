@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from napari.utils.transforms import Affine
 
 _ALIGNED = 0.01
 """How far apart, in pixels, the corners of two planes that cover each other may be."""
@@ -98,17 +101,20 @@ class Geometry:
         return self._attributes(shape, (0,) * len(self.scale))
 
     def _attributes(self, shape: Sequence[int], position: Sequence[int]) -> dict[str, Any]:
-        from napari.utils.transforms import Affine
-
         axes = list(self.displayed)
         factor = np.ones(len(self.scale))
         factor[axes] = np.divide(self.shape, np.array(shape)[axes])
         offset = np.array(position, float)
         offset[axes] = (factor[axes] - 1) / 2
-        data_to_physical = Affine(
+        return {"scale": self.scale * factor, "translate": self._data_to_physical(offset)}
+
+    @property
+    def _data_to_physical(self) -> "Affine":
+        from napari.utils.transforms import Affine
+
+        return Affine(
             scale=self.scale, translate=self.translate, rotate=self.rotate, shear=self.shear
         )
-        return {"scale": self.scale * factor, "translate": data_to_physical(offset)}
 
     def to_world(self, axes: Sequence[int], dims: Any) -> NDArray[np.float64]:
         """Return the matrix from pixels along some axes to the viewer's coordinates.
@@ -127,12 +133,7 @@ class Geometry:
         numpy.ndarray
             ``(n + 1, n + 1)``, for homogeneous coordinates.
         """
-        from napari.utils.transforms import Affine
-
-        data_to_physical = Affine(
-            scale=self.scale, translate=self.translate, rotate=self.rotate, shear=self.shear
-        )
-        complete = self.affine @ data_to_physical.affine_matrix
+        complete = self.affine @ self._data_to_physical.affine_matrix
         taken = [*axes, len(self.scale)]
         matrix: NDArray[np.float64] = complete[np.ix_(taken, taken)]
         matrix[:-1] /= unit_factors(self.units, dims)[list(axes), np.newaxis]
@@ -163,6 +164,17 @@ class Geometry:
         corners = np.array([[0, height, 0, height], [0, 0, width, width], [1, 1, 1, 1]], float)
         moved = self.pixels_of(other, dims) @ corners - corners
         return self.shape == other.shape and bool(np.abs(moved).max() < _ALIGNED)
+
+    def check_covers(
+        self, other: "Geometry", dims: Any, name: str, other_name: str, advice: str
+    ) -> None:
+        """Raise a ValueError with advice if another plane has other pixels, or units."""
+        self.check_units(other, name, other_name)
+        if not self.covers(other, dims):
+            raise ValueError(
+                f"{other_name} does not lie on {name}, pixel on pixel: it has "
+                f"{other.described(dims)}, the other {self.described(dims)}. {advice}"
+            )
 
     def check_units(self, other: "Geometry", name: str, other_name: str) -> None:
         """Raise a ValueError if another plane is measured in units that cannot be converted.

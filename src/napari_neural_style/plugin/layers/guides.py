@@ -110,14 +110,11 @@ def _painted(
     layer: Any, plane: Plane | Composite, dims: Any, size: int | None, shape: tuple[int, int]
 ) -> NDArray[Any]:
     labels = displayed_slice(layer, dims, plane.geometry)
-    plane.geometry.check_units(labels.geometry, f"the {plane.name}", quoted(layer))
-    if not plane.geometry.covers(labels.geometry, dims):
-        raise ValueError(
-            f"{quoted(layer)} does not lie on the {plane.name}, pixel on pixel: it has "
-            f"{labels.geometry.described(dims)}, the other {plane.geometry.described(dims)}. "
-            "Use a Labels layer of the same shape and place, or draw shapes, which may lie "
-            "anywhere."
-        )
+    advice = (
+        "Use a Labels layer of the same shape and place, or draw shapes, which may lie anywhere."
+    )
+    names = f"the {plane.name}", quoted(layer)
+    plane.geometry.check_covers(labels.geometry, dims, *names, advice)
     mask = labels.read(fitting(labels.shapes, size))
     if mask.shape == shape:
         return mask
