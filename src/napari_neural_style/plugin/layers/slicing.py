@@ -56,12 +56,12 @@ class Slice:
         row, column = self.geometry.displayed
         return pixels if row < column else pixels.swapaxes(0, 1)
 
-    def thinned(self, side: int) -> "Slice | None":
-        """Return every n-th pixel of the plane, about `side` long; None if it is lazy."""
+    def thinned(self, side: int) -> "Slice":
+        """Return every n-th pixel of the plane, about `side` long; ValueError if it is lazy."""
         level = fitting(self.shapes, side)
         data = self.levels[level]
         if not isinstance(data, np.ndarray):
-            return None
+            raise ValueError("The pixels would have to be computed.")
         step = max(1, max(self.shapes[level]) // side)
         taken = list(self.slices[level])
         for axis in self.geometry.displayed:

@@ -45,7 +45,4 @@ def thumbnail(
 
 
 def _thinned(plane: Plane, side: int) -> Plane:
-    pixels = plane.pixels.thinned(side)
-    if pixels is None:
-        raise ValueError("Its pixels would have to be computed.")
-    return replace(plane, pixels=pixels)
+    return replace(plane, pixels=plane.pixels.thinned(side))
