@@ -1,7 +1,8 @@
-import http.server
+import hashlib
 import os
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from tests.transfer.serving import serve
 from torch.nn import functional as F
 
 from napari_neural_style.layers import convolutions
+from napari_neural_style.transfer import fetch as fetching
 from napari_neural_style.transfer import weights as module
+from napari_neural_style.transfer.fetch import Cancelled
+from napari_neural_style.transfer.weight_files import FOLDER_VARIABLE
 from napari_neural_style.transfer.weights import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     VGG_MEAN,
     WeightsError,
-    download,
+    download_torchvision,
     fingerprint,
     load_weights,
 )
@@ -204,90 +209,140 @@ def test_weights_of_another_network_are_refused(tmp_path, original):
 
 # --------------------------------------------------------------------- download
 
+CLASSIFIER = {"classifier.0.weight": torch.zeros(1000, 100)}
+"""What torchvision's file also holds, and nobody here needs."""
+
+
+@pytest.fixture(scope="module")
+def whole_file(tmp_path_factory, original):
+    """A file such as torchvision's, in the format that torch had then."""
+    file = tmp_path_factory.mktemp("whole") / "whole.pth"
+    torch.save({**original, **CLASSIFIER}, file, _use_new_zipfile_serialization=False)
+    return file.read_bytes()
+
 
 @pytest.fixture
-def server(tmp_path):
-    """A local HTTP server of a folder, and its address."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=folder)
-
-        def end_headers(self):
-            if "cut" in self.path:  # promise more than is sent
-                self.send_header("X-Cut", "1")
-            super().end_headers()
-
-        def send_header(self, keyword, value):
-            if keyword == "Content-Length" and "cut" in self.path:
-                value = str(int(value) + 1000)
-            super().send_header(keyword, value)
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{httpd.server_port}"
-        httpd.shutdown()
-        thread.join()
-
-
-def test_torchvisions_file_is_downloaded_once_and_kept(server, tmp_path, original, monkeypatch):
-    import hashlib
-
-    folder, address = server
-    torch.save(dict(original), folder / "vgg19-small.pth")
-    digest = hashlib.sha256((folder / "vgg19-small.pth").read_bytes()).hexdigest()
-    monkeypatch.setattr(module, "TORCHVISION_URL", f"{address}/vgg19-small.pth")
-    monkeypatch.setattr(module, "TORCHVISION_HASH", digest[:8])
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+def folder(tmp_path, monkeypatch):
+    """Where the weights live: nothing is there."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     module._load.cache_clear()
-    assert fingerprint(load_weights("torchvision")) == fingerprint(original)
-    assert [p.name for p in module.torchvision_file().parent.iterdir()] == ["vgg19-small.pth"]
-    (folder / "vgg19-small.pth").unlink()
-    module._load.cache_clear()
-    assert fingerprint(load_weights("torchvision")) == fingerprint(original)  # from the cache
+    yield tmp_path / "weights"
     module._load.cache_clear()
 
 
-def test_download_reports_progress(server, tmp_path):
-    folder, address = server
-    (folder / "file").write_bytes(b"x" * 3_000_000)
+@pytest.fixture
+def server(folder, whole_file, monkeypatch):
+    """A server of the file, taken for torchvision's; its `Serving`."""
+    monkeypatch.setattr(module, "TORCHVISION_SHA256", hashlib.sha256(whole_file).hexdigest())
+    with serve(whole_file) as (serving, address):
+        monkeypatch.setattr(module, "TORCHVISION_URL", f"{address}/vgg19.pth")
+        yield serving
+
+
+def test_torchvisions_convolutions_are_downloaded_once_and_kept(
+    folder, server, whole_file, original, capfd
+):
+    for _ in range(2):
+        assert fingerprint(load_weights("torchvision")) == fingerprint(original)
+        module._load.cache_clear()
+    assert len(server.ranges) == 1
+    (kept,) = folder.iterdir()
+    assert kept == module.torchvision_file()
+    assert set(load_file(kept)) == set(original)
+    assert kept.stat().st_size < len(whole_file)
+    assert "VGG19 weights: 100%" in capfd.readouterr().err
+
+
+def test_a_download_reports_its_progress_instead_of_drawing_it(folder, server, whole_file, capfd):
     seen = []
-    import hashlib
+    assert download_torchvision(lambda *bytes_: seen.append(bytes_)).is_file()
+    assert seen[-1] == (len(whole_file), len(whole_file))
+    assert capfd.readouterr().err == ""
 
-    digest = hashlib.sha256(b"x" * 3_000_000).hexdigest()
-    download(f"{address}/file", tmp_path / "got", digest[:8], lambda *args: seen.append(args))
-    assert seen[-1] == (3_000_000, 3_000_000)
-    assert len(seen) >= 3
+
+def test_a_file_put_there_by_hand_is_used(folder, whole_file, original):
+    folder.mkdir()
+    (folder / "vgg19-dcbb9e9d.pth").write_bytes(whole_file)
+    assert fingerprint(load_weights("torchvision")) == fingerprint(original)
+
+
+def test_two_downloads_at_once_are_one(folder, server):
+    with ThreadPoolExecutor(2) as pool:
+        files = set(pool.map(lambda _: download_torchvision(lambda *_: None), range(2)))
+    assert len(server.ranges) == 1
+    assert files == set(folder.iterdir())
+
+
+def test_processes_do_not_disturb_each_other(folder, server, original, monkeypatch):
+    """As a second process would: it does not know of the first one's lock."""
+    barrier = threading.Barrier(2)
+
+    def together(done, total):
+        if done == total:
+            barrier.wait()
+
+    monkeypatch.setattr(module, "_downloading", threading.Semaphore(2))
+    with ThreadPoolExecutor(2) as pool:
+        files = set(pool.map(lambda _: download_torchvision(together), range(2)))
+    assert len(server.ranges) == 2
+    assert files == set(folder.iterdir())
+    assert fingerprint(load_weights("torchvision")) == fingerprint(original)
+
+
+def test_a_cancelled_download_leaves_nothing(folder, server):
+    begun = threading.Event()
+    with pytest.raises(Cancelled):
+        download_torchvision(lambda *_: begun.set(), begun.is_set)
+    assert list(folder.iterdir()) == []
+
+
+def test_waiting_for_another_download_can_be_cancelled(folder, server):
+    with module._downloading, pytest.raises(Cancelled):
+        download_torchvision(cancelled=lambda: True)
+    assert server.ranges == []
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [("missing", "404"), ("cut", "the connection ended"), ("wrong", "SHA-256 starts with")],
+    ("path", "expected"),
+    [("missing", "404"), ("cut", "the connection ended"), ("hang", "cannot be taken up again")],
 )
-def test_a_failed_download_leaves_nothing_and_says_the_ways_on(server, tmp_path, name, expected):
-    folder, address = server
-    (folder / "cut").write_bytes(b"x" * 5000)
-    (folder / "wrong").write_bytes(b"x" * 5000)
-    target = tmp_path / "cache" / "vgg19.pth"
+def test_a_failed_download_leaves_nothing_and_says_the_ways_on(
+    folder, server, monkeypatch, path, expected
+):
+    url = module.TORCHVISION_URL.replace("vgg19.pth", path)
+    monkeypatch.setattr(module, "TORCHVISION_URL", url)
+    monkeypatch.setattr(fetching, "_PATIENCE", 0.2)
+    monkeypatch.setattr(fetching, "_PAUSE", 0.0)
     with pytest.raises(WeightsError, match=expected) as error:
-        download(f"{address}/{name}", target, "00000000")
-    assert f"{address}/{name}" in str(error.value)
-    assert "'original'" in str(error.value)
-    assert list(target.parent.iterdir()) == []
-
-
-def test_without_a_network_the_message_names_address_file_and_ways_on(tmp_path):
-    url, target = "http://127.0.0.1:9/vgg19.pth", tmp_path / "vgg19.pth"
-    with pytest.raises(WeightsError) as error:
-        download(url, target, "00000000")
+        download_torchvision(lambda *_: None)
     message = str(error.value)
     assert url in message
-    assert str(target) in message
+    assert str(folder / "vgg19-dcbb9e9d.pth") in message
     assert "path of a weights file" in message
     assert "weights='original'" in message
+    assert list(folder.iterdir()) == []
+
+
+def test_another_file_is_refused(folder, server, monkeypatch):
+    monkeypatch.setattr(module, "TORCHVISION_SHA256", "0" * 64)
+    with pytest.raises(WeightsError, match=r"SHA-256 starts with .*, not 00000000.*try again"):
+        download_torchvision(lambda *_: None)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_the_way_out(tmp_path, server, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file" / "weights"))
+    with pytest.raises(WeightsError, match=rf"cannot be kept in .*weights.*{FOLDER_VARIABLE}"):
+        download_torchvision(lambda *_: None)
+    assert server.ranges == []
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is read-only for root"
+)
+def test_a_read_only_folder_is_told_with_the_way_out(folder, server):
+    folder.mkdir(mode=0o500)
+    with pytest.raises(WeightsError, match=r"cannot be kept in .*Permission denied"):
+        download_torchvision(lambda *_: None)

