@@ -24,7 +24,7 @@ from napari_neural_style.images.pixels import quantize
 METADATA_KEY = "napari_neural_style"
 """Names a result's recipe: in a layer's metadata, a PNG text chunk, a TIFF or JPEG description."""
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_COMMENT_LIMIT = 65533
 
@@ -56,8 +56,8 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise type(error)(f"Cannot read {path}: {_reason(error)}.") from error
-    if data.startswith(_PNG_SIGNATURE):
+        raise type(error)(f"Cannot read {path}: {reason(error)}.") from error
+    if data.startswith(PNG_SIGNATURE):
         decode = _decode_png
     elif data.startswith(TIFF_SIGNATURES):
         decode = _decode_tiff
@@ -261,7 +261,7 @@ def _encode_png(image: NDArray[Any], metadata: _Metadata, calibration: Calibrati
         return data
     body = b"tEXt" + METADATA_KEY.encode() + b"\0" + json.dumps(metadata).encode()
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    end_of_header = len(_PNG_SIGNATURE) + 25
+    end_of_header = len(PNG_SIGNATURE) + 25
     return data[:end_of_header] + chunk + data[end_of_header:]
 
 
@@ -390,10 +390,11 @@ def _beside(path: Path) -> Path:
 
 
 def _write_error(path: Path, error: OSError) -> OSError:
-    return type(error)(f"Cannot write {path}: {_reason(error)}.")
+    return type(error)(f"Cannot write {path}: {reason(error)}.")
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Say in a few words why a file could not be opened, read or written."""
     match error:
         case FileNotFoundError():
             return "there is no such file or folder"
