@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.registration import optical_flow_tvl1
-from skimage.transform import resize
+
+from napari_neural_style.images import resized
 
 Flow = NDArray[np.float32]
 Image = NDArray[np.float32]
@@ -45,7 +46,7 @@ def optical_flow(before: Image, after: Image) -> Flow:
     height, width = before.shape[:2]
     factor = min(1.0, _FLOW_SIDE / max(height, width))
     shape = max(1, round(height * factor)), max(1, round(width * factor))
-    reference, moving = (_lightness(image, shape) for image in (after, before))
+    reference, moving = (resized(image.mean(-1), shape) for image in (after, before))
     # Limits common to both, so that a faint sequence moves as surely as a bright one.
     low, high = min(reference.min(), moving.min()), max(reference.max(), moving.max())
     scale = 1 / max(float(high - low), 1e-6)
@@ -53,7 +54,7 @@ def optical_flow(before: Image, after: Image) -> Flow:
     flow = np.asarray(optical_flow_tvl1(reference, moving), np.float32)
     flow *= _share_of_motion(reference, moving, flow)
     if shape != (height, width):
-        flow = np.stack([resize(part, (height, width), order=1) for part in flow])
+        flow = np.stack([resized(part, (height, width)) for part in flow])
         flow *= np.array([height / shape[0], width / shape[1]])[:, None, None]
     return np.asarray(flow, np.float32)
 
@@ -118,10 +119,3 @@ def visible_before(flow: Flow, back: Flow) -> NDArray[np.float32]:
     inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
     seen = ((error < allowed) & inside).astype(np.float32)
     return np.asarray(ndimage.gaussian_filter(seen, _FEATHER) * seen, np.float32)
-
-
-def _lightness(image: Image, shape: tuple[int, int]) -> NDArray[np.float32]:
-    gray = image.mean(-1)
-    if gray.shape == shape:
-        return np.asarray(gray, np.float32)
-    return np.asarray(resize(gray, shape, order=1, anti_aliasing=True), np.float32)

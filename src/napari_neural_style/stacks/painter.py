@@ -144,7 +144,9 @@ class PlanePainter:
         return max(first.memory, later.memory), first.seconds + followers * later.seconds
 
     def _content(self, values: NDArray[Any], rendering: Rendering) -> NDArray[np.float32]:
-        return colors(values, rendering) if self._recipe.in_color else rendering.gray(values)
+        if self._recipe.in_color:
+            return colors(values, rendering)
+        return _colored(rendering.gray(values))
 
     def _guides(self, mask: NDArray[Any]) -> dict[str, Any]:
         """Settings of a plane with a mask of its own."""
@@ -168,7 +170,7 @@ class PlanePainter:
         elif shape == values.shape:
             return values
         else:
-            image = rendering.gray(values)[..., np.newaxis]
+            image = _colored(rendering.gray(values))
         return self._stored(resized(image, shape), values, rendering, np.zeros(shape, bool))
 
     def _stored(
@@ -217,7 +219,7 @@ class PlanePainter:
         if parent.moved:
             shape = painted.shape[:2]
             before = self._content(parent.values, rendering)
-            then, now = (_at(shape, image) for image in (before, content))
+            then, now = (resized(image, shape) for image in (before, content))
             flow = optical_flow(then, now)
             seen = visible_before(flow, optical_flow(now, then))[..., np.newaxis]
             # What was hidden before starts as its own content.
@@ -277,12 +279,5 @@ def longest_side(settings: Settings, shape: tuple[int, ...]) -> int:
     return max(shape[:2]) if settings.scales == "auto" else int(settings.scales[-1])
 
 
-def _at(shape: tuple[int, ...], image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An image as RGB at another size."""
-    return resized(_colored(image) if image.ndim == 2 else image, shape)
-
-
 def _colored(gray: NDArray[np.float32]) -> NDArray[np.float32]:
-    rgb = np.empty((*gray.shape, 3), np.float32)
-    rgb[...] = gray[..., np.newaxis]
-    return rgb
+    return np.repeat(gray[..., np.newaxis], 3, axis=2)
