@@ -1,0 +1,270 @@
+"""Recipes: what made a picture, in files that can be read, sent around and used again."""
+
+import json
+import math
+import os
+import re
+import zlib
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+
+from napari_neural_style.images.files import check_writable, replacing
+from napari_neural_style.images.metadata import read_metadata
+from napari_neural_style.settings import Settings
+
+_KNOWN_WEIGHTS: Final = ("original", "torchvision")
+_MAX_ARRAY_BYTES: Final = 512 * 2**20
+_PIECE: Final = 2**14  # which unfolds to 17 MB at most
+_MAX_NAME: Final = 200
+_ARRAY_KEYS: Final = {"dtype", "shape", "base64"}
+_PACKAGE: Final = "napari-neural-style"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is needed to make a picture again, beside its images.
+
+    Attributes
+    ----------
+    settings
+        Of the run.
+    content
+        Name of the layer or file that was painted; empty if it is not known.
+    styles
+        Names of the layers or files that it was painted with; empty if they are not known.
+    axes
+        Of a stack, such as ``TYX``; empty for one image.
+    own_masks
+        Whether each plane of a stack had a mask of its own, which no recipe holds.
+    versions
+        Of the packages that made it.
+    note
+        For whoever reads it.
+    """
+
+    settings: Settings
+    content: str = ""
+    styles: tuple[str, ...] = ()
+    axes: str = ""
+    own_masks: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    @classmethod
+    def from_dict(cls, data: Any, weights: str | None = None, called: str = "the recipe") -> Self:
+        """Build a recipe from plain data, which may be a stranger's.
+
+        Parameters
+        ----------
+        data
+            What ``StyleTransfer.provenance`` gives, a result layer keeps in its metadata, or
+            :meth:`Settings.to_dict` returns.
+        weights
+            Used instead of the weights in the recipe.
+        called
+            What errors call it.
+
+        Raises
+        ------
+        ValueError
+            If the data are damaged, hold an unknown or wrong setting, unfold to too much
+            memory, or name a file of weights and `weights` does not: a recipe must not make
+            us read other files.
+        """
+        settings = data.get("settings", data) if isinstance(data, Mapping) else None
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"Cannot use {called}: it holds no settings by their names.")
+        versions = _versions(data)
+        try:
+            _check_arrays(settings)
+            made_with = Settings.from_dict(_with_weights(settings, weights))
+        except RecursionError:
+            raise ValueError(f"Cannot use {called}: its values are nested without end.") from None
+        except ValueError as error:
+            raise ValueError(f"Cannot use {called}{_other(versions)}: {error}") from error
+        return cls(
+            settings=made_with,
+            content=_name(data.get("content")),
+            styles=_styles(data),
+            axes=_axes(data.get("axes")),
+            own_masks=data.get("plane_masks") is True,
+            versions=versions,
+            note=_name(data.get("note")),
+        )
+
+
+def read_recipe(path: str | os.PathLike[str], weights: str | None = None) -> Recipe:
+    """Read a recipe from a JSON file, or from a picture or stack that was painted with it.
+
+    Parameters
+    ----------
+    path
+        A JSON file of a recipe or of settings alone; a PNG, TIFF or JPEG file or the folder of
+        a Zarr array that the command line or a writer of this package wrote.
+    weights
+        As for :meth:`Recipe.from_dict`.
+
+    Raises
+    ------
+    OSError
+        If there is no such file or it may not be read.
+    ValueError
+        If there is no recipe in it, or none that :meth:`Recipe.from_dict` takes.
+    """
+    return Recipe.from_dict(read_metadata(path), weights, f"the recipe {path}")
+
+
+def write_recipe(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+    """Write a recipe as JSON, for people too, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file; one of this name is replaced.
+    data
+        As for :meth:`Recipe.from_dict`.
+
+    Raises
+    ------
+    ValueError
+        If the data hold something that JSON cannot.
+    OSError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    first = [name for name in ("note", "content", "style", "styles") if name in data]
+    ordered = {name: data[name] for name in (*first, *(name for name in data if name not in first))}
+    try:
+        text = json.dumps(ordered, indent=2, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Cannot write {path}: the recipe is no plain data ({error}).") from error
+    check_writable(path)
+    with replacing(path) as part:
+        # Names of files may hold what is no Unicode; JSON escapes it in the same way.
+        part.write_bytes(f"{text}\n".encode("utf-8", "backslashreplace"))
+
+
+def beyond_preset(settings: Settings) -> dict[str, Any]:
+    """Return the settings that are not as their preset says, as :class:`Settings` has them."""
+    preset = Settings(preset=settings.preset)
+    pairs = {
+        part.name: (getattr(settings, part.name), getattr(preset, part.name))
+        for part in fields(Settings)
+    }
+    return {
+        name: own
+        for name, (own, theirs) in pairs.items()
+        if isinstance(own, np.ndarray) or own != theirs
+    }
+
+
+def _with_weights(settings: Mapping[str, Any], weights: str | None) -> Mapping[str, Any]:
+    if weights is not None:
+        return {**settings, "weights": weights}
+    named = settings.get("weights")
+    if isinstance(named, str) and named not in _KNOWN_WEIGHTS:
+        raise ValueError(
+            f"it names the weights file {_short(named)}, and no recipe may choose the files that "
+            "are read: choose the weights yourself (--weights)."
+        )
+    return settings
+
+
+def _other(versions: Mapping[str, str]) -> str:
+    """Say that another version wrote a recipe, which may be what is wrong with it."""
+    from napari_neural_style import __version__
+
+    theirs = versions.get(_PACKAGE, __version__)
+    return "" if theirs == __version__ else f" (version {theirs} wrote it, this is {__version__})"
+
+
+# ------------------------------------------------------------------------ arrays
+
+
+def _check_arrays(settings: Mapping[str, Any]) -> None:
+    """Raise before the arrays are unfolded, if they take more memory than they say or may."""
+    total = 0
+    for name, value in settings.items():
+        for array in _arrays(value):
+            size = _declared_size(name, array)
+            total += size
+            if total > _MAX_ARRAY_BYTES:
+                raise ValueError(
+                    f"{name}: the arrays of a recipe must unfold to no more than "
+                    f"{_MAX_ARRAY_BYTES >> 20} MB in all."
+                )
+            if not _unfolds_to(array["base64"], size):
+                raise ValueError(f"{name} is a damaged array: it is not as large as it says.")
+
+
+def _arrays(value: Any) -> list[Mapping[str, Any]]:
+    if isinstance(value, list | tuple):
+        return [array for part in value for array in _arrays(part)]
+    return [value] if isinstance(value, Mapping) and set(value) == _ARRAY_KEYS else []
+
+
+def _declared_size(name: str, array: Mapping[str, Any]) -> int:
+    """Bytes of an array, from its dtype and shape."""
+    dtype, shape = array["dtype"], array["shape"]
+    kind = re.fullmatch(r"[<>|=]?[biuf]([1248])", dtype) if isinstance(dtype, str) else None
+    sides = shape if isinstance(shape, list) and len(shape) <= 3 else [None]
+    if kind is None or not all(type(side) is int and side >= 0 for side in sides):
+        raise ValueError(
+            f"{name} is an array of dtype {_short(dtype)} and shape {_short(shape)}, and must be "
+            "one of numbers, of two or three dimensions."
+        )
+    return math.prod(sides) * int(kind[1])
+
+
+def _unfolds_to(packed: Any, size: int) -> bool:
+    """Whether compressed data have this size; in memory that does not depend on it."""
+    try:
+        data = b64decode(packed, validate=True)
+        unfolding, count = zlib.decompressobj(), 0
+        for start in range(0, len(data), _PIECE):
+            count += len(unfolding.decompress(data[start : start + _PIECE]))
+            if unfolding.eof or count > size:
+                break
+    except (TypeError, ValueError, zlib.error):
+        return False
+    return unfolding.eof and count == size
+
+
+# ------------------------------------------------------------- names and versions
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _name(value: Any) -> str:
+    """Return text that can be shown: of one line, and not too long."""
+    if not isinstance(value, str):
+        return ""
+    line = "".join(letter if letter.isprintable() else " " for letter in value[:_MAX_NAME])
+    return line.strip()
+
+
+def _styles(data: Mapping[str, Any]) -> tuple[str, ...]:
+    given = data.get("styles", [data.get("style")])
+    names = [_name(part) for part in given] if isinstance(given, list | tuple) else []
+    # A stack's own attributes have digests there.
+    named = [name for name in names if name and not re.fullmatch("[0-9a-f]{64}", name)]
+    return tuple(named) if len(named) == len(names) else ()
+
+
+def _axes(value: Any) -> str:
+    return value if isinstance(value, str) and re.fullmatch("[A-Z]{2,9}", value) else ""
+
+
+def _versions(data: Mapping[str, Any]) -> dict[str, str]:
+    found = data.get("versions", {_PACKAGE: data.get("version")})
+    if not isinstance(found, Mapping):
+        return {}
+    return {_name(key): _name(value) for key, value in found.items() if _name(value)}
