@@ -170,7 +170,7 @@ def _with_weights(settings: Mapping[str, Any], weights: str | None) -> Mapping[s
     if isinstance(named, str) and named not in _KNOWN_WEIGHTS:
         raise ValueError(
             f"it names the weights file {_short(named)}, and no recipe may choose the files that "
-            "are read: choose the weights yourself (--weights)."
+            "are read: give the weights yourself (--weights)."
         )
     return settings
 

@@ -48,6 +48,22 @@ BAD = [
     (f"{RUN} --style-strength 9 --style-weight 9", "not allowed with"),
     (f"{RUN} --init gone.png", "gone.png"),
     (f"{RUN} --unknown", "--unknown"),
+    (f"{RUN} --recipe gone.json", "gone.json: there is no such file"),
+    (f"{RUN} --recipe notes.png", "notes.png: it is no JSON"),
+    (f"{RUN} --recipe gray.png", "gray.png: there is no recipe in it"),
+    (f"{RUN} --recipe newer.json", "version 9.1 wrote it"),
+    (f"{RUN} --recipe foreign.json", "give the weights yourself (--weights)"),
+    (f"{RUN} --recipe planes.json", "--mask none"),
+    (f"{RUN} --recipe planes.json --mask none --size 3", "size=3"),
+    (f"{RUN} --recipe planes.json --resume run", "not allowed with"),
+    (f"{RUN} --save-recipe no/a.json", "no/a.json"),
+    (f"{RUN} --save-recipe out.png", "out.png is used twice"),
+    (f"{RUN} --recipe planes.json --save-recipe planes.json", "planes.json is used twice"),
+    ("stack stack.tif style.jpg --quiet -o out.zarr --recipe foreign.json", "--weights"),
+    ("stack stack.tif style.jpg --quiet -o out.zarr --recipe planes.json", "--mask none"),
+    ("stack stack.tif style.jpg --quiet -o out.zarr --save-recipe out.zarr", "out.zarr is used twice"),
+    ("stack stack.tif style.jpg --quiet -o out.tif --save-recipe out.tif.zarr", "used twice"),
+    ("stack stack.tif style.jpg --quiet -o out.tif --recipe stack.tif", "there is no recipe in it"),
     ("demo --steps few", "'few'"),
     ("demo --screenshot no/window.png", "no/window.png"),
     ("demo --size 3", "size=3"),
@@ -62,6 +78,13 @@ def write_bad_files(folder):
     Image.fromarray(ramp).save(folder / "gray.png")
     tifffile.imwrite(folder / "float.tif", ramp.astype(np.float32))
     tifffile.imwrite(folder / "stack.tif", np.zeros((3, 8, 8), np.uint8), photometric="minisblack")
+    recipes = {
+        "newer": {"settings": {"glow": 1}, "versions": {"napari-neural-style": "9.1"}},
+        "foreign": {"settings": {"weights": "secret.pth"}},
+        "planes": {"settings": {}, "plane_masks": True},
+    }
+    for name, recipe in recipes.items():
+        (folder / f"{name}.json").write_text(json.dumps(recipe))
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.images import read_image
-from napari_neural_style.settings import PRESETS, Settings, strength_to_weight
+from napari_neural_style.recipe import Recipe, beyond_preset, read_recipe
+from napari_neural_style.settings import PRESETS, Settings, make_settings, strength_to_weight
 
 PRESET_LIST = "presets:\n" + "\n".join(
     f"  {name:<14} {preset.description}" for name, preset in PRESETS.items()
@@ -23,9 +24,11 @@ PRESET_LIST = "presets:\n" + "\n".join(
 
 OUTPUTS = ("rgb", "intensity")
 
+NO_MASK = "none"
+
 
 def add_output(parser: argparse.ArgumentParser, out: str) -> None:
-    """Add the result, described by `out`, its kind, and silence."""
+    """Add the result, described by `out`, its kind, its recipe, and silence."""
     parser.add_argument("-o", "--out", metavar="OUT", type=Path, required=True, help=out)
     parser.add_argument(
         "--output",
@@ -34,7 +37,24 @@ def add_output(parser: argparse.ArgumentParser, out: str) -> None:
         help="What the result is: colours, or the values of one channel, in the dtype and "
         "range of what is painted.",
     )
+    parser.add_argument(
+        "--save-recipe",
+        metavar="FILE",
+        type=Path,
+        help="Write the recipe of the result as JSON too, for --recipe and the widget.",
+    )
     parser.add_argument("--quiet", action="store_true", help="Print nothing but errors.")
+
+
+def add_recipe(parser: "argparse._ActionsContainer") -> None:
+    """Add the recipe that settings are taken from."""
+    parser.add_argument(
+        "--recipe",
+        metavar="FILE",
+        help="Take the settings of a recipe: a JSON file, or a picture or Zarr array that was "
+        "painted with it. Options that are given as well go before; with --preset, only what the "
+        "recipe says beyond its own preset is taken.",
+    )
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +91,36 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def given_recipe(arguments: argparse.Namespace) -> Recipe | None:
+    """Read the recipe, if one is given.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be used.
+    """
+    if arguments.recipe is None:
+        return None
+    recipe = read_recipe(arguments.recipe, vars(arguments).get("weights"))
+    if recipe.own_masks and "mask" not in arguments:
+        raise ValueError(
+            f"{arguments.recipe} is of a stack whose planes had masks of their own, which no "
+            "recipe holds: give --mask, or --mask none to paint all."
+        )
+    return recipe
+
+
+def chosen_settings(arguments: argparse.Namespace, recipe: Recipe | None) -> Settings:
+    """Return the settings of a run: those that were given, else the recipe's or the preset's."""
+    if recipe is None:
+        return make_settings(**given_settings(arguments))
+    preset = recipe.settings.preset
+    given = given_settings(arguments, preset)
+    if given.get("preset", preset) != preset:
+        return make_settings(**{**beyond_preset(recipe.settings), **given})
+    return dataclasses.replace(recipe.settings, **given)
+
+
 def given_settings(arguments: argparse.Namespace, preset: str = Settings.preset) -> dict[str, Any]:
     """Values of the settings that were given, as :class:`Settings` takes them.
 
@@ -99,9 +149,10 @@ def given_settings(arguments: argparse.Namespace, preset: str = Settings.preset)
 _MASKS = {
     "mask": "Image file of where to paint: black, 0, for outside; white for inside, or whole "
     "numbers as the labels of regions; or floats from 0 to 1, the share that is painted. "
-    "Outside, the pixels stay as they are. A stack may have a stack of masks, one for each plane.",
+    "Outside, the pixels stay as they are. A stack may have a stack of masks, one for each plane. "
+    "With none, no mask of a --recipe is taken.",
     "style_masks": "Image file of labels, of the size of a STYLE: each region of --mask is "
-    "painted with the regions of its label. Once for each STYLE.",
+    "painted with the regions of its label. Once for each STYLE, or none.",
 }
 """Help of the settings that are read from image files of labels."""
 
@@ -121,11 +172,14 @@ def _add_mask(group: argparse._ArgumentGroup, name: str) -> None:
 def mask_files(arguments: argparse.Namespace) -> list[str]:
     """Return the files of all masks that were given."""
     given = vars(arguments)
-    return [*([given["mask"]] if "mask" in given else []), *given.get("style_masks", ())]
+    files = [given.get("mask", NO_MASK), *given.get("style_masks", ())]
+    return [file for file in files if file != NO_MASK]
 
 
-def _read_masks(paths: str | list[str]) -> NDArray[Any] | tuple[NDArray[Any], ...]:
-    return read_mask(paths) if isinstance(paths, str) else tuple(map(read_mask, paths))
+def _read_masks(paths: str | list[str]) -> NDArray[Any] | tuple[NDArray[Any], ...] | None:
+    if isinstance(paths, str):
+        return None if paths == NO_MASK else read_mask(paths)
+    return () if paths == [NO_MASK] else tuple(map(read_mask, paths))
 
 
 def read_mask(path: str) -> NDArray[Any]:

@@ -16,15 +16,18 @@ import numpy as np
 from napari_neural_style.cli.bar import make_bar
 from napari_neural_style.cli.content import Content
 from napari_neural_style.cli.options import (
+    NO_MASK,
     PRESET_LIST,
     add_output,
+    add_recipe,
     add_settings,
-    given_settings,
+    chosen_settings,
+    given_recipe,
     mask_files,
     read_mask,
 )
 from napari_neural_style.cli.signals import StopSignals
-from napari_neural_style.images import Calibration
+from napari_neural_style.images import Calibration, check_writable
 from napari_neural_style.images.stack_files import (
     TIFF,
     StackFile,
@@ -34,7 +37,7 @@ from napari_neural_style.images.stack_files import (
     write_ome_tiff,
 )
 from napari_neural_style.pace import duration
-from napari_neural_style.settings import make_settings
+from napari_neural_style.recipe import write_recipe
 
 if TYPE_CHECKING:
     from napari_neural_style.stacks import StackTransfer
@@ -94,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "scheduler, such as tcp://cluster:8786, or local for workers on this machine, one for "
         "each GPU. By default they are painted here, one after the other.",
     )
+    add_recipe(parser)
     add_settings(parser)
 
 
@@ -117,6 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
         # Not in the handler itself: it may have interrupted whoever holds the lock it needs.
         signals.stop = lambda: threading.Thread(target=transfer.stop).start()
         _paint(transfer, arguments)
+        if arguments.save_recipe is not None:
+            write_recipe(arguments.save_recipe, _recipe(transfer, arguments))
         if not signals.status:
             _finish(transfer, arguments)
     if signals.status:
@@ -172,12 +178,17 @@ def _check_files(arguments: argparse.Namespace, stack: StackFile) -> None:
         )
     dtype = stack.data.dtype if arguments.output == "intensity" else np.dtype(np.uint8)
     check_stack_output(arguments.out, axes, dtype)
-    files = (arguments.stack, *arguments.styles, *mask_files(arguments))
-    inputs = {Path(path).resolve() for path in files}
-    for path in (arguments.out, _array(arguments)):
-        if path.resolve() in inputs:
-            raise ValueError(f"{path} is used twice: give the result a name of its own.")
+    files = (arguments.stack, *arguments.styles, arguments.recipe, *mask_files(arguments))
+    taken = {Path(path).resolve() for path in files if path is not None}
     out = arguments.out
+    results = [*{out: None, _array(arguments): None}]
+    if arguments.save_recipe is not None:
+        check_writable(arguments.save_recipe)
+        results.append(arguments.save_recipe)
+    for path in results:
+        if path.resolve() in taken:
+            raise ValueError(f"{path} is used twice: give every file to write its own name.")
+        taken.add(path.resolve())
     if out.suffix.lower() in TIFF and out.exists() and len(chosen) < count and not _kept(arguments):
         raise ValueError(
             f"{out} is there already, and some planes of the stack must not replace planes that "
@@ -202,8 +213,9 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
+    recipe = given_recipe(arguments)
     masks = _masks_of_planes(arguments, stack)
-    settings = make_settings(**given_settings(arguments))
+    settings = chosen_settings(arguments, recipe)
     styles = [Content(path, "rgb").rgb for path in arguments.styles]
 
     from napari_neural_style.stacks import StackTransfer
@@ -225,7 +237,7 @@ def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
 
 def _masks_of_planes(arguments: argparse.Namespace, stack: StackFile) -> dict[str, Any]:
     """Take a mask that is a stack, and the styles' masks with it, out of the arguments."""
-    if "mask" not in arguments:
+    if "mask" not in arguments or arguments.mask == NO_MASK:
         return {}
     path = arguments.mask
     try:

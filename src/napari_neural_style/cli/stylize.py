@@ -15,7 +15,10 @@ from napari_neural_style.cli.content import Content
 from napari_neural_style.cli.options import (
     PRESET_LIST,
     add_output,
+    add_recipe,
     add_settings,
+    chosen_settings,
+    given_recipe,
     given_settings,
     mask_files,
 )
@@ -26,7 +29,7 @@ from napari_neural_style.images import (
     write_image,
 )
 from napari_neural_style.pace import Pace, duration
-from napari_neural_style.settings import make_settings
+from napari_neural_style.recipe import write_recipe
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -67,7 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="Save the state of the run every half minute and at its end.",
     )
-    parser.add_argument(
+    source = parser.add_mutually_exclusive_group()  # of the settings
+    add_recipe(source)
+    source.add_argument(
         "--resume",
         metavar="FILE",
         type=Path,
@@ -95,11 +100,11 @@ def _check_files(arguments: argparse.Namespace) -> None:
     """Find out before the run whether its files can be written at its end."""
     check_output(arguments.out, arguments.bits)
     outputs = [arguments.out]
-    for path in (arguments.log, arguments.checkpoint):
+    for path in (arguments.log, arguments.checkpoint, arguments.save_recipe):
         if path is not None:
             check_writable(path)
             outputs.append(path)
-    inputs = (arguments.content, *arguments.styles, *mask_files(arguments))
+    inputs = (arguments.content, *arguments.styles, arguments.recipe, *mask_files(arguments))
     taken = {Path(path).resolve() for path in inputs if path is not None}
     for path in outputs:
         if path.resolve() in taken:
@@ -121,7 +126,7 @@ def _read_content(arguments: argparse.Namespace) -> Content | None:
 
 def _start(arguments: argparse.Namespace, content: Content | None) -> "StyleTransfer":
     assert content is not None
-    settings = make_settings(**given_settings(arguments))
+    settings = chosen_settings(arguments, given_recipe(arguments))
     styles = [Content(path, "rgb").rgb for path in arguments.styles]
 
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -170,6 +175,8 @@ def _write_result(
         calibration = content.calibration.resized(content.rgb.shape[:2], (height, width))
         image = content.finish(result)
         write_image(arguments.out, image, arguments.bits, recipe, calibration)
+    if arguments.save_recipe is not None:
+        write_recipe(arguments.save_recipe, recipe)
     if not arguments.quiet:
         print(
             f"Wrote {arguments.out}, {width} x {height} pixels, "
