@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication
 from ..pace import duration
 from .activity import ActivityBar
 from .machine import load_engine
+from .worker import explain
 
 _BETWEEN_SIGNALS = 0.1
 
@@ -44,7 +45,13 @@ class WeightsDownload(QObject):
         application.aboutToQuit.connect(self.cancel)
 
     def start(self) -> None:
-        """Start the download; nothing is downloaded if the weights are there already."""
+        """Start the download, unless it is going on.
+
+        Weights that are there already are not downloaded again.
+        """
+        if self._activity is not None:
+            return
+        self._unwanted.clear()
         self._begin = time.monotonic()
         self._activity = ActivityBar("Weights of torchvision", self.cancel)
         threading.Thread(target=self._download, name="weights").start()
@@ -95,4 +102,4 @@ class WeightsDownload(QObject):
         elif self._unwanted.is_set():
             self.cancelled.emit()
         else:
-            self.failed.emit(str(error))
+            self.failed.emit(explain(error) or f"The download failed: {error!r}")
