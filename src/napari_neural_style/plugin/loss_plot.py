@@ -1,0 +1,190 @@
+"""A live plot of the losses."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from napari.utils.theme import get_theme
+from numpy.typing import NDArray
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from .loss_axis import loss_ticks, step_ticks
+from .loss_curves import NAMES, LossCurves
+from .loss_point import LossPoint
+
+_HUES = {"dark": ("#f0a43c", "#5cb0ff"), "light": ("#b45300", "#1565c0")}
+"""Of style and content; told apart also by who cannot tell red from green."""
+_WIDTHS = (2.2, 1.3, 1.3)  # the total below the others, which often hide it
+_FONT_SHARE = 0.85  # of the widget's
+_GAP = 4.0
+_DOT = 3.0
+
+
+class LossPlot(QWidget):
+    """Total, style and content loss over the steps, the losses on a logarithmic axis.
+
+    Thin vertical lines mark where another scale begins, with its longest side in pixels.
+    Under the mouse, the losses of that step stand in the legend.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumSize(160, 80)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMouseTracking(True)
+        self.setAccessibleName("Losses")
+        self.setToolTip(
+            "How far the picture is from the style and from the content, step by step. "
+            "A vertical line marks a new scale."
+        )
+        self._curves = LossCurves()
+        self._mouse: float | None = None
+        self.set_theme(get_theme("dark"))
+
+    def sizeHint(self) -> QSize:
+        """As wide as a dock, and low."""
+        return QSize(330, 110)
+
+    def set_theme(self, theme: Any) -> None:
+        """Take the colours of one of napari's themes."""
+        names = ("text", "foreground", "highlight", "background")
+        colors = [QColor(getattr(theme, name).as_hex()) for name in names]
+        text, self._panel, self._line, background = colors
+        hues = _HUES["dark" if background.lightness() < text.lightness() else "light"]
+        self._colors = (text, *map(QColor, hues))
+        self._quiet = QColor(text)
+        self._quiet.setAlphaF(0.7)
+        self.update()
+
+    def clear(self) -> None:
+        """Forget all points."""
+        self._curves.clear()
+        self.update()
+
+    def add(self, points: Iterable[LossPoint]) -> None:
+        """Add what a run told since the last time.
+
+        Parameters
+        ----------
+        points
+            In the order of their steps. A step no later than the last one means that the
+            run went back: what lay behind it is forgotten.
+        """
+        self._curves.add(points)
+        self.update()
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        """Show the losses under the mouse."""
+        assert event is not None
+        self._mouse = event.position().x()
+        self.update()
+
+    def leaveEvent(self, event: QEvent | None) -> None:
+        """Show no losses in numbers any more."""
+        self._mouse = None
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw all of it."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        font = self.font()
+        font.setPointSizeF(_FONT_SHARE * self.fontInfo().pointSizeF())
+        painter.setFont(font)
+        metrics, line = painter.fontMetrics(), painter.fontMetrics().height()
+        low, high = self._curves.range
+        ticks = loss_ticks(low, high, max(3, (self.height() - 2 * line) // (2 * line)))
+        left = max(map(metrics.horizontalAdvance, ticks.values())) + _GAP
+        area = QRectF(self.rect()).adjusted(left, line + _GAP, -_GAP, -line)
+        painter.fillRect(area, self._panel)
+        if not self._curves.points:
+            self._write(painter, "No losses yet", area.center(), 0.5)
+            return
+
+        steps = self._curves.steps
+        x = area.left() + area.width() * steps / steps[-1]
+        y = area.bottom() - area.height() * (self._curves.exponents - low) / (high - low)
+        hovered = None if self._mouse is None else int(np.abs(x - self._mouse).argmin())
+        for exponent, label in ticks.items():
+            height = area.bottom() - area.height() * (exponent - low) / (high - low)
+            painter.setPen(QPen(self._line, 0.5))
+            painter.drawLine(QPointF(area.left(), height), QPointF(area.right(), height))
+            self._write(painter, label, QPointF(left - _GAP, height), 1)
+        self._draw_steps(painter, area, hovered)
+        self._draw_legend(painter, area, hovered)
+        painter.save()
+        painter.setClipRect(area)
+        for color, width, heights in zip(self._colors, _WIDTHS, y.T, strict=True):
+            painter.setPen(QPen(color, width))
+            painter.drawPolyline(_outline(x, heights))
+        if hovered is not None:
+            painter.setPen(QPen(self._quiet, 1))
+            painter.drawLine(QPointF(x[hovered], area.top()), QPointF(x[hovered], area.bottom()))
+        painter.restore()
+        self._draw_scales(painter, area)
+
+    def _draw_scales(self, painter: QPainter, area: QRectF) -> None:
+        """Mark where scales begin; those too close to be named have only their line."""
+        line, free = painter.fontMetrics().height(), area.left()
+        veil = QColor(self._panel)
+        veil.setAlphaF(0.7)
+        for step, pixels in self._curves.scales:
+            x = area.left() + area.width() * step / self._curves.steps[-1]
+            painter.setPen(QPen(self._quiet, 0.7))
+            painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
+            label = f"{pixels} px"
+            width = painter.fontMetrics().horizontalAdvance(label) + _GAP
+            if free <= x and x + width <= area.right():
+                painter.fillRect(QRectF(x + 1, area.bottom() - line, width, line), veil)
+                self._write(painter, label, QPointF(x + _GAP, area.bottom() - line / 2), 0)
+                free = x + width
+
+    def _draw_steps(self, painter: QPainter, area: QRectF, hovered: int | None) -> None:
+        """Number the steps, or tell the one under the mouse."""
+        steps = self._curves.steps
+        metrics = painter.fontMetrics()
+        ticks = step_ticks(int(steps[-1]), max(2, int(area.width()) // 60))
+        for step in ticks if hovered is None else [int(steps[hovered])]:
+            label = f"step {step}" if hovered is not None or step == 0 else str(step)
+            half = metrics.horizontalAdvance(label) / 2
+            x = area.left() + area.width() * step / steps[-1]
+            x = min(max(x, area.left() + half), self.width() - half)
+            self._write(painter, label, QPointF(x, area.bottom() + metrics.height() / 2), 0.5)
+
+    def _draw_legend(self, painter: QPainter, area: QRectF, hovered: int | None) -> None:
+        """Name the curves, and tell their losses at the step under the mouse."""
+        metrics = painter.fontMetrics()
+        x, y = area.left(), metrics.height() / 2
+        for name, color in zip(NAMES, self._colors, strict=True):
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(color)
+            painter.drawEllipse(QPointF(x + _DOT, y), _DOT, _DOT)
+            if hovered is not None:
+                name += f" {self._curves.points[hovered].losses.get(name, float('nan')):.3g}"
+            self._write(painter, name, QPointF(x + 2 * _DOT + _GAP, y), 0)
+            x += 2 * _DOT + 3 * _GAP + metrics.horizontalAdvance(name)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+
+    def _write(self, painter: QPainter, text: str, place: QPointF, anchor: float) -> None:
+        """Write with the middle of the line at a place, 0 for the text's start to 1 for its end."""
+        metrics = painter.fontMetrics()
+        painter.setPen(self._quiet)
+        x = place.x() - anchor * metrics.horizontalAdvance(text)
+        painter.drawText(QPointF(x, place.y() + metrics.ascent() - metrics.height() / 2), text)
+
+
+def _outline(x: NDArray[np.float64], y: NDArray[np.float64]) -> QPolygonF:
+    """Join the points that are no NaN, for each column of pixels the highest and the lowest."""
+    drawable = np.isfinite(y)
+    x, y = x[drawable], y[drawable]
+    starts = np.flatnonzero(np.diff(x.astype(int), prepend=-1))
+    ends = (ufunc.reduceat(y, starts) for ufunc in (np.minimum, np.maximum))
+    return QPolygonF(
+        [
+            QPointF(*point)
+            for column in zip(x[starts], *ends, strict=True)
+            for point in (column[:2], column[::2])
+        ]
+    )
