@@ -53,7 +53,7 @@ class WeightsDownload(QObject):
             return
         self._unwanted.clear()
         self._begin = time.monotonic()
-        self._activity = ActivityBar("Weights of torchvision", self.cancel)
+        self._activity = ActivityBar("Weights, 548 MB", self.cancel)
         threading.Thread(target=self._download, name="weights").start()
 
     def cancel(self) -> None:
@@ -91,7 +91,8 @@ class WeightsDownload(QObject):
         if not total:
             return f"{received / 1e6:.0f} MB"
         seconds = (time.monotonic() - self._begin) * (total - received) / received
-        return f"{received / 1e6:.0f} of {total / 1e6:.0f} MB, {duration(seconds)} left"
+        # Short, for the dock would hide the button for cancelling.
+        return f"{duration(seconds)} left"
 
     def _end(self, error: Exception | None) -> None:
         activity, self._activity = self._activity, None

@@ -135,7 +135,8 @@ def _chunks(url: str, start: int, cancelled: Callable[[], bool]) -> Iterator[tup
             except Empty:
                 continue
             if isinstance(item, Exception):
-                raise NetworkError(" ".join(str(item).split())) from item
+                reason = str(item).removeprefix("<urlopen error ").removesuffix(">")
+                raise NetworkError(" ".join(reason.split())) from item
             if not item[0]:
                 return
             yield item
