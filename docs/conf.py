@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -22,36 +21,31 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
-    "sphinx_design",
 ]
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3  # as GitHub makes them
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say it in words
 numpydoc_show_class_members = False
+# Docstrings name them without their modules.
+nitpick_ignore = [("py:class", "Update"), ("py:class", "StackUpdate")]
 
 copybutton_exclude = ".linenos, .gp, .go"  # no prompts and no output
 
 html_theme = "pydata_sphinx_theme"
 html_title = "napari-neural-style"
-html_static_path: list[str] = []
 html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
+html_sidebars = {"**": []}  # all pages are in the bar above
 html_theme_options = {
+    "header_links_before_dropdown": 4,
     "github_url": "https://github.com/napari-neural-style/napari-neural-style",
     "secondary_sidebar_items": ["page-toc"],
     "navigation_with_keys": False,
     "show_prev_next": False,
-    "use_edit_page_button": True,
-}
-html_context = {
-    "github_user": "napari-neural-style",
-    "github_repo": "napari-neural-style",
-    "github_version": "main",
-    "doc_path": "docs",
 }
 
 
@@ -59,7 +53,6 @@ class Help(Directive):
     """What a command's ``--help`` prints."""
 
     required_arguments = 1
-    option_spec: ClassVar[dict[str, object]] = {}
 
     def run(self) -> list[nodes.Node]:
         """Ask the command."""
