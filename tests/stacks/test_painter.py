@@ -5,6 +5,7 @@ import pytest
 
 from napari_neural_style import StyleTransfer
 from napari_neural_style.images import resized, split_alpha, to_uint8
+from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.settings import make_settings
 from napari_neural_style.stacks.painter import (
     BadPlaneError,
@@ -13,12 +14,12 @@ from napari_neural_style.stacks.painter import (
     Recipe,
     longest_side,
 )
-from napari_neural_style.stacks.rendering import FixedLimits
 from napari_neural_style.transfer import studio
 
 from .conftest import QUICK, stripes
 
-LIMITS = FixedLimits((400, 12000))
+LIMITS = Rendering("plane", (400, 12000))
+BYTES = Rendering("plane", (0, 255))
 
 
 def recipe(style, in_color=True, **settings):
@@ -101,7 +102,7 @@ def test_style_targets_are_computed_once(stack, style, monkeypatch):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.dtype(">u2")])
 def test_intensities_are_in_the_dtype_and_limits_of_the_stack(stack, style, dtype):
     values = (stack / (50 if dtype == np.uint8 else 1)).astype(dtype)
-    limits = FixedLimits((float(values.min()), float(values.max())), gamma=0.7)
+    limits = Rendering("plane", (float(values.min()), float(values.max())), gamma=0.7)
     painter = PlanePainter(recipe(style, in_color=False, color="luminance"))
     first, _ = paint(painter, values[0], rendering=limits)
     second, _ = paint(painter, values[1], Finished(values[0], first, moved=True), limits)
@@ -115,7 +116,7 @@ def test_intensities_are_in_the_dtype_and_limits_of_the_stack(stack, style, dtyp
 def test_outside_a_mask_intensities_stay_to_the_bit(stack, style):
     mask = np.zeros((32, 32), np.uint8)
     mask[8:24, 8:24] = 1
-    narrow = FixedLimits((1000, 3000))
+    narrow = Rendering("plane", (1000, 3000))
     painter = PlanePainter(recipe(style, in_color=False, color="luminance", mask=mask))
     first, _ = paint(painter, stack[0], rendering=narrow)
     second, _ = paint(painter, stack[1], Finished(stack[0], first, moved=True), narrow)
@@ -167,7 +168,7 @@ def test_a_plane_without_labels_stays_as_it_is(stack, style, size):
     assert np.array_equal(colored, to_uint8(whole))
     assert steps == 0
     gray = PlanePainter(recipe(style, in_color=False, color="luminance", **settings))
-    narrow = FixedLimits((1000, 3000))
+    narrow = Rendering("plane", (1000, 3000))
     painted, _ = paint(gray, stack[0], rendering=narrow, mask=nothing)
     assert painted.dtype == stack.dtype
     if size is None:
@@ -186,22 +187,22 @@ def transparent():
 
 
 def test_alpha_is_kept_and_what_cannot_be_seen_leaves_no_traces(style):
-    painter, values, limits = PlanePainter(recipe(style)), transparent(), FixedLimits((0, 255))
-    first, _ = paint(painter, values, rendering=limits)
+    painter, values = PlanePainter(recipe(style)), transparent()
+    first, _ = paint(painter, values, rendering=BYTES)
     rgb, _ = split_alpha(values)
     alone = StyleTransfer(rgb, style, settings=make_settings(**QUICK))
     assert np.array_equal(first[..., :3], to_uint8(alone.run()))
     assert np.array_equal(first[..., 3], values[..., 3])
-    second, _ = paint(painter, values, Finished(values, first, moved=True), limits)
+    second, _ = paint(painter, values, Finished(values, first, moved=True), BYTES)
     assert np.array_equal(second[..., 3], values[..., 3])
     assert np.ptp(second[..., :3]) > 50
-    untouched, _ = paint(painter, values, rendering=limits, mask=np.zeros((32, 32), bool))
+    untouched, _ = paint(painter, values, rendering=BYTES, mask=np.zeros((32, 32), bool))
     assert np.array_equal(untouched, values)
 
 
 def test_alpha_at_another_size(style):
     painter = PlanePainter(recipe(style, scales="auto", size=16))
-    painted, _ = paint(painter, transparent(), rendering=FixedLimits((0, 255)))
+    painted, _ = paint(painter, transparent(), rendering=BYTES)
     assert painted.shape == (16, 16, 4)
     assert painted[8, 8, 3] == 200
     assert painted[0, 8, 3] == 0
@@ -211,7 +212,7 @@ def test_what_nobody_sees_cannot_be_painted(style):
     values = transparent()
     values[..., 3] = 0
     with pytest.raises(BadPlaneError, match="The plane is fully transparent"):
-        paint(PlanePainter(recipe(style)), values, rendering=FixedLimits((0, 255)))
+        paint(PlanePainter(recipe(style)), values, rendering=BYTES)
 
 
 def test_results_of_another_size(stack, style):

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
+from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.painter import BadPlaneError, Finished, PlanePainter, Recipe
-from napari_neural_style.stacks.rendering import Rendering
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.update import Update

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.backend import Event
 from napari_neural_style.stacks.painter import Finished, Recipe
-from napari_neural_style.stacks.rendering import Rendering
 
 _SECONDS_TO_ANSWER: Final = 10
 # Of a worker on this machine, where there is no GPU.

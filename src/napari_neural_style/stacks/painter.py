@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.images import intensity_like, resized, to_uint8
-from napari_neural_style.images.pixels import check_structure, fill_transparent
+from napari_neural_style.images.rendering import Rendering, is_rgba
 from napari_neural_style.settings import Settings
 from napari_neural_style.stacks.motion import optical_flow, visible_before, warp
-from napari_neural_style.stacks.rendering import Rendering
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -145,7 +144,7 @@ class PlanePainter:
 
     def _content(self, values: NDArray[Any], rendering: Rendering) -> NDArray[np.float32]:
         if self._recipe.in_color:
-            return colors(values, rendering)
+            return rendering.straight(values)[0]
         return _colored(rendering.gray(values))
 
     def _guides(self, mask: NDArray[Any]) -> dict[str, Any]:
@@ -165,7 +164,7 @@ class PlanePainter:
         shape = fit(height, width, longest_side(self._recipe.settings, values.shape))
         if self._recipe.in_color:
             image, alpha = rendering.rgba(values)
-            if alpha is not None and not _has_alpha(values):
+            if alpha is not None and not is_rgba(values):
                 image = image * alpha[..., np.newaxis]
         elif shape == values.shape:
             return values
@@ -185,7 +184,7 @@ class PlanePainter:
             limits, gamma = rendering.contrast_limits, rendering.gamma
             return intensity_like(values, image[..., 0], limits, gamma, mask)
         rgb = to_uint8(image)
-        alpha = rendering.rgba(values)[1] if _has_alpha(values) else None
+        alpha = rendering.rgba(values)[1] if is_rgba(values) else None
         return rgb if alpha is None else np.dstack([rgb, to_uint8(resized(alpha, rgb.shape[:2]))])
 
     def _run(self, content: NDArray[np.float32], changes: dict[str, Any]) -> "StyleTransfer":
@@ -231,29 +230,6 @@ class PlanePainter:
         if self._recipe.in_color:
             return parent.painted[..., :3].astype(np.float32) / np.float32(255)
         return _colored(rendering.gray(parent.painted))
-
-
-def colors(values: NDArray[Any], rendering: Rendering) -> NDArray[np.float32]:
-    """Return the colours of a plane to paint from, ``(H, W, 3)`` in [0, 1].
-
-    Those of RGBA are straight, with what is fully transparent filled from its surroundings.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or only one.
-    """
-    if not _has_alpha(values):
-        return rendering.rgb(values)
-    straight, alpha = rendering.rgba(values)
-    if alpha is not None:
-        straight = fill_transparent(straight, alpha, "plane")
-    check_structure(straight, "plane")
-    return straight
-
-
-def _has_alpha(values: NDArray[Any]) -> bool:
-    return values.ndim == 3 and values.shape[2] == 4
 
 
 def recolored(

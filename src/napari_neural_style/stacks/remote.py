@@ -10,9 +10,9 @@ from distributed import WorkerPlugin, get_worker
 from numpy.typing import NDArray
 
 import napari_neural_style
+from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.painter import BadPlaneError, Finished, PlanePainter, Recipe
-from napari_neural_style.stacks.rendering import Rendering
 
 _SECONDS_BETWEEN_REPORTS: Final = 0.5
 

@@ -19,20 +19,20 @@ import numpy.typing as npt
 import zarr
 
 from napari_neural_style.images import to_rgb
+from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.stacks.axes import Axes, Index
 from napari_neural_style.stacks.backend import Backend, Event, Here
+from napari_neural_style.stacks.limits import find_limits
 from napari_neural_style.stacks.lock import FolderLock
 from napari_neural_style.stacks.pace import StackPace
 from napari_neural_style.stacks.painter import (
     Finished,
     PlanePainter,
     Recipe,
-    colors,
     longest_side,
     recolored,
 )
-from napari_neural_style.stacks.rendering import FixedLimits, Rendering, find_limits
 from napari_neural_style.stacks.schedule import Parent, Schedule
 from napari_neural_style.stacks.store import PaintedOtherwiseError, PlaneStore, digest_of
 from napari_neural_style.stacks.update import StackUpdate
@@ -276,7 +276,7 @@ class StackTransfer:
         for index in self.axes.indices() if known is None else [tuple(known)]:
             with suppress(Exception):  # said when it is to be painted
                 values = self.axes.take(self._stack, index)
-                content = colors(values, self._rendering_of(index))
+                content, _ = self._rendering_of(index).straight(values)
                 settings = dataclasses.replace(self.settings, color="style")
                 styles = recolored(self._recipe.styles, content)
                 self._store.keep(_MATCHED, index)
@@ -289,7 +289,7 @@ class StackTransfer:
         # Found once and kept: a plane that is mended later must not change them.
         limits = {tuple(series): pair for series, pair in self._store.found[_LIMITS]}
         low, high = limits[self.axes.series(index)]
-        return FixedLimits((low, high))
+        return Rendering("plane", (low, high))
 
     # ------------------------------------------------------------------- facts
 

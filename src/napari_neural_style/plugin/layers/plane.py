@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...images.pixels import check_structure, fill_transparent
+from ...images.rendering import Rendering
 from .geometry import Geometry
-from .names import quoted
-from .rendering import Rendering, layer_rendering
+from .rendering import layer_rendering
 from .slicing import Slice, displayed_slice, fitting
 
 
@@ -49,29 +48,8 @@ class Plane:
     def straight(
         self, size: int | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return the colours apart from the transparency of an RGBA layer.
-
-        Parameters
-        ----------
-        size
-            Longest side wanted, in pixels.
-
-        Returns
-        -------
-        rgb
-            ``(H, W, 3)`` float32 in [0, 1]; where RGBA is fully transparent, smoothly
-            filled from what is visible around.
-        alpha
-            ``(H, W)`` float32 in [0, 1]; None unless the layer is RGBA.
-        """
-        pixels = self.values(size)
-        if not _is_rgba(pixels):
-            return self.rendering.rgb(pixels), None
-        colors, alpha = self.rendering.rgba(pixels)
-        assert alpha is not None
-        filled = fill_transparent(colors, alpha, self.name)
-        check_structure(filled, self.name)
-        return filled, alpha
+        """Return the colours apart from transparency, see :meth:`Rendering.straight`."""
+        return self.rendering.straight(self.values(size))
 
     def gray(self, size: int | None = None) -> NDArray[np.float32]:
         """Return ``(H, W)`` values in [0, 1]: contrast limits and gamma, no colormap."""
@@ -80,10 +58,6 @@ class Plane:
     def values(self, size: int | None = None) -> NDArray[Any]:
         """Return the layer's own values, ``(H, W)`` or ``(H, W, channels)``."""
         return self.pixels.read(fitting(self.pixels.shapes, size))
-
-
-def _is_rgba(pixels: NDArray[Any]) -> bool:
-    return pixels.ndim == 3 and pixels.shape[2] == 4
 
 
 def displayed_plane(layer: Any, dims: Any) -> Plane:
@@ -101,4 +75,4 @@ def displayed_plane(layer: Any, dims: Any) -> Plane:
     ValueError
         If no single plane of the layer is displayed, or none of it at all.
     """
-    return Plane(displayed_slice(layer, dims), layer_rendering(layer, f"layer {quoted(layer)}"))
+    return Plane(displayed_slice(layer, dims), layer_rendering(layer))

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...images.rendering import Rendering
 from .geometry import Geometry
 from .names import quoted
 from .plane import Plane
-from .rendering import Rendering, layer_rendering
+from .rendering import layer_rendering
 from .slicing import Span, cut, fitting, layer_geometry, layer_levels, refuse_volume
 
 
@@ -94,5 +95,5 @@ def stack_planes(layer: Any, dims: Any) -> StackSource:
     return StackSource(
         geometry=layer_geometry(layer, dims, levels[0].shape[: layer.ndim]),
         levels=levels,
-        rendering=layer_rendering(layer, f"layer {quoted(layer)}"),
+        rendering=layer_rendering(layer),
     )

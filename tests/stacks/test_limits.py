@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_neural_style.images import to_rgb
 from napari_neural_style.stacks.axes import Axes
-from napari_neural_style.stacks.rendering import FixedLimits, find_limits
+from napari_neural_style.stacks.limits import find_limits
 
 
 def limits(stack, letters="TYX"):
@@ -66,17 +65,3 @@ def test_of_a_long_stack_some_planes_are_read():
 
     assert limits(Counted())[()][1] > 900
     assert Counted.read <= 32
-
-
-def test_a_value_looks_the_same_in_every_plane():
-    stack = ramp(np.uint16, 100, 4000)
-    rendering = FixedLimits((100, 4000))
-    shown = np.stack([rendering.gray(plane) for plane in stack])
-    assert shown.dtype == np.float32
-    assert shown == pytest.approx((stack - 100.0) / 3900, abs=1e-6)
-    assert np.array_equal(rendering.rgb(stack[1])[..., 0], shown[1])
-
-
-def test_colours_are_as_anywhere():
-    rgba = np.random.default_rng(0).integers(0, 256, (4, 5, 4)).astype(np.uint8)
-    assert FixedLimits((0, 255)).rgb(rgba) == pytest.approx(to_rgb(rgba), abs=1e-6)
