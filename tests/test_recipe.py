@@ -48,6 +48,7 @@ def test_what_a_run_tells_is_a_recipe(tmp_path):
     assert recipe.versions["napari-neural-style"] == __version__
     assert "not data" in recipe.note
     assert (recipe.content, recipe.styles, recipe.axes) == ("", (), "")
+    assert not recipe.changed
 
 
 def test_settings_alone_are_a_recipe(tmp_path):
@@ -71,6 +72,16 @@ def test_a_recipe_of_a_stack():
     assert recipe.own_masks
     assert recipe.styles == ()
     assert recipe.versions == {"napari-neural-style": "0.0.9"}
+
+
+def test_a_layer_has_names_and_the_engine_digests():
+    recipe = Recipe.from_dict(data(styles=["0123456789abcdef" * 2], content="cells", style="waves"))
+    assert (recipe.content, recipe.styles) == ("cells", ("waves",))
+
+
+def test_of_a_run_that_was_steered():
+    assert not Recipe.from_dict(data(changes=[])).changed
+    assert Recipe.from_dict(data(changes=[{"step": 3, "settings": {"tv_weight": 1.0}}])).changed
 
 
 def test_the_file_is_for_people_too(tmp_path):

@@ -41,6 +41,9 @@ class Recipe:
         Of a stack, such as ``TYX``; empty for one image.
     own_masks
         Whether each plane of a stack had a mask of its own, which no recipe holds.
+    changed
+        Whether settings were changed while it was painted: these, the last ones, then do not
+        make the same picture.
     versions
         Of the packages that made it.
     note
@@ -52,6 +55,7 @@ class Recipe:
     styles: tuple[str, ...] = ()
     axes: str = ""
     own_masks: bool = False
+    changed: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -93,6 +97,7 @@ class Recipe:
             styles=_styles(data),
             axes=_axes(data.get("axes")),
             own_masks=data.get("plane_masks") is True,
+            changed=bool(data.get("changes")),
             versions=versions,
             note=_name(data.get("note")),
         )
@@ -252,11 +257,12 @@ def _name(value: Any) -> str:
 
 
 def _styles(data: Mapping[str, Any]) -> tuple[str, ...]:
-    given = data.get("styles", [data.get("style")])
-    names = [_name(part) for part in given] if isinstance(given, list | tuple) else []
-    # A stack's own attributes have digests there.
-    named = [name for name in names if name and not re.fullmatch("[0-9a-f]{64}", name)]
-    return tuple(named) if len(named) == len(names) else ()
+    for given in (data.get("styles"), [data.get("style")]):
+        names = [_name(part) for part in given] if isinstance(given, list | tuple) else []
+        # The engine, which knows no names, has digests there.
+        if names and not any(re.fullmatch("([0-9a-f]{32,128})?", name) for name in names):
+            return tuple(names)
+    return ()
 
 
 def _axes(value: Any) -> str:

@@ -101,6 +101,16 @@ def test_weights_of_a_file_are_given_anew(folder, capsys):
     assert settings_of("b.png") == Settings(steps=2)
 
 
+def test_a_run_that_was_steered_is_said_to_be_another(folder, capsys):
+    steered = {"settings": Settings(steps=2).to_dict(), "changes": [{"step": 1}]}
+    write_recipe("a.json", steered)
+    command = [*RUN, "b.png", "--recipe", "a.json"]
+    assert main(command) == DONE
+    assert capsys.readouterr().err == ""
+    assert main([part for part in command if part != "--quiet"]) == DONE
+    assert "a.json were changed while it was painted" in capsys.readouterr().err
+
+
 @pytest.fixture
 def series(folder):
     """Return a stack of three planes, which is in the folder too."""

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import inspect
 import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -106,6 +107,12 @@ def given_recipe(arguments: argparse.Namespace) -> Recipe | None:
         raise ValueError(
             f"{arguments.recipe} is of a stack whose planes had masks of their own, which no "
             "recipe holds: give --mask, or --mask none to paint all."
+        )
+    if recipe.changed and not arguments.quiet:
+        print(
+            f"The settings of {arguments.recipe} were changed while it was painted: the last ones "
+            "are taken, and the picture will be another.",
+            file=sys.stderr,
         )
     return recipe
 

@@ -168,7 +168,7 @@ def _write_result(
         return
     height, width, _ = result.shape
     names = {"content": arguments.content, "styles": arguments.styles}
-    recipe = names | {"output": arguments.output} | transfer.provenance()
+    recipe = transfer.provenance() | names | {"output": arguments.output}
     if content is None:
         write_image(arguments.out, result, arguments.bits, recipe)
     else:
