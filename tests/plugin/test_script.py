@@ -1,0 +1,117 @@
+import runpy
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_neural_style import Settings, stylize, stylize_stack
+from napari_neural_style.images import read_image, write_image
+from napari_neural_style.plugin.script import to_python
+from napari_neural_style.recipe import Recipe
+
+from .conftest import picture
+
+QUICK = Settings("fast", steps=3, size=32, device="cpu", precision="float32")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Work in a folder with a content and a style."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("content.png", "style.png", "cells.tif", "style2.png")):
+        write_image(name, picture(32, 40, 3, seed=seed) / 255, 8)
+    return tmp_path
+
+
+def run(recipe):
+    with open("script.py", "w", encoding="utf-8") as file:
+        file.write(to_python(recipe))
+    return runpy.run_path("script.py").get("painted")
+
+
+def painted(content, styles, settings):
+    given = {name: getattr(settings, name) for name in Settings.__dataclass_fields__}
+    return stylize(read_image(content), [read_image(style) for style in styles], **given)
+
+
+def test_a_script_makes_the_same_picture():
+    expected = painted("content.png", ["style.png"], QUICK)
+    assert np.array_equal(run(Recipe(QUICK)), expected)
+    assert np.array_equal(read_image("painted.png"), np.rint(expected * 255))
+
+
+def test_the_script_says_what_is_not_as_the_preset_says():
+    script = to_python(Recipe(QUICK, content="cells", styles=("waves",)))
+    assert script.splitlines()[1:] == [
+        "from napari_neural_style import stylize",
+        "from napari_neural_style.images import read_image, write_image",
+        "",
+        "painted = stylize(",
+        "    read_image('content.png'),",
+        "    read_image('style.png'),",
+        "    preset='fast',",
+        "    steps=3,",
+        "    size=32,",
+        "    device='cpu',",
+        "    precision='float32',",
+        ")",
+        'write_image("painted.png", painted)',
+    ]
+
+
+def test_the_script_of_a_run_that_was_steered_says_so():
+    script = to_python(Recipe(QUICK, changed=True))
+    assert script.startswith("# The settings were changed while this was painted")
+    assert script.endswith(to_python(Recipe(QUICK)))
+
+
+def test_files_are_beside_the_script():
+    recipe = Recipe(QUICK, content="/data/cells.tif", styles=("..\\content.png", "b"))
+    recipe = replace(recipe, settings=replace(QUICK, style_weights=(2, 1)))
+    expected = painted("cells.tif", ["content.png", "style2.png"], recipe.settings)
+    assert np.array_equal(run(recipe), expected)
+
+
+def test_regions_and_layers_and_a_start():
+    labels = np.ones((32, 40), np.uint8)
+    labels[:, 20:] = 2
+    start = picture(32, 40, 3, seed=7)
+    for name, image in (("mask", labels), ("style_mask1", labels[:, ::-1]), ("init", start)):
+        tifffile.imwrite(f"{name}.tif", np.ascontiguousarray(image))
+    settings = replace(
+        *(QUICK,),
+        **{"mask": labels, "style_masks": (labels[:, ::-1],), "init": start},
+        **{"style_layers": {"r11": 1.0, "relu3_1": 0.25}, "scales": (24, 32)},
+    )
+    expected = painted("content.png", ["style.png"], settings)
+    assert np.array_equal(run(Recipe(settings)), expected)
+
+
+def test_a_script_makes_the_same_stack():
+    stack = np.stack([picture(32, 40, seed=seed) for seed in range(2)])
+    tifffile.imwrite("cells.tif", stack, photometric="minisblack", metadata={"axes": "TYX"})
+    masks = (stack > 90).astype(np.uint8)
+    tifffile.imwrite("masks.tif", masks, photometric="minisblack", metadata={"axes": "TYX"})
+    settings = replace(QUICK, size=None)
+    given = {name: getattr(settings, name) for name in ("preset", "steps", "device", "precision")}
+    for own_masks in (False, True):
+        guides = {"mask": masks} if own_masks else {}
+        style = read_image("style.png")
+        expected = stylize_stack(stack, style, "TYX", **given, **guides)[:]
+        run(Recipe(settings, content="cells.tif", axes="TYX", own_masks=own_masks))
+        result = zarr.open_array("painted.zarr", mode="r")[:]
+        assert np.array_equal(result, expected)
+        shutil.rmtree("painted.zarr")
+
+
+@pytest.mark.parametrize(
+    "name", ['"); open("x","w").close()#.png', "a\nopen('x','w')\n.png", "'\\.tif"]
+)
+def test_names_of_strangers_stay_names(folder, name):
+    recipe = Recipe.from_dict({"settings": QUICK.to_dict(), "content": name, "style": name})
+    with pytest.raises(OSError, match="Cannot read"):
+        run(recipe)
+    assert not (folder / "x").exists()
