@@ -30,7 +30,11 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say it in words
 numpydoc_show_class_members = False
 # Docstrings name them without their modules.
-nitpick_ignore = [("py:class", "Update"), ("py:class", "StackUpdate")]
+nitpick_ignore = [
+    ("py:class", "Update"),
+    ("py:class", "StackUpdate"),
+    ("py:meth", "Settings.to_dict"),
+]
 
 copybutton_exclude = ".linenos, .gp, .go"  # no prompts and no output
 
