@@ -103,7 +103,8 @@ def test_where_nothing_is_stored(tmp_path, name):
         (b"[" * 100_000, "no JSON"),
         (b'{"a": 1' + b"0" * 5000 + b"}", "no JSON"),
         (b"II*\0" + b"\xff" * 50, "damaged"),
-        (b"\xff\xd8\xff", "damaged"),
+        (b"\xff\xd8\xff", "no recipe"),
+        (b"\xff\xd8\xff\xfe\0\0\xff\xfe\0\xff", "no recipe"),
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 7, "no recipe"),
     ],
 )

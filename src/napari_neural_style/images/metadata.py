@@ -15,6 +15,7 @@ MAX_BYTES: Final = 256 * 2**20
 
 _MAX_PARTS: Final = 10**6
 _JPEG_SIGNATURE: Final = b"\xff\xd8"
+_JPEG_COMMENT, _JPEG_SCAN = 0xFE, 0xDA
 _ZARR_FILES: Final = ("zarr.json", ".zattrs")
 
 
@@ -136,14 +137,13 @@ def _of_tiff(file: BinaryIO) -> bytes:
 
 
 def _of_jpeg(file: BinaryIO) -> bytes:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file, formats=("JPEG",)) as image:
-            comment = image.info.get("comment", b"")
-    except UnidentifiedImageError as error:
-        raise ValueError("the image is damaged") from error
-    return bytes(comment)
+    """Return the comment of ours; it stands before the pixels."""
+    file.seek(len(_JPEG_SIGNATURE))
+    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != _JPEG_SCAN:
+        segment = file.read(max(int.from_bytes(head[2:]) - 2, 0))
+        if head[1] == _JPEG_COMMENT and METADATA_KEY.encode() in segment:
+            return segment
+    raise _NothingStoredError
 
 
 def _of_zarr(path: Path) -> Any:
