@@ -61,7 +61,10 @@ BAD = [
     (f"{RUN} --recipe planes.json --save-recipe planes.json", "planes.json is used twice"),
     ("stack stack.tif style.jpg --quiet -o out.zarr --recipe foreign.json", "--weights"),
     ("stack stack.tif style.jpg --quiet -o out.zarr --recipe planes.json", "--mask none"),
-    ("stack stack.tif style.jpg --quiet -o out.zarr --save-recipe out.zarr", "out.zarr is used twice"),
+    (
+        "stack stack.tif style.jpg --quiet -o out.zarr --save-recipe out.zarr",
+        "out.zarr is used twice",
+    ),
     ("stack stack.tif style.jpg --quiet -o out.tif --save-recipe out.tif.zarr", "used twice"),
     ("stack stack.tif style.jpg --quiet -o out.tif --recipe stack.tif", "there is no recipe in it"),
     ("demo --steps few", "'few'"),
