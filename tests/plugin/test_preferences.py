@@ -69,9 +69,9 @@ def test_what_is_out_of_bounds_is_refused(name, value):
         setattr(remembered(), name, value)
 
 
-def test_the_dialog_shows_them_all_and_changes_them(qtbot):
+def test_the_dialog_shows_them_all_and_changes_them(make_napari_viewer, qtbot):
     settings = remembered()
-    dialog = PreferencesDialog()
+    dialog = PreferencesDialog(make_napari_viewer().window._qt_window)
     qtbot.addWidget(dialog)
     titles = [dialog._list.item(row).text() for row in range(dialog._list.count())]
     page = dialog._stack.widget(titles.index("Neural Style"))
