@@ -25,8 +25,8 @@ _DOT = 3.0
 class LossPlot(QWidget):
     """Total, style and content loss over the steps, the losses on a logarithmic axis.
 
-    Thin vertical lines mark where another scale begins, with its longest side in pixels.
-    Under the mouse, the losses of that step stand in the legend.
+    Thin vertical lines mark where a scale begins, with its longest side in pixels. Under
+    the mouse, the losses of that step stand in the legend.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -54,8 +54,9 @@ class LossPlot(QWidget):
         text, self._panel, self._line, background = colors
         hues = _HUES["dark" if background.lightness() < text.lightness() else "light"]
         self._colors = (text, *map(QColor, hues))
-        self._quiet = QColor(text)
+        self._quiet, self._veil = QColor(text), QColor(self._panel)
         self._quiet.setAlphaF(0.7)
+        self._veil.setAlphaF(0.7)
         self.update()
 
     def clear(self) -> None:
@@ -82,7 +83,7 @@ class LossPlot(QWidget):
         self.update()
 
     def leaveEvent(self, event: QEvent | None) -> None:
-        """Show no losses in numbers any more."""
+        """Show the bare legend again."""
         self._mouse = None
         self.update()
 
@@ -100,91 +101,75 @@ class LossPlot(QWidget):
         area = QRectF(self.rect()).adjusted(left, line + _GAP, -_GAP, -line)
         painter.fillRect(area, self._panel)
         if not self._curves.points:
-            self._write(painter, "No losses yet", area.center(), 0.5)
+            self._write(painter, "No losses yet", area.center().x(), area.center().y(), 0.5)
             return
-
-        steps = self._curves.steps
+        steps, exponents = self._curves.steps, self._curves.exponents
         x = area.left() + area.width() * steps / steps[-1]
-        y = area.bottom() - area.height() * (self._curves.exponents - low) / (high - low)
+        y = area.bottom() - area.height() * (exponents - low) / (high - low)
         hovered = None if self._mouse is None else int(np.abs(x - self._mouse).argmin())
         for exponent, label in ticks.items():
             height = area.bottom() - area.height() * (exponent - low) / (high - low)
             painter.setPen(QPen(self._line, 0.5))
             painter.drawLine(QPointF(area.left(), height), QPointF(area.right(), height))
-            self._write(painter, label, QPointF(left - _GAP, height), 1)
-        self._draw_steps(painter, area, hovered)
-        self._draw_legend(painter, area, hovered)
-        painter.save()
+            self._write(painter, label, left - _GAP, height, 1)
         painter.setClipRect(area)
         for color, width, heights in zip(self._colors, _WIDTHS, y.T, strict=True):
             painter.setPen(QPen(color, width))
             painter.drawPolyline(_outline(x, heights))
-        if hovered is not None:
-            painter.setPen(QPen(self._quiet, 1))
+        painter.setClipping(False)
+        self._mark_scales(painter, area)
+        self._write_legend(painter, area.left(), hovered)
+        if hovered is None:
+            for step in step_ticks(int(steps[-1]), max(2, int(area.width()) // 60)):
+                self._write_step(painter, area, step, str(step) if step else "step 0")
+        else:
+            painter.setPen(self._quiet)
             painter.drawLine(QPointF(x[hovered], area.top()), QPointF(x[hovered], area.bottom()))
-        painter.restore()
-        self._draw_scales(painter, area)
+            self._write_step(painter, area, steps[hovered], f"step {steps[hovered]:.0f}")
 
-    def _draw_scales(self, painter: QPainter, area: QRectF) -> None:
-        """Mark where scales begin; those too close to be named have only their line."""
+    def _mark_scales(self, painter: QPainter, area: QRectF) -> None:
         line, free = painter.fontMetrics().height(), area.left()
-        veil = QColor(self._panel)
-        veil.setAlphaF(0.7)
         for step, pixels in self._curves.scales:
             x = area.left() + area.width() * step / self._curves.steps[-1]
             painter.setPen(QPen(self._quiet, 0.7))
             painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
             label = f"{pixels} px"
             width = painter.fontMetrics().horizontalAdvance(label) + _GAP
-            if free <= x and x + width <= area.right():
-                painter.fillRect(QRectF(x + 1, area.bottom() - line, width, line), veil)
-                self._write(painter, label, QPointF(x + _GAP, area.bottom() - line / 2), 0)
+            if free <= x and x + width <= area.right():  # or else the line must do
+                painter.fillRect(QRectF(x + 1, area.bottom() - line, width, line), self._veil)
+                self._write(painter, label, x + _GAP, area.bottom() - line / 2)
                 free = x + width
 
-    def _draw_steps(self, painter: QPainter, area: QRectF, hovered: int | None) -> None:
-        """Number the steps, or tell the one under the mouse."""
-        steps = self._curves.steps
-        metrics = painter.fontMetrics()
-        ticks = step_ticks(int(steps[-1]), max(2, int(area.width()) // 60))
-        for step in ticks if hovered is None else [int(steps[hovered])]:
-            label = f"step {step}" if hovered is not None or step == 0 else str(step)
-            half = metrics.horizontalAdvance(label) / 2
-            x = area.left() + area.width() * step / steps[-1]
-            x = min(max(x, area.left() + half), self.width() - half)
-            self._write(painter, label, QPointF(x, area.bottom() + metrics.height() / 2), 0.5)
+    def _write_step(self, painter: QPainter, area: QRectF, step: float, text: str) -> None:
+        half = painter.fontMetrics().horizontalAdvance(text) / 2
+        x = area.left() + area.width() * step / self._curves.steps[-1]
+        x = min(max(x, area.left() + half), self.width() - half)
+        self._write(painter, text, x, area.bottom() + painter.fontMetrics().height() / 2, 0.5)
 
-    def _draw_legend(self, painter: QPainter, area: QRectF, hovered: int | None) -> None:
-        """Name the curves, and tell their losses at the step under the mouse."""
+    def _write_legend(self, painter: QPainter, x: float, hovered: int | None) -> None:
         metrics = painter.fontMetrics()
-        x, y = area.left(), metrics.height() / 2
         for name, color in zip(NAMES, self._colors, strict=True):
+            text = name
+            if hovered is not None:
+                text += f" {self._curves.points[hovered].losses.get(name, np.nan):.3g}"
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(color)
-            painter.drawEllipse(QPointF(x + _DOT, y), _DOT, _DOT)
-            if hovered is not None:
-                name += f" {self._curves.points[hovered].losses.get(name, float('nan')):.3g}"
-            self._write(painter, name, QPointF(x + 2 * _DOT + _GAP, y), 0)
-            x += 2 * _DOT + 3 * _GAP + metrics.horizontalAdvance(name)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawEllipse(QPointF(x + _DOT, metrics.height() / 2), _DOT, _DOT)
+            self._write(painter, text, x + 2 * _DOT + _GAP, metrics.height() / 2)
+            x += 2 * _DOT + 3 * _GAP + metrics.horizontalAdvance(text)
 
-    def _write(self, painter: QPainter, text: str, place: QPointF, anchor: float) -> None:
-        """Write with the middle of the line at a place, 0 for the text's start to 1 for its end."""
+    def _write(self, painter: QPainter, text: str, x: float, y: float, anchor: float = 0) -> None:
+        """Write a line whose middle is at y, and whose start (0), middle or end (1) is at x."""
         metrics = painter.fontMetrics()
         painter.setPen(self._quiet)
-        x = place.x() - anchor * metrics.horizontalAdvance(text)
-        painter.drawText(QPointF(x, place.y() + metrics.ascent() - metrics.height() / 2), text)
+        x -= anchor * metrics.horizontalAdvance(text)
+        painter.drawText(QPointF(x, y + metrics.ascent() - metrics.height() / 2), text)
 
 
 def _outline(x: NDArray[np.float64], y: NDArray[np.float64]) -> QPolygonF:
-    """Join the points that are no NaN, for each column of pixels the highest and the lowest."""
-    drawable = np.isfinite(y)
-    x, y = x[drawable], y[drawable]
+    """Join the points that are no NaN; of those in one column of pixels two will do."""
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     starts = np.flatnonzero(np.diff(x.astype(int), prepend=-1))
-    ends = (ufunc.reduceat(y, starts) for ufunc in (np.minimum, np.maximum))
-    return QPolygonF(
-        [
-            QPointF(*point)
-            for column in zip(x[starts], *ends, strict=True)
-            for point in (column[:2], column[::2])
-        ]
-    )
+    ends = [extreme.reduceat(y, starts).tolist() for extreme in (np.minimum, np.maximum)]
+    columns = zip(x[starts].tolist(), *ends, strict=True)
+    return QPolygonF([QPointF(column, end) for column, *both in columns for end in both])
