@@ -45,9 +45,10 @@ html_copy_source = False
 html_show_sourcelink = False
 html_sidebars = {"**": []}  # all pages are in the bar above
 html_theme_options = {
-    "header_links_before_dropdown": 4,
+    "header_links_before_dropdown": 5,
     "github_url": "https://github.com/napari-neural-style/napari-neural-style",
     "secondary_sidebar_items": ["page-toc"],
+    "navbar_align": "left",
     "navigation_with_keys": False,
     "show_prev_next": False,
 }
