@@ -120,6 +120,8 @@ def test_writing_is_whole_or_not_at_all(tmp_path):
         (None, "holds no settings"),
         ({"settings": 3}, "holds no settings"),
         ({"sharpness": 3}, "no setting 'sharpness'"),
+        ({"settings": {"masc": packed(b"1234")}}, "no setting 'masc'"),
+        ({"settings": {"masc": "no\n" * 9999}}, "no setting 'masc'"),
         ({"settings": {"steps": -1}}, "steps=-1"),
         ({"settings": {"steps": float("inf")}}, "steps=inf"),
         ({"settings": {"size": 10**9}}, "size=1000000000"),
@@ -147,6 +149,7 @@ def test_bad_recipes_are_told_in_one_sentence(content, words):
         Recipe.from_dict(content)
     assert str(caught.value).startswith("Cannot use the recipe: ")
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 def test_errors_name_the_file(tmp_path):

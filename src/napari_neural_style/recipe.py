@@ -21,6 +21,7 @@ _KNOWN_WEIGHTS: Final = ("original", "torchvision")
 _MAX_ARRAY_BYTES: Final = 512 * 2**20
 _PIECE: Final = 2**14  # which unfolds to 17 MB at most
 _MAX_NAME: Final = 200
+_MAX_MESSAGE: Final = 300
 _ARRAY_KEYS: Final = {"dtype", "shape", "base64"}
 _PACKAGE: Final = "napari-neural-style"
 
@@ -90,7 +91,7 @@ class Recipe:
         except RecursionError:
             raise ValueError(f"Cannot use {called}: its values are nested without end.") from None
         except ValueError as error:
-            raise ValueError(f"Cannot use {called}{_other(versions)}: {error}") from error
+            raise ValueError(f"Cannot use {called}{_other(versions)}: {_line(error)}") from error
         return cls(
             settings=made_with,
             content=_name(data.get("content")),
@@ -246,6 +247,12 @@ def _unfolds_to(packed: Any, size: int) -> bool:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _line(error: ValueError) -> str:
+    """Return what it says, on one line, and without a stranger's whole array."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= _MAX_MESSAGE else words[:_MAX_MESSAGE] + "…"
 
 
 def _name(value: Any) -> str:
