@@ -20,7 +20,10 @@ class HistoryBar(QWidget):
     kept = Signal(int)
     """The index of the snapshot that the user wants as a layer of its own."""
     resumed = Signal(int)
-    """The index of the snapshot that the user wants the run to go on from."""
+    """The index of the snapshot that the user wants the run to go on from.
+
+    The slider stays there; :meth:`clear` lets it follow what comes.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -37,7 +40,7 @@ class HistoryBar(QWidget):
         self._keep = QPushButton("Keep")
         self._keep.setToolTip("Make the picture of this step a layer of its own.")
         self._resume = QPushButton("Go on")
-        self._resume.setToolTip("Go on painting from here: what was painted later is given up.")
+        self._resume.setToolTip("Go on painting from here, with the controls as they are now.")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)

@@ -16,7 +16,7 @@ LEAST_DECADES = 0.7
 FAINT_DECADES = 2
 """What is smaller than the lowest total by that many powers of ten hardly counts."""
 
-_MOST_POINTS = 2048
+_MOST_POINTS = 1024
 
 
 class LossCurves:

@@ -117,7 +117,6 @@ class LossPlot(QWidget):
             painter.setPen(QPen(color, width))
             painter.drawPolyline(_outline(x, heights))
         painter.setClipping(False)
-        self._mark_scales(painter, area)
         self._write_legend(painter, area.left(), hovered)
         if hovered is None:
             for step in step_ticks(int(steps[-1]), max(2, int(area.width()) // 60)):
@@ -126,6 +125,7 @@ class LossPlot(QWidget):
             painter.setPen(self._quiet)
             painter.drawLine(QPointF(x[hovered], area.top()), QPointF(x[hovered], area.bottom()))
             self._write_step(painter, area, steps[hovered], f"step {steps[hovered]:.0f}")
+        self._mark_scales(painter, area)
 
     def _mark_scales(self, painter: QPainter, area: QRectF) -> None:
         line, free = painter.fontMetrics().height(), area.left()
