@@ -142,7 +142,7 @@ class Waits(TorchDispatchMode):
 def test_losses_cost_nothing_unless_read(images, monkeypatch):
     transfer = start(*images, steps=50)
     next(transfer)
-    transfer._painting.guard._look_every = 20  # as on a GPU
+    transfer._run.painting.guard._look_every = 20  # as on a GPU
     lists = []
     tolist = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda t: lists.append(t) or tolist(t))
@@ -410,7 +410,7 @@ def test_color_luminance_keeps_the_contents_hues(images, preset, init):
     assert abs(turned).max() < 0.1
     assert (kept < chroma + 0.1).all()
     assert abs(found[..., 0] - expected[..., 0]).max() > 1
-    variable = transfer._space.to_rgb(transfer._painting.variable)
+    variable = transfer._run.studio.space.to_rgb(transfer._run.painting.variable)
     assert (variable.amax(1) - variable.amin(1)).max() < 0.2 * variable.std()
 
 
@@ -589,8 +589,8 @@ def test_an_update_is_not_lost_while_a_step_begins(images):
     ("changes", "words"),
     [
         (
-            {"steps": 9},
-            "steps=9 cannot change while a run goes on; these can: color, content_weight",
+            {"seed": 9},
+            "seed=9 cannot change while a run goes on; these can: color, content, content_layers",
         ),
         ({"nonsense": 1}, "nonsense=1 cannot change"),
         ({"style_weight": -1}, "style_weight=-1: it must be a number from 0 up"),
@@ -633,7 +633,7 @@ def test_a_scale_starts_in_full_precision_from_the_best_image(images):
     for update in transfer:
         if update.step == 2:
             transfer.update(keep_best=True)
-    assert transfer._painting.variable.dtype == torch.float32
+    assert transfer._run.painting.variable.dtype == torch.float32
 
 
 # ------------------------------------------------------- pictures while it runs
@@ -788,7 +788,7 @@ def test_a_successor_computes_no_style_again(images, monkeypatch):
     third = second.successor(images[0][:, ::-1], init=second.result, style_weight=3)
     third.run()
     assert len(computed) == 2
-    assert third._studio.encoder is None  # released
+    assert third._run.studio.encoder is None  # released
     second.successor(images[0], color="match").run()
     assert len(computed) == 4
     second.successor(images[0], color="match").run()
@@ -996,8 +996,8 @@ def assert_at_most(loss, transfer):
     """The loss of a run's result, by the word of another run."""
     assert np.isfinite(transfer.result).all()
     again = StyleTransfer(
-        transfer._pictures.content[0].permute(1, 2, 0).numpy(),
-        transfer._pictures.styles[0][0].permute(1, 2, 0).numpy(),
+        transfer._run.pictures.content[0].permute(1, 2, 0).numpy(),
+        transfer._run.pictures.styles[0][0].permute(1, 2, 0).numpy(),
         settings=dataclasses.replace(
             transfer.settings, init=transfer.result, steps=1, scales=transfer.settings.scales[-1:]
         ),
@@ -1164,8 +1164,8 @@ def test_a_larger_budget_is_used_up(machine):
 def test_the_learning_rate_falls_over_the_planned_steps(machine):
     transfer = start(*pair(96, 128), **THREE)
     rates = []
-    step = transfer._advance
-    transfer._advance = lambda: rates.append(transfer._step / transfer.total) or step()
+    step = transfer._run.advance
+    transfer._run.advance = lambda: rates.append(transfer._run.progress.done) or step()
     list(transfer)
     assert rates[0] == 0
     assert rates[-1] > 0.97
@@ -1312,12 +1312,12 @@ def test_an_estimate_and_a_budget_of_a_masked_run(images):
 def test_a_successor_goes_on_with_the_means_that_fit(images):
     first = start(*images)
     next(first)
-    first._fall_back()
+    first._run.fall_back()
     second = first.successor(images[0][::-1])
-    assert second._studio.means == first._studio.means != start(*images)._studio.means
-    assert second._studio.encoder is first._studio.encoder is not None
+    assert second._run.studio.means == first._run.studio.means != start(*images)._run.studio.means
+    assert second._run.studio.encoder is first._run.studio.encoder is not None
     third = first.successor(images[0], tile=64)
-    assert third._studio.means.tile == 64
+    assert third._run.studio.means.tile == 64
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
@@ -1325,8 +1325,8 @@ def test_a_successor_goes_on_with_the_means_that_fit(images):
 def test_the_memory_is_released_at_the_end(images, optimizer, end):
     transfer = start(*images, optimizer=optimizer)
     next(transfer)
-    large = [weakref.ref(part) for part in (transfer._studio.encoder, transfer._objective)]
-    held = weakref.ref(transfer._painting._optimizer)
+    large = [weakref.ref(part) for part in (transfer._run.studio.encoder, transfer._run.objective)]
+    held = weakref.ref(transfer._run.painting._optimizer)
     if end == "stopped":
         transfer.stop()
     list(transfer)
@@ -1334,7 +1334,7 @@ def test_the_memory_is_released_at_the_end(images, optimizer, end):
     assert [part() for part in large] == [None, None]
     assert (held() is None) == (end == "finished")  # a stopped run may be resumed
     assert transfer.result is not None
-    variable = weakref.ref(transfer._painting.variable)
+    variable = weakref.ref(transfer._run.painting.variable)
     del transfer
     gc.collect()
     assert variable() is None
@@ -1344,7 +1344,10 @@ def test_the_memory_is_released_at_the_end(images, optimizer, end):
 def test_an_abandoned_run_is_released(images):
     transfer = start(*images)
     next(iter(transfer))
-    parts = [weakref.ref(part) for part in (transfer, transfer._studio.encoder, transfer._painting)]
+    parts = [
+        weakref.ref(part)
+        for part in (transfer, transfer._run.studio.encoder, transfer._run.painting)
+    ]
     del transfer
     gc.collect()
     assert [part() for part in parts] == [None] * 3
@@ -1499,29 +1502,29 @@ def test_when_no_memory_is_enough_it_is_said(images, monkeypatch):
 def test_moving_to_another_device_keeps_the_state_to_the_last_bit(images, settings):
     overrides = {**settings, "scales": (20, 40), "steps": (3, 3)}
     transfer, losses = start(*images, **overrides), []
-    transfer._move()
+    transfer._run.move()
     for update in transfer:
         losses.append(update.losses["total"])
-        transfer._move()
+        transfer._run.move()
     assert losses == totals(start(*images, **overrides))
 
 
 def test_an_optimizer_without_memory_starts_anew(images, monkeypatch):
     transfer = start(*images, optimizer="adam")
     next(transfer)
-    painted, optimizer = transfer.result, transfer._painting._optimizer
+    painted, optimizer = transfer.result, transfer._run.painting._optimizer
     with monkeypatch.context() as patch:
         patch.setattr(torch.Tensor, "addcdiv_", greedy)  # Adam's last
         with pytest.raises(MemoryError):
             next(transfer)
     np.testing.assert_array_equal(transfer.result, painted)
-    assert transfer._painting._optimizer is not optimizer
+    assert transfer._run.painting._optimizer is not optimizer
     assert len(totals(transfer)) == 3
 
 
 def test_any_lack_of_memory_is_a_memory_error(images, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(StyleTransfer, "_to_tensor", greedy)
+        patch.setattr(engine, "content_tensor", greedy)
         with pytest.raises(MemoryError, match="not enough memory for this run"):
             start(*images)
     transfer = start(*images)

@@ -230,7 +230,7 @@ def test_a_pixel_is_asked_for_the_same_however_much_is_painted():
     for mask in (None, np.pad(np.ones((48, 48), bool), 40)):
         transfer = start(content, style, "default", mask=mask, tv_weight=0, init="noise")
         next(transfer)
-        objective, painting = transfer._objective, transfer._painting
+        objective, painting = transfer._run.objective, transfer._run.painting
         gradient = objective(painting.variable).gradient[..., 60:68, 60:68]
         sizes.append(gradient.norm().item())
     assert sizes[1] == pytest.approx(sizes[0], rel=0.15)

@@ -3,8 +3,8 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
 
 import numpy.typing as npt
 import torch
@@ -14,19 +14,18 @@ from napari_neural_style.transfer import devices, live
 from napari_neural_style.transfer.budget import Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
 from napari_neural_style.transfer.fallback import Means, is_out_of_memory, memory_errors
-from napari_neural_style.transfer.objective import Evaluation, Objective
-from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
-from napari_neural_style.transfer.painting import Painting
-from napari_neural_style.transfer.pictures import Pictures
-from napari_neural_style.transfer.planner import Planner
-from napari_neural_style.transfer.progress import Progress
+from napari_neural_style.transfer.inputs import (
+    IMAGES,
+    Inputs,
+    content_tensor,
+    style_tensors,
+    to_tensor,
+)
 from napari_neural_style.transfer.provenance import recipe
-from napari_neural_style.transfer.scales import fit, plan_scales, resize
-from napari_neural_style.transfer.spaces import ImageSpace
-from napari_neural_style.transfer.studio import Studio
+from napari_neural_style.transfer.run import Run
+from napari_neural_style.transfer.scales import resize
+from napari_neural_style.transfer.studio import Studio, dtype_of, fitting_means
 from napari_neural_style.transfer.update import Estimate, Image, Update
-
-T = TypeVar("T")
 
 
 class StyleTransfer:
@@ -74,83 +73,62 @@ class StyleTransfer:
             raise ValueError("Give either settings, or a preset and overrides, not both.")
         self._stopwatch = Stopwatch()
         self._stopwatch.start()
-        self.settings = settings or make_settings(preset, **overrides)
-        styles: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
-        if not styles:
-            raise ValueError("style is empty: give one style image or more.")
-        self._studio = Studio(self.settings, _choose_means(self.settings, _kin))
-        pixels = self._to_tensor(content, "content")
-        several = len(styles) > 1
-        style_pixels = [
-            self._to_tensor(image, f"style {i}" if several else "style")
-            for i, image in enumerate(styles, start=1)
-        ]
-        init = self.settings.init
-        start = init if isinstance(init, str) else self._to_tensor(init, "init")
-        height, width = pixels.shape[2:]
-        scales = plan_scales(self.settings, height, width, self._studio.least_side)
-        self._progress = Progress(scales)
-        self._pictures = Pictures(pixels, style_pixels, start, self.settings, self._largest)
-        self._studio.check_memory(self._largest)
-        self._studio.load_weights(None if _kin is None else _kin._studio)
-        self._objective: Objective | None = None
-
-        # The state of the run, all of it in `save`.
-        self._rate = 1.0  # lowered by the guard
-        self._painting: Painting | None = None
-        self._notes: list[str] = []  # for the next update
+        settings = settings or make_settings(preset, **overrides)
+        means = _choose_means(settings, _kin)
+        dtype = dtype_of(means)
+        inputs = Inputs(settings, content_tensor(content, dtype), style_tensors(style, dtype))
+        init = settings.init
+        start = init if isinstance(init, str) else to_tensor(init, "init", dtype).to(means.device)
+        inputs.check()
+        studio = Studio(settings, fitting_means(settings, means, inputs.shapes[-1]))
+        studio.load_weights(None if _kin is None else _kin._run.studio)
+        inputs = inputs.to(torch.empty(0, dtype=dtype, device=means.device))
+        self._run: Run = Run(inputs, start, studio, self._stopwatch)
+        self._before: Run | None = None  # the run to fall back on if the next step fails
 
         # Two locks, so that nobody who pauses or stops waits for a step to end.
         self._running = threading.RLock()  # held during a step, and to read its outcome
-        self._control = threading.Condition()  # guards the three below
+        self._control = threading.Condition()  # guards those below
         self._paused = self._stopped = False
-        self._pending: Settings | None = None
-
-        self._planner = Planner(self.settings, self._progress, self._stopwatch, self._prepare_trial)
+        self._pending: dict[str, Any] = {}  # changes to come
+        self._taken: dict[str, Any] = {}  # changes that are being made
         self._stopwatch.stop()
 
     # ------------------------------------------------------------------- facts
 
     @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._run.settings
+
+    @property
     def device(self) -> str:
         """The device in use, such as ``cpu`` or ``cuda:0``."""
-        return str(self._studio.means.device)
+        return str(self._run.studio.means.device)
 
     @property
     def precision(self) -> str:
         """The encoder's precision in use."""
-        return str(self._studio.means.precision).removeprefix("torch.")
+        return str(self._run.studio.means.precision).removeprefix("torch.")
 
     @property
     def scales(self) -> tuple[tuple[int, int], ...]:
         """Height and width of each scale, coarse to fine."""
-        return self._progress.shapes
+        return self._run.progress.shapes
 
     @property
     def steps(self) -> tuple[int, ...]:
         """Planned evaluations of each scale, coarse to fine."""
-        return self._progress.steps
+        return self._run.progress.steps
 
     @property
     def total(self) -> int:
-        """Planned evaluations over all scales."""
-        return sum(self.steps)
-
-    @property
-    def _largest(self) -> tuple[int, int]:
-        return self.scales[-1]
+        """Evaluations over all scales, made and planned."""
+        return self._run.progress.total
 
     @property
     def _step(self) -> int:
-        return self._progress.step
-
-    @property
-    def _space(self) -> ImageSpace:
-        return self._studio.space
-
-    @property
-    def _finished(self) -> bool:
-        return self._progress.finished
+        return self._run.progress.step
 
     @memory_errors
     def estimate(self) -> Estimate:
@@ -158,85 +136,88 @@ class StyleTransfer:
 
         Takes under a second; the run's own state is not touched.
         """
-        with self._running, self._studio.alone:
-            seconds = self._planner.seconds()
-        return Estimate(self._studio.memory_needed(self._largest, self._studio.means), seconds)
-
-    def _prepare_trial(self, side: int) -> tuple[int, Callable[[], object]]:
-        """Pixels of a small image, and a step on it."""
-        height, width = fit(*self._largest, side)
-        height, width = (max(n, self._studio.least_side) for n in (height, width))
-        objective = self._make_objective(height, width)
-        image = self._pictures.content_at(height, width)
-        variable = self._space.from_rgb(image).contiguous()
-        optimizer = make_optimizer(variable, self.settings)
-        return height * width, lambda: float(optimizer.step(objective, 0.0)[-1])
+        with self._running, self._run.studio.alone:
+            seconds = self._run.planner.seconds(self._run.prepare_trial)
+            return Estimate(self._run.memory_needed, seconds)
 
     @property
     @memory_errors
     def result(self) -> Image | None:
         """The image painted so far, (H, W, 3) float32 in [0, 1]; None before the first step."""
         with self._running:
-            if self._painting is None:
+            run = self._run
+            if run.painting is None:
                 return None
-            rgb = self._space.to_rgb(self._kept(self._shows_best)).clamp(0, 1)
-            if self._finished:
-                rgb = resize(rgb, *self._largest)
-            rgb = self._pictures.shown(rgb)
+            rgb = run.studio.space.to_rgb(run.kept(self._shows_best)).clamp(0, 1)
+            if run.finished:
+                rgb = resize(rgb, *run.largest)
+            rgb = run.pictures.shown(rgb)
             image: Image = rgb[0].permute(1, 2, 0).float().cpu().contiguous().numpy()
             return image
 
-    def _kept(self, best: bool) -> torch.Tensor:
-        assert self._painting is not None
-        # The guard may keep it in half precision.
-        return self._painting.guard.best.to(self._studio.dtype) if best else self._painting.variable
-
     @property
     def _shows_best(self) -> bool:
-        return self.settings.keep_best and (self._finished or self._stopped)
+        return self.settings.keep_best and (self._run.finished or self._stopped)
 
     def provenance(self) -> dict[str, Any]:
         """Return what is needed to make this picture again, as plain data for JSON.
 
         Its losses are those before the last step, or of the best image where that is the
-        result; None where there are none, or none that are finite.
+        result; None where there are none, or none that are finite. Settings are those in
+        force; what has changed since the first step is told beside them, images and masks
+        by their digests.
         """
         with self._running:
-            losses = None
-            if self._painting is not None:
-                guard = self._painting.guard
-                losses = guard.lowest if self._shows_best else self._painting.losses
-            return recipe(
-                self.settings,
-                self._progress,
-                losses,
-                self._studio.fingerprint,
-                self.device,
-                self.precision,
-            )
+            run, losses = self._run, None
+            if run.painting is not None:
+                losses = run.painting.guard.lowest if self._shows_best else run.painting.losses
+            return recipe(run, losses, self.device, self.precision)
 
     # ---------------------------------------------------------------- control
 
     def update(self, **changes: Any) -> None:
-        """Change settings of a run that goes on, from its next step.
+        """Change a run that goes on, from its next step and from its present picture.
+
+        What is given is checked at once, and takes effect with the next step; of several
+        changes before it, the last of each name. If it cannot be done then, for want of
+        memory, the run goes on as it was, and the step's :class:`Update` has a note.
 
         Parameters
         ----------
+        content : array, optional
+            Another content, as for a new run. With a mask, a mask of its shape is needed, too.
+        style : array or sequence of arrays, optional
+            Other styles, as for a new run.
         **changes
-            Fields of :class:`Settings`: the weights of the losses and of the styles,
-            the learning rate and ``keep_best``; and ``color``, ``mask``, ``style_masks`` and
-            ``feather``, with which the run goes on from the present picture.
+            Fields of :class:`Settings`: the weights of the losses, of the layers and of the
+            styles; other layers; ``style_scale``, ``color``, ``mask``, ``style_masks`` and
+            ``feather``; ``learning_rate`` and ``keep_best``.
+
+            ``steps`` are those of the whole run, as at its start. Scales that are done keep
+            what they had; one that has had more than it is to have ends at once; and what
+            they lack of a total, the last scale gets. With more steps a run goes on that
+            had ended, too: iterate again.
+
+            With another ``size`` or other ``scales`` the run goes on at the first of its
+            scales that is no smaller than the present picture, or at the last.
 
         Raises
         ------
         ValueError
-            For a value out of range, or a setting that a run cannot change.
+            For a value out of range, what a run cannot change, what does not fit together,
+            or a size that the memory is not enough for. Nothing is changed.
         """
-        live.check_live(changes.items())
+        changes = live.prepare(changes, self._run.studio.dtype)
         with self._control:
-            changed = dataclasses.replace(self._pending or self.settings, **changes)
-            self._pictures.check(changed)
-            self._pending = changed
+            pending = {**self._pending, **changes}
+            before = self._run.inputs
+            wanted = before.changed({**self._taken, **pending})
+            self._run.check_change(wanted)
+            # As they are now: their owners may change them.
+            self._pending = {
+                name: value if name in IMAGES else getattr(wanted.settings, name)
+                for name, value in pending.items()
+            }
 
     def pause(self) -> None:
         """Let the iteration wait before its next step, until ``resume`` or ``stop``."""
@@ -277,10 +258,10 @@ class StyleTransfer:
         """
         with self._running:
             with self._control:
-                now = self._pending or self.settings
-            same = {f.name: getattr(now, f.name) for f in dataclasses.fields(now)}
+                now = self._run.inputs.changed(self._pending)
+            same = {f.name: getattr(now.settings, f.name) for f in dataclasses.fields(Settings)}
             settings = make_settings(**{**same, **changes})
-            return type(self)(content, self._pictures.styles, settings=settings, _kin=self)
+            return type(self)(content, now.styles, settings=settings, _kin=self)
 
     # -------------------------------------------------------------------- run
 
@@ -294,12 +275,16 @@ class StyleTransfer:
                     self._control.wait_for(lambda: self._stopped or not self._paused)
         with self._running:
             self._stopwatch.start()
-            if self._stopped or self._finished:
-                self._release()
+            self._run.notes.clear()
+            if not self._stopped:
+                self._make_changes()
+            if self._stopped or self._run.finished:
+                self._run.release()
+                self._stopwatch.stop()
                 raise StopIteration
-            self._notes.clear()
-            self._take_over_pending()
-            return self._evaluate_once()
+            losses = self._make_step()
+            progress, note = self._run.progress, " ".join(self._run.notes)
+            return Update(self, losses, progress.step, progress.scale, note or None)
 
     def run(self) -> Image:
         """Run to the end and return the result."""
@@ -310,188 +295,46 @@ class StyleTransfer:
             raise RuntimeError("The run was stopped before its first step.")
         return image
 
-    def _evaluate_once(self) -> Update:
-        losses = self._within_memory(self._advance)
-        self._progress.count()
-        assert self._painting is not None
-        if self._painting.guard.alarmed(losses[-1]):
-            self._return_to_best()
-        note = self._planner.adjust(self._painting)
-        if note is not None:
-            self._notes.append(note)
-        if self._progress.scale_ends:
-            self._settle()
-        if self._finished:
-            self._tell_enlarging()
-        return Update(self, losses, self._step, self._progress.scale, " ".join(self._notes) or None)
+    # ----------------------------------------------------------------- changes
 
-    def _advance(self) -> torch.Tensor:
-        progress = self._progress
-        if self._painting is None or progress.upcoming != progress.scale:
-            self._start_scale(progress.upcoming)
-        assert self._painting is not None
-        factor = learning_rate_factor(
-            self.settings.schedule, progress.scale_step, progress.step / self.total
-        )
-        rate = self.settings.learning_rate * factor * self._rate
-        return self._painting.step(self._evaluate, rate)
-
-    def _evaluate(self, variable: torch.Tensor) -> Evaluation:
-        assert self._painting is not None
-        if self._objective is None:
-            self._objective = self._make_objective(*self.scales[self._progress.scale])
-        if self.settings.method.clamp:
-            variable.clamp_(0, 1)
-        evaluation = self._objective(variable)
-        self._painting.guard.keep(variable, evaluation.losses)
-        return evaluation
-
-    def _evaluate_present(self) -> Evaluation:
-        assert self._painting is not None
-        return self._evaluate(self._painting.variable)
-
-    def _return_to_best(self) -> None:
-        assert self._painting is not None
-        self._rate /= 2
-        self._painting.return_to_best()
-        self._notes.append(
-            f"The loss exploded at step {self._step}: the run went back to the best image so far "
-            f"and goes on with {self._rate:g} times the step size."
-        )
-
-    def _settle(self) -> None:
-        """End a scale with its best image if its last one is no fit end."""
-        assert self._painting is not None
-        assert self._painting.losses is not None
-        total = self._painting.losses[-1]
-        if self._planner.steps_to_end:
-            total = self._within_memory(self._evaluate_present).losses[-1]
-        if not self._painting.guard.ends_high(float(total)):
-            return
-        self._painting.return_to_best()
-        height, width = self.scales[self._progress.scale]
-        self._notes.append(
-            f"The loss was high at the end of the scale of {width} x {height} pixels: its best "
-            "image was taken instead. A smaller learning_rate may do better."
-        )
-
-    def _tell_enlarging(self) -> None:
-        scale, (asked_height, asked_width) = self._progress.scale, self._largest
-        if scale == len(self.scales) - 1:
-            return
-        height, width = self.scales[scale]
-        why = "" if self.settings.budget is None else f": {self.settings.budget:g} s allow no more"
-        self._notes.append(
-            f"Painted at {width} x {height} pixels and enlarged to {asked_width} x "
-            f"{asked_height}{why}."
-        )
-
-    # ------------------------------------------------------------------ memory
-
-    def _within_memory(self, work: Callable[[], T]) -> T:
-        """Do some work; where there is no memory for it, with lesser means."""
-        before = self._studio.means
-        while True:
-            try:
-                with self._studio.alone:
-                    done = work()
-                break
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Not earlier: the error holds on to what did not fit.
-            self._fall_back()
-        means = self._studio.means
-        if means != before:
-            self._notes.append(
-                f"The memory of {before.device} ran out: the run goes on "
-                f"{means.named_after(before)}."
-            )
-        return done
-
-    def _fall_back(self) -> None:
-        """Go on with lesser means from the present state."""
-        before = self._studio.means
-        lesser = self._studio.lesser_means(self._largest)
-        self._objective = self._studio.encoder = None
-        if lesser is None:
-            height, width = self.scales[min(self._progress.upcoming, len(self.scales) - 1)]
-            raise MemoryError(
-                f"The memory of {self.device} ran out at {width} x {height} pixels, in small tiles "
-                "too: close other programs, or choose a smaller size."
-            )
-        self._studio.move_to(lesser)
-        self._planner.forget()
-        if lesser.device != before.device:
-            self._move()
-        before.free_cache()
-
-    def _move(self) -> None:
-        """Take images and state to the device in use."""
-        self._pictures = self._pictures.to(self._studio.means.device)
-        if self._painting is not None:
-            self._painting = self._load_painting(self._painting.state())
-
-    # ------------------------------------------------------------------ scales
-
-    def _start_scale(self, scale: int) -> None:
-        """Go on at a scale, from what was painted before; if that fails, nothing changes."""
-        shape = self.scales[scale]
-        if self._painting is None:
-            rgb = self._pictures.start(*shape)
-        else:
-            kept = self._space.to_rgb(self._kept(self.settings.keep_best))
-            rgb = self._pictures.enlarge(self._pictures.inside(kept), *shape)
-        self._objective = None  # free its targets before the next are made
-        objective = self._make_objective(*shape)
-        painting = self._paint_on(rgb, self._pictures)
-        self._objective, self._painting = objective, painting
-        self._progress.enter(scale)
-
-    def _paint_on(self, rgb: torch.Tensor, pictures: Pictures) -> Painting:
-        variable = self._space.from_rgb(rgb).contiguous().clone()
-        return Painting(variable, self.settings, pictures.painted_share(variable))
-
-    def _load_painting(self, state: dict[str, Any]) -> Painting:
-        device = self._studio.means.device
-        share = self._pictures.painted_share(state["variable"].to(device))
-        return Painting.load(state, self.settings, device, share)
-
-    def _make_objective(self, height: int, width: int) -> Objective:
-        return self._studio.make_objective(self._pictures, self.settings, height, width)
-
-    def _take_over_pending(self) -> None:
-        """Put pending settings in force."""
+    def _make_changes(self) -> None:
+        """Put pending changes in force."""
         with self._control:
-            if self._pending is None:
+            if not self._pending:
                 return
-            before, self.settings, self._pending = self.settings, self._pending, None
-        changed = live.changed(before, self.settings)
-        if changed & live.PICTURES:
-            self._within_memory(self._repaint)
-        if self._painting is None or not changed & live.WEIGHTS:
-            return
-        if self._objective is not None:
-            self._objective.settings = self.settings
-        self._painting.weigh_anew()
-        if self.settings.optimizer != "adam":  # its history is of another function
-            self._painting.restart_optimizer()
+            self._taken, self._pending = self._pending, {}
+        before, reason = self._run, None
+        try:
+            run = before.changed(before.inputs.changed(self._taken))
+        except Exception as error:
+            reason = _reason(error)
+        if reason is not None:  # not earlier: the error holds on to what did not fit
+            run = self._recall(before, reason)
+        elif run is not before:
+            self._before = self._before or before
+        with self._control:
+            if run is before and run.finished and reason is None:  # they wait for more steps
+                self._pending = {**self._taken, **self._pending}
+            self._run, self._taken = run, {}
 
-    def _repaint(self) -> None:
-        """Go on from the present picture with other colours, or another mask."""
-        before, after = self._pictures, self._pictures.with_settings(self.settings)
-        self._objective, painting = None, self._painting
-        if painting is not None:
-            rgb = after.repainted(self._space.to_rgb(self._kept(self._shows_best)), before)
-            painting = self._paint_on(rgb, after)
-        self._pictures, self._painting = after, painting
+    def _make_step(self) -> torch.Tensor:
+        """Make a step; if it is the first after a change and fails, one as before."""
+        try:
+            losses = self._run.step()
+        except Exception as error:
+            if self._before is None or self._before.finished:
+                raise
+            reason = _reason(error)
+        else:
+            self._before = None
+            return losses
+        self._run, self._before = self._recall(self._before, reason), None
+        return self._run.step()
 
-    def _release(self) -> None:
-        """Let go of everything but the result and, of a stopped run, what can resume it."""
-        self._objective = self._studio.encoder = None
-        self._stopwatch.stop()
-        if self._finished and self._painting is not None:
-            self._painting.finish()
+    def _recall(self, before: Run, reason: str) -> Run:
+        run = before.recalled()
+        run.notes.append(f"A change could not be made: the run goes on as it was. {reason}")
+        return run
 
     # -------------------------------------------------------------- checkpoints
 
@@ -505,19 +348,17 @@ class StyleTransfer:
             The checkpoint; safetensors, data only. Replaced whole or not at all.
         """
         with self._running:
-            self._take_over_pending()
+            self._make_changes()
+            run = self._run
             state: dict[str, Any] = {
-                "settings": self.settings.to_dict(),
+                "settings": run.settings.to_dict(),
                 "precision": self.precision,  # in use; `auto` may decide otherwise another time
-                "tile": self._studio.means.tile,
-                "content": self._pictures.content,
-                "styles": self._pictures.styles,
-                **self._progress.state(),
-                "rate": self._rate,
+                "tile": run.studio.means.tile,
+                "content": run.pictures.content,
+                "styles": run.pictures.styles,
+                **run.state(),
                 "elapsed": self._stopwatch.elapsed,
             }
-            if self._painting is not None:
-                state["painting"] = self._painting.state()
             write_checkpoint(path, state)
 
     @classmethod
@@ -542,32 +383,19 @@ class StyleTransfer:
                 settings, precision=state["precision"], tile=state["tile"]
             )
             transfer = cls(images[0], images[1:], settings=as_saved)
-            transfer.settings = settings
-            transfer._restore(state)
+            transfer._run.restore(state, settings)
+            transfer._stopwatch.elapsed = float(state["elapsed"])
         except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{os.fspath(path)!r} is not a whole checkpoint ({error!r}): start the run anew."
             ) from error
         return transfer
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        self._progress.load(state)
-        self._rate = float(state["rate"])
-        self._stopwatch.elapsed = float(state["elapsed"])
-        if "painting" not in state:
-            return
-        shape = self.scales[self._progress.scale]
-        if tuple(state["painting"]["variable"].shape[2:]) != shape:
-            raise LookupError("its image does not have the size of its scale")
-        self._painting = self._load_painting(state["painting"])
-        if not self._finished:
-            self._objective = self._make_objective(*shape)
 
-    # ----------------------------------------------------------------- helpers
-
-    def _to_tensor(self, array: npt.ArrayLike, name: str) -> torch.Tensor:
-        """(1, 3, H, W) RGB in [0, 1] on the device."""
-        return self._studio.to_tensor(array, name)
+def _reason(error: Exception) -> str:
+    if is_out_of_memory(error) and not isinstance(error, MemoryError):
+        return "There is not enough memory for it."
+    return str(error) or type(error).__name__
 
 
 def _choose_means(settings: Settings, kin: StyleTransfer | None) -> Means:
@@ -575,7 +403,7 @@ def _choose_means(settings: Settings, kin: StyleTransfer | None) -> Means:
     if kin is not None:
         its = kin.settings
         if (its.device, its.precision, its.tile) == asked:
-            return kin._studio.means  # lesser ones, where the memory ran out
+            return kin._run.studio.means  # lesser ones, where the memory ran out
     device = devices.choose_device(settings.device)
     precision = devices.choose_precision(settings.precision, device)
     return Means(device, precision, settings.tile)

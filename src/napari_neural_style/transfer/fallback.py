@@ -68,11 +68,9 @@ def fall_back(means: Means, settings: Settings, needed: Callable[[Means], int]) 
     Means or None
         How to go on; None if nothing is left.
     """
-    for tile in _TILES:
-        tiled = means._replace(tile=tile)
-        smaller = isinstance(means.tile, str) or tile < means.tile
-        if smaller and needed(tiled) < needed(means):
-            return tiled
+    tiled = smaller_tiles(means, needed)
+    if tiled is not None:
+        return tiled
     if means.device.type == "cpu":
         return None
     if means.precision == torch.float32:
@@ -80,6 +78,16 @@ def fall_back(means: Means, settings: Settings, needed: Callable[[Means], int]) 
     cpu = torch.device("cpu")
     wanted = "auto" if settings.tile == "off" else settings.tile
     return Means(cpu, choose_precision(settings.precision, cpu), wanted)
+
+
+def smaller_tiles(means: Means, needed: Callable[[Means], int]) -> Means | None:
+    """Choose the next smaller tiles with which less memory is needed; None if there are none."""
+    for tile in _TILES:
+        tiled = means._replace(tile=tile)
+        smaller = isinstance(means.tile, str) or tile < means.tile
+        if smaller and needed(tiled) < needed(means):
+            return tiled
+    return None
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -1,36 +1,107 @@
-"""Settings that may change while a run goes on."""
+"""What may change while a run goes on."""
 
-from collections.abc import Iterable
-from typing import Final
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import numpy as np
+import torch
 
-from napari_neural_style.settings import Settings
+from napari_neural_style.settings import Settings, layer_weights
+from napari_neural_style.transfer.inputs import (
+    IMAGES,
+    Inputs,
+    content_tensor,
+    image_digest,
+    style_tensors,
+)
 
 #: Settings that weigh the losses.
 WEIGHTS: Final = frozenset({"content_weight", "style_weight", "tv_weight", "style_weights"})
-#: Settings that say what is painted where, and in which colours.
-PICTURES: Final = frozenset({"color", "mask", "style_masks", "feather"})
-#: All settings that may change.
-LIVE: Final = WEIGHTS | PICTURES | {"learning_rate", "keep_best"}
+#: Layers, with their weights.
+LAYERS: Final = frozenset({"content_layers", "style_layers"})
+#: Settings that say how much of what is asked for.
+WEIGHING: Final = WEIGHTS | LAYERS
+#: What the styles are to the objective.
+STYLES: Final = frozenset({"style", "style_scale"})
+#: What is painted where, and in which colours: the image itself is another for them.
+PICTURES: Final = frozenset({"content", "color", "mask", "style_masks", "feather"})
+#: Settings that say how large the image is to be.
+SIZES: Final = frozenset({"size", "scales"})
+#: All that may change.
+LIVE: Final = WEIGHTS | LAYERS | STYLES | PICTURES | SIZES | {"steps", "learning_rate", "keep_best"}
 
 
-def check_live(changes: Iterable[tuple[str, object]]) -> None:
-    """Raise a ValueError for a setting that a run cannot change."""
-    for name, value in changes:
+def prepare(changes: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """Check the names of changes, and take images as they are now, as tensors.
+
+    Raises
+    ------
+    ValueError
+        For what a run cannot change, or an image that is none.
+    """
+    for name, value in changes.items():
         if name not in LIVE:
             raise ValueError(
                 f"{name}={value!r} cannot change while a run goes on; "
                 f"these can: {', '.join(sorted(LIVE))}."
             )
+    makers = {"content": content_tensor, "style": style_tensors}
+    return {
+        name: makers[name](value, dtype) if name in IMAGES else value
+        for name, value in changes.items()
+    }
 
 
-def changed(before: Settings, after: Settings) -> set[str]:
-    """Names of the live settings that are not the same."""
-    return {name for name in LIVE if not _same(getattr(before, name), getattr(after, name))}
+def changed(before: Inputs, after: Inputs) -> set[str]:
+    """Names of all that is not the same."""
+    names = {
+        name
+        for name in LIVE.difference(IMAGES)
+        if not _same(getattr(before.settings, name), getattr(after.settings, name))
+    }
+    if not _same_images((before.content,), (after.content,)):
+        names.add("content")
+    if not _same_images(before.styles, after.styles):
+        names.add("style")
+    return names
+
+
+def other_layers(before: Settings, after: Settings) -> bool:
+    """Whether there are others, and not the same with other weights."""
+    return any(
+        layer_weights(getattr(before, name)).keys() != layer_weights(getattr(after, name)).keys()
+        for name in LAYERS
+    )
+
+
+def described(inputs: Inputs, names: Iterable[str], step: int) -> dict[str, Any]:
+    """Tell a change as plain data for JSON: images and masks by their digests."""
+    return {"step": step, **{name: _plain(inputs, name) for name in sorted(names)}}
+
+
+def _plain(inputs: Inputs, name: str) -> Any:
+    if name == "content":
+        return image_digest(inputs.content)
+    if name == "style":
+        return list(inputs.style_digests)
+    value = getattr(inputs.settings, name)
+    values = value if isinstance(value, tuple) else (value,)
+    if any(isinstance(part, np.ndarray) for part in values):
+        return [hashlib.blake2b(part.tobytes(), digest_size=16).hexdigest() for part in values]
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _same(one: object, other: object) -> bool:
     """Whether two values of a setting are equal; arrays and tuples of them, too."""
     ones, others = (v if isinstance(v, tuple) else (v,) for v in (one, other))
     return len(ones) == len(others) and all(map(np.array_equal, ones, others))
+
+
+def _same_images(ones: tuple[torch.Tensor, ...], others: tuple[torch.Tensor, ...]) -> bool:
+    return len(ones) == len(others) and all(
+        one is other or (one.shape == other.shape and torch.equal(one, other.to(one)))
+        for one, other in zip(ones, others, strict=True)
+    )

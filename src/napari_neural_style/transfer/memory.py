@@ -5,10 +5,10 @@ from typing import Final
 
 import torch
 
-from napari_neural_style.settings import Settings
+from napari_neural_style.settings import Settings, layer_weights
 from napari_neural_style.transfer.devices import free_memory
 from napari_neural_style.transfer.encoder import Plan, Segment
-from napari_neural_style.transfer.objective import layer_weights, layers_of
+from napari_neural_style.transfer.objective import layers_of
 from napari_neural_style.transfer.optimizers import images_held
 from napari_neural_style.transfer.scales import fit
 
@@ -110,25 +110,47 @@ def _encoder_peak(
     return kept + working
 
 
+def room(settings: Settings, device: torch.device, held: int = 0) -> int:
+    """Bytes that a run may take on a device, where it holds some of them already."""
+    free = int((free_memory(device) + held) * _SHARE)
+    limit = settings.memory_limit
+    return free if limit is None else min(free, int(limit * 2**30))
+
+
 def check_memory(
     settings: Settings,
     shape: tuple[int, int],
     plan: Plan,
     dtype: torch.dtype,
     device: torch.device,
+    held: int = 0,
 ) -> None:
-    """Raise a ValueError that says what size would fit, if a run cannot."""
-    free = free_memory(device) * _SHARE
+    """Raise a ValueError that says what size would fit, if a run cannot.
+
+    Parameters
+    ----------
+    settings, shape, plan, dtype
+        As :func:`memory_needed` takes them.
+    device : torch.device
+        Of the run.
+    held : int
+        Bytes that it holds there already.
+    """
+    there = room(settings, device, held)
 
     def needed_at(side: int) -> int:
         return memory_needed(settings, fit(*shape, side), plan, dtype)
 
     needed = needed_at(max(shape))
-    if needed > free:
+    if needed > there:
         smaller = range(max(shape) // 16 * 16, 16, -16)
-        fits = next((side for side in smaller if needed_at(side) <= free), 16)
+        fits = next((side for side in smaller if needed_at(side) <= there), 16)
+        limit = settings.memory_limit
+        if limit is not None and there == int(limit * 2**30):
+            lack, way_out = f"memory_limit allows {limit:g} GB", ", or a higher limit"
+        else:
+            lack, way_out = f"{there / 2**30:.1f} GB are free on {device}", ""
         raise ValueError(
             f"An image of {shape[1]} x {shape[0]} pixels needs about {needed / 2**30:.1f} GB of "
-            f"memory, and {free / 2**30:.1f} GB are free on {device}: choose a size of at most "
-            f"{fits} pixels."
+            f"memory, and {lack}: choose a size of at most {fits} pixels{way_out}."
         )

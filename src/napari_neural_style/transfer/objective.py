@@ -5,8 +5,8 @@ from typing import Final, NamedTuple, TypeVar
 
 import torch
 
-from napari_neural_style.layers import Layer, find_layer
-from napari_neural_style.settings import LayerWeights, Method, Settings
+from napari_neural_style.layers import Layer
+from napari_neural_style.settings import Method, Settings, layer_weights
 from napari_neural_style.transfer.encoder import Encoder, Region
 from napari_neural_style.transfer.guides import Guides
 from napari_neural_style.transfer.losses import (
@@ -52,15 +52,14 @@ class Evaluation(NamedTuple):
     """(1, 3, H, W), of the total with respect to the optimised variable."""
 
 
-def layer_weights(layers: LayerWeights) -> dict[Layer, float]:
-    """Layers and their weights, by the layers themselves."""
-    named = layers if isinstance(layers, Mapping) else dict.fromkeys(layers, 1.0)
-    return {find_layer(name): weight for name, weight in named.items()}
-
-
 def layers_of(settings: Settings) -> set[Layer]:
     """Every layer that a run needs."""
     return {*layer_weights(settings.content_layers), *layer_weights(settings.style_layers)}
+
+
+def least_side(settings: Settings) -> int:
+    """Least side of an image that shows in every layer, in pixels."""
+    return max(layer.stride for layer in layers_of(settings))
 
 
 def style_targets(

@@ -63,10 +63,14 @@ class Adam:
         self._mean = torch.zeros_like(variable)
         self._square = torch.zeros_like(variable)
         self._count = 0
+        self._rescale = False
 
     def step(self, evaluate: Evaluate, learning_rate: float) -> torch.Tensor:
         """Evaluate, move the image, and return the losses before the move."""
         losses, gradient = evaluate(self.variable)
+        if self._rescale and self._count:
+            self._match(gradient)
+        self._rescale = False
         self._count += 1
         beta1, beta2 = self._betas
         bias1, bias2 = 1 - beta1**self._count, 1 - beta2**self._count
@@ -83,15 +87,35 @@ class Adam:
             variable.addcdiv_(mean, denominator.add_(self._epsilon), value=-rate)
         return losses
 
+    def rescale(self) -> None:
+        """Expect larger or smaller gradients from now on, of a loss that is weighed anew.
+
+        Otherwise the first steps would be too large, or a thousand of them too small.
+        """
+        self._rescale = True
+
+    def _match(self, gradient: torch.Tensor) -> None:
+        """Scale what is remembered to the size of a gradient."""
+        remembered = self._square.mean() / (1 - self._betas[1] ** self._count)
+        ratio = gradient.square().mean() / remembered.clamp_min(1e-30)
+        self._mean.mul_(ratio.sqrt())
+        self._square.mul_(ratio)
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as tensors and numbers."""
-        return {"mean": self._mean, "square": self._square, "count": self._count}
+        return {
+            "mean": self._mean,
+            "square": self._square,
+            "count": self._count,
+            "rescale": self._rescale,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`."""
         self._mean.copy_(state["mean"])
         self._square.copy_(state["square"])
         self._count = int(state["count"])
+        self._rescale = bool(state.get("rescale"))
 
 
 class LBFGS:

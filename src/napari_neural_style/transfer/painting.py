@@ -8,7 +8,7 @@ from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.convergence import Convergence
 from napari_neural_style.transfer.guard import Guard
 from napari_neural_style.transfer.objective import Evaluation
-from napari_neural_style.transfer.optimizers import Evaluate, Optimizer, make_optimizer
+from napari_neural_style.transfer.optimizers import Adam, Evaluate, Optimizer, make_optimizer
 
 
 class Painting:
@@ -57,9 +57,31 @@ class Painting:
         return self._convergence.reached(self.guard.lowest[-1], tolerance, patience)
 
     def weigh_anew(self) -> None:
-        """Forget the losses so far: the objective has changed, they do not compare."""
+        """Go on with other weights of the losses: those so far do not compare."""
+        self._forget_losses()
+        if isinstance(self._optimizer, Adam):
+            self._optimizer.rescale()
+        else:  # its history is of another function
+            self.restart_optimizer()
+
+    def aim_anew(self) -> None:
+        """Go on towards another goal."""
+        self._forget_losses()
+        self.restart_optimizer()
+
+    def _forget_losses(self) -> None:
         self.guard.forget()
         self._convergence.forget()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width, in pixels."""
+        return self.variable.shape[2], self.variable.shape[3]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is ready for no further step."""
+        return self._optimizer is None
 
     def return_to_best(self) -> None:
         """Take the image of the lowest loss, and forget how the present one was reached."""

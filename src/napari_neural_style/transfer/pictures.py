@@ -1,14 +1,14 @@
 """The images of a run: content, styles and mask, as its colour mode asks for them."""
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Self
 
 import torch
 
-from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.color import keep_color, match_color, match_lightness, to_gray
-from napari_neural_style.transfer.guides import Label, Mask, check_masks, style_coverage
+from napari_neural_style.transfer.guides import Label, Mask, style_coverage
+from napari_neural_style.transfer.inputs import Inputs, image_digest
 from napari_neural_style.transfer.scales import fit, resize
 
 
@@ -17,58 +17,34 @@ class Pictures:
 
     Parameters
     ----------
-    content : torch.Tensor
-        (1, 3, H, W) RGB in [0, 1].
-    styles : sequence of torch.Tensor
-        Such images, of any sizes.
+    inputs : Inputs
+        Of the run.
     init : str or torch.Tensor
         What the optimisation starts from, as the setting.
-    settings : Settings
-        Of the run.
     shape : tuple of int
         Height and width of the result, in pixels.
     """
 
-    def __init__(
-        self,
-        content: torch.Tensor,
-        styles: Sequence[torch.Tensor],
-        init: str | torch.Tensor,
-        settings: Settings,
-        shape: tuple[int, int],
-    ) -> None:
-        self.content, self.styles, self.init = content, list(styles), init
-        self._settings = settings
+    def __init__(self, inputs: Inputs, init: str | torch.Tensor, shape: tuple[int, int]) -> None:
+        self.inputs, self.init = inputs, init
+        self.content, self.styles = inputs.content, inputs.styles
+        self._settings = inputs.settings
         self._shape = shape
-        self.check(settings)
-        self.mask = None if settings.mask is None else Mask(settings, shape)
-        self._lightness_only = settings.color == "luminance"
+        self.mask = None if self._settings.mask is None else Mask(self._settings, shape)
+        self._lightness_only = self._settings.color == "luminance"
         # What the objective sees.
+        content = self.content
         self._painted_content = to_gray_rgb(content) if self._lightness_only else content
         self._painted_styles: dict[int, torch.Tensor] = {}
 
-    def check(self, settings: Settings) -> None:
-        """Raise a ValueError if settings do not fit the images."""
-        content, *styles = (
-            (image.shape[2], image.shape[3]) for image in (self.content, *self.styles)
-        )
-        weights = settings.style_weights
-        if weights and len(weights) != len(styles):
-            raise ValueError(
-                f"style_weights={weights} has {len(weights)} weights for {len(styles)} style "
-                "images: give one weight per image."
-            )
-        check_masks(settings, content, styles)
-
-    def with_settings(self, settings: Settings) -> Self:
-        """Return the same images for other settings."""
-        return type(self)(self.content, self.styles, self.init, settings, self._shape)
+    def changed(self, inputs: Inputs, shape: tuple[int, int]) -> Self:
+        """Return those of other inputs, for a result of some height and width."""
+        return type(self)(inputs.to(self.content), self.init, shape)
 
     def to(self, device: torch.device) -> Self:
         """Return the same images on a device."""
         init = self.init.to(device) if isinstance(self.init, torch.Tensor) else self.init
-        styles = [style.to(device) for style in self.styles]
-        return type(self)(self.content.to(device), styles, init, self._settings, self._shape)
+        return type(self)(self.inputs.to(self.content.to(device)), init, self._shape)
 
     # ------------------------------------------------------- for the objective
 
@@ -101,11 +77,13 @@ class Pictures:
         return resize(style, max(shape[0], least), max(shape[1], least))
 
     def style_key(self, index: int, label: Label) -> Hashable:
-        """Tell a region of a style image from all others that a kin of this run has."""
-        mask = None if label is None else _digest(self._settings.style_masks[index].tobytes())
+        """Tell a region of a style image from all others, as it is painted with."""
+        mask = None
+        if label is not None:
+            mask = label, hashlib.blake2b(self._settings.style_masks[index].tobytes()).digest()
         if self._settings.color == "style":
-            return index, label, mask
-        return index, label, mask, _digest(self.style(index).cpu().numpy().tobytes())
+            return self.inputs.style_digests[index], mask
+        return image_digest(self.style(index)), mask
 
     def style_coverage(self, index: int, label: int, style: torch.Tensor) -> torch.Tensor:
         """(1, 1, H, W): share of each pixel of a style image that is in a region."""
@@ -160,20 +138,21 @@ class Pictures:
         # Outside to the last bit.
         return torch.where(alpha > 0, torch.lerp(content, rgb, alpha), content)
 
-    def repainted(self, rgb: torch.Tensor, before: "Pictures") -> torch.Tensor:
-        """Go on from an image that was painted with other settings, as it was to be seen."""
-        rgb = before.inside(rgb)
+    def repainted(
+        self, rgb: torch.Tensor, before: "Pictures", height: int, width: int
+    ) -> torch.Tensor:
+        """Go on at some size from what was painted for other pictures, as it was to be seen."""
         if before._lightness_only and not self._lightness_only:
-            rgb = keep_color(to_gray(rgb.clamp(0, 1)), resize(self.content, *rgb.shape[2:]))
+            rgb = keep_color(to_gray(rgb.clamp(0, 1)), resize(before.content, *rgb.shape[2:]))
         if self._lightness_only and not before._lightness_only:
             rgb = to_gray_rgb(rgb)
-        return rgb
+        if before.mask is not None:  # elsewhere nothing was painted
+            painted = before.mask.alpha(rgb) > 0
+            rgb = torch.where(painted, rgb, self.content_at(*rgb.shape[2:]))
+        larger = max(height, width) > max(rgb.shape[2:])
+        return self.enlarge(rgb, height, width) if larger else resize(rgb, height, width)
 
 
 def to_gray_rgb(rgb: torch.Tensor) -> torch.Tensor:
     """(1, 3, H, W) gray image of the same lightness."""
     return to_gray(rgb.clamp(0, 1)).expand(-1, 3, -1, -1).contiguous()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data).hexdigest()

@@ -1,7 +1,5 @@
 """The plan of a run's steps: what they will take, and when a scale has had enough."""
 
-import functools
-import weakref
 from typing import Final
 
 from napari_neural_style.settings import Settings
@@ -27,7 +25,7 @@ class Planner:
         Of the run; its plan is changed.
     stopwatch : Stopwatch
         The time of the run.
-    prepare_trial : method
+    prepare_trial : callable
         Prepares a step on a small image, to be timed.
     """
 
@@ -36,23 +34,22 @@ class Planner:
     ) -> None:
         self._settings, self._progress = settings, progress
         self._stopwatch = stopwatch
-        # A run that its own plan kept alive would hold its memory long after its end.
-        self._prepare_trial = weakref.WeakMethod(prepare_trial)
+        self._costs: list[float] | None = None
         self._budget: Budget | None = None
         if settings.budget is not None:
             shares = step_shares(settings, len(progress.plan))
-            expected, after = self._step_seconds, self.steps_to_end
+            expected, after = self._step_seconds(prepare_trial), self.steps_to_end
             self._budget = Budget(
                 settings.budget, expected, shares, before=_STEPS_TO_PREPARE, after=after
             )
             self._plan_steps(self._budget)
 
-    @functools.cached_property
-    def _step_seconds(self) -> list[float]:
+    def _step_seconds(self, prepare_trial: Prepare) -> list[float]:
         """What a step of each scale will take."""
-        prepare_trial = self._prepare_trial()
-        assert prepare_trial is not None
-        return step_seconds(prepare_trial, self._progress.shapes, self._settings.budget)
+        if self._costs is None:
+            shapes, budget = self._progress.shapes, self._settings.budget
+            self._costs = step_seconds(prepare_trial, shapes, budget)
+        return self._costs
 
     @property
     def steps_to_end(self) -> int:
@@ -60,9 +57,9 @@ class Planner:
         # Without a line search the last step may lead anywhere: only another tells where.
         return 1 if self._settings.optimizer == "lbfgs" else 0
 
-    def seconds(self) -> float:
+    def seconds(self, prepare_trial: Prepare) -> float:
         """Estimate the time of the whole run; the first time by steps on small images."""
-        costs = self._step_seconds
+        costs = self._step_seconds(prepare_trial)
         seconds = sum(
             cost * (steps + _STEPS_TO_PREPARE + self.steps_to_end)
             for cost, steps in zip(costs, self._progress.steps, strict=True)

@@ -22,6 +22,8 @@ class Progress:
         """The present scale."""
         self.scale_step = 0
         """Steps made at the present scale."""
+        # A step, and the part of the run that was done then.
+        self._since = 0, 0.0
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -29,9 +31,26 @@ class Progress:
         return tuple((scale.height, scale.width) for scale in self.plan)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the present scale."""
+        return self.shapes[self.scale]
+
+    @property
     def steps(self) -> tuple[int, ...]:
         """Planned steps of each scale."""
         return tuple(scale.steps for scale in self.plan)
+
+    @property
+    def total(self) -> int:
+        """Steps made and planned, over all scales."""
+        return self.step - self.scale_step + sum(self.steps[self.scale :])
+
+    @property
+    def done(self) -> float:
+        """Part of the run that is done, in [0, 1]."""
+        since, done = self._since
+        coming = self.total - since
+        return done + (1 - done) * (self.step - since) / coming if coming else 1.0
 
     @property
     def steps_made(self) -> list[int]:
@@ -71,6 +90,44 @@ class Progress:
         for scale, count in enumerate(steps, start=self.scale):
             self.plan[scale] = self.plan[scale]._replace(steps=count)
 
+    def replanned(self, plan: list[Scale], total: int | None) -> "Progress":
+        """Progress of the same run by another plan.
+
+        It goes on at the first scale that is no smaller than the present one, or at the
+        last; there, what was made at the very same size counts.
+
+        Parameters
+        ----------
+        plan : list of Scale
+            Coarse to fine.
+        total : int or None
+            Steps in all: what coarser scales did not have of it, the last scale gets.
+        """
+        progress = Progress(list(plan))
+        if not self.step:
+            return progress
+        progress.step = self.step
+        shapes, made = progress.shapes, dict(zip(self.shapes, self.steps_made, strict=True))
+        progress.scale = next(
+            (i for i, shape in enumerate(shapes) if max(shape) >= max(self.shape)), len(plan) - 1
+        )
+        if shapes[progress.scale] == self.shape:
+            progress.scale_step = self.scale_step
+        for i, shape in enumerate(shapes[: progress.scale]):
+            progress.plan[i] = plan[i]._replace(steps=made.get(shape, 0))
+        here = plan[progress.scale]
+        progress.plan[progress.scale] = here._replace(steps=max(here.steps, progress.scale_step))
+        if total is not None and total > progress.total:
+            last = progress.plan[-1]
+            progress.plan[-1] = last._replace(steps=last.steps + total - progress.total)
+        if shapes == self.shapes:  # the learning rate goes on from what it is
+            progress._since = self.step, self.done
+        return progress
+
+    def forget_done(self) -> None:
+        """Take the part of the steps that were made for what is done: there is a new goal."""
+        self._since = 0, 0.0
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on; a scale that converged has had its own steps."""
         return {
@@ -78,6 +135,7 @@ class Progress:
             "step": self.step,
             "scale": self.scale,
             "scale_step": self.scale_step,
+            "since": self._since,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -86,3 +144,5 @@ class Progress:
         self.plan = [scale._replace(steps=int(steps[i])) for i, scale in enumerate(self.plan)]
         self.step, self.scale = int(state["step"]), int(state["scale"])
         self.scale_step = int(state["scale_step"])
+        since, done = state.get("since", (0, 0.0))
+        self._since = int(since), float(done)

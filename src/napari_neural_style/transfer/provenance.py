@@ -2,52 +2,45 @@
 
 import math
 import platform
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from napari_neural_style.settings import Settings
-from napari_neural_style.transfer.progress import Progress
 from napari_neural_style.transfer.update import named_losses
 
+if TYPE_CHECKING:
+    from napari_neural_style.transfer.run import Run
 
-def recipe(
-    settings: Settings,
-    progress: Progress,
-    losses: torch.Tensor | None,
-    weights: str,
-    device: str,
-    precision: str,
-) -> dict[str, Any]:
+
+def recipe(run: "Run", losses: torch.Tensor | None, device: str, precision: str) -> dict[str, Any]:
     """Put together what a run was, as plain data for JSON.
 
     Parameters
     ----------
-    settings, progress
-        Of the run.
+    run : Run
+        With its settings and its progress.
     losses : torch.Tensor or None
         (4,) of the picture.
-    weights : str
-        The fingerprint of the encoder's weights.
     device, precision
         In use.
     """
     from napari_neural_style import __version__
 
-    shapes: Sequence[tuple[int, int]] = progress.shapes
+    settings, progress = run.settings, run.progress
     return {
         "settings": settings.to_dict(),
         "seed": settings.seed,
         "losses": _plain(losses),
         "step": progress.step,
-        "total": sum(progress.steps),
-        "scales": [list(shape) for shape in shapes],
+        "total": progress.total,
+        "scales": [list(shape) for shape in progress.shapes],
         "steps": progress.steps_made,
+        "styles": list(run.inputs.style_digests),
+        "changes": run.changes,
         "device": device,
         "precision": precision,
-        "weights": {"source": settings.weights, "sha256": weights},
+        "weights": {"source": settings.weights, "sha256": run.studio.fingerprint},
         "versions": {
             "napari-neural-style": __version__,
             "torch": torch.__version__,

@@ -3,27 +3,69 @@
 import functools
 import threading
 from collections.abc import Hashable
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from napari_neural_style.images import to_rgb
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.encoder import Encoder
-from napari_neural_style.transfer.fallback import Means, fall_back
+from napari_neural_style.transfer.fallback import Means, fall_back, smaller_tiles
 from napari_neural_style.transfer.guides import Label, labels_of, make_guides
-from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles
+from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles, room
 from napari_neural_style.transfer.objective import (
     Objective,
     StyledRegion,
     StyleTargets,
     layers_of,
+    least_side,
     style_targets,
 )
 from napari_neural_style.transfer.pictures import Pictures
 from napari_neural_style.transfer.spaces import image_space
 from napari_neural_style.transfer.weights import fingerprint, load_weights
+
+# Of targets that are kept for another time.
+_TARGETS_BYTES: Final = 256 << 20
+
+
+def dtype_of(means: Means) -> torch.dtype:
+    """Of images and losses."""
+    return torch.float64 if means.precision == torch.float64 else torch.float32
+
+
+def needed_with(settings: Settings, shape: tuple[int, int], means: Means) -> int:
+    """Bytes that a run with some means needs, for a result of some height and width."""
+    plan = plan_tiles(means.tile, means.precision, means.device)
+    return memory_needed(settings, shape, plan, means.precision)
+
+
+def fitting_means(settings: Settings, means: Means, shape: tuple[int, int], held: int = 0) -> Means:
+    """Take as small tiles as the memory asks for, where they may be chosen.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the run.
+    means : Means
+        Those that are wanted.
+    shape : tuple of int
+        Height and width of the result, in pixels.
+    held : int
+        Bytes that the run holds already.
+
+    Raises
+    ------
+    ValueError
+        If the memory is not enough for any.
+    """
+    needed = functools.partial(needed_with, settings, shape)
+    if settings.tile == "auto":
+        there = room(settings, means.device, held)
+        while needed(means) > there and (tiled := smaller_tiles(means, needed)):
+            means = tiled
+    plan = plan_tiles(means.tile, means.precision, means.device)
+    check_memory(settings, shape, plan, means.precision, means.device, held)
+    return means
 
 
 class Studio:
@@ -50,13 +92,8 @@ class Studio:
         """Compute with other means."""
         self.means = means
         self.encoder = None
-        self.dtype = torch.float64 if means.precision == torch.float64 else torch.float32
+        self.dtype = dtype_of(means)
         self.space = image_space(self._settings.method.space, means.device, self.dtype)
-
-    @property
-    def least_side(self) -> int:
-        """Least side of an image, in pixels."""
-        return max(layer.stride for layer in self._layers)
 
     def load_weights(self, kin: "Studio | None") -> None:
         """Load the weights, or take over what is the same in the studio of another run."""
@@ -87,30 +124,12 @@ class Studio:
 
     # ------------------------------------------------------------------ memory
 
-    def memory_needed(self, shape: tuple[int, int], means: Means) -> int:
-        """Bytes that a run with some means needs, for a result of some height and width."""
-        tiles = plan_tiles(means.tile, means.precision, means.device)
-        return memory_needed(self._settings, shape, tiles, means.precision)
-
-    def check_memory(self, shape: tuple[int, int]) -> None:
-        """Raise a ValueError if there is not enough."""
-        tile, precision, device = self.means.tile, self.means.precision, self.means.device
-        tiles = plan_tiles(tile, precision, device)
-        check_memory(self._settings, shape, tiles, precision, device)
-
     def lesser_means(self, shape: tuple[int, int]) -> Means | None:
         """Means for which less memory is enough, if there are any."""
-        return fall_back(self.means, self._settings, functools.partial(self.memory_needed, shape))
+        needed = functools.partial(needed_with, self._settings, shape)
+        return fall_back(self.means, self._settings, needed)
 
     # ----------------------------------------------------------------- making
-
-    def to_tensor(self, array: npt.ArrayLike | torch.Tensor, name: str) -> torch.Tensor:
-        """(1, 3, H, W) RGB in [0, 1] on the device, of an image or of such a tensor."""
-        if isinstance(array, torch.Tensor):
-            return array.to(self.means.device, self.dtype)
-        dtype = np.float64 if self.dtype == torch.float64 else np.float32
-        rgb = torch.from_numpy(to_rgb(array, name, dtype=dtype))
-        return rgb.permute(2, 0, 1)[None].contiguous().to(self.means.device)
 
     def made_encoder(self) -> Encoder:
         """Return the encoder, built where there is none."""
@@ -166,13 +185,21 @@ class Studio:
         """Targets of a style image or of its region of a label; None if it has none."""
         if label is not None and label not in labels_of(settings.style_masks[index]):
             return None
-        rgb = pictures.style_at(index, height, width, self.least_side)
+        rgb = pictures.style_at(index, height, width, least_side(settings))
         key = (pictures.style_key(index, label), rgb.shape, self._encoder_key)
-        if key not in self._targets:
+        targets = self._targets.pop(key, None)
+        if targets is None:
             guides = None
             if label is not None:
                 coverage = pictures.style_coverage(index, label, rgb)
                 guides = make_guides(coverage, self._layers, self.means.precision)
             encoder, style = self.made_encoder(), self.space.from_rgb(rgb)
-            self._targets[key] = style_targets(encoder, self.space, settings, style, guides)
-        return self._targets[key]
+            targets = style_targets(encoder, self.space, settings, style, guides)
+        self._targets[key] = targets  # the last one now
+        while sum(map(_nbytes, self._targets.values())) > _TARGETS_BYTES:
+            del self._targets[next(iter(self._targets))]
+        return targets
+
+
+def _nbytes(targets: StyleTargets) -> int:
+    return sum(gram.nbytes for gram in targets.grams.values())

@@ -1,0 +1,133 @@
+"""What a run is made of: its settings, its content and its styles."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_neural_style.images import to_rgb
+from napari_neural_style.settings import Settings
+from napari_neural_style.transfer.guides import check_masks
+from napari_neural_style.transfer.objective import least_side
+from napari_neural_style.transfer.scales import Scale, plan_scales
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Settings and images that fit each other.
+
+    Attributes
+    ----------
+    settings
+        Of the run.
+    content
+        (1, 3, H, W) RGB in [0, 1].
+    styles
+        Such images, of any sizes.
+    """
+
+    settings: Settings
+    content: torch.Tensor
+    styles: tuple[torch.Tensor, ...]
+
+    @functools.cached_property
+    def plan(self) -> list[Scale]:
+        """The scales of a run, coarse to fine.
+
+        Raises
+        ------
+        ValueError
+            If the content is too small, or ``steps`` does not fit the scales.
+        """
+        return plan_scales(self.settings, *_shape(self.content), least_side(self.settings))
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each scale."""
+        return tuple((scale.height, scale.width) for scale in self.plan)
+
+    @property
+    def total(self) -> int | None:
+        """Steps in all, if that is what the settings say."""
+        steps = self.settings.steps
+        return steps if isinstance(steps, int) and self.settings.budget is None else None
+
+    @functools.cached_property
+    def style_digests(self) -> tuple[str, ...]:
+        """Of each style image; the same for the same pixels."""
+        return tuple(map(image_digest, self.styles))
+
+    def check(self) -> None:
+        """Raise a ValueError if they do not fit each other."""
+        _ = self.plan
+        weights = self.settings.style_weights
+        if weights and len(weights) != len(self.styles):
+            raise ValueError(
+                f"style_weights={weights} has {len(weights)} weights for {len(self.styles)} style "
+                "images: give one weight per image."
+            )
+        check_masks(self.settings, _shape(self.content), list(map(_shape, self.styles)))
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """Return those with other settings, ``content`` or ``style``, the latter as tensors.
+
+        Raises
+        ------
+        ValueError
+            If they are not valid, or do not fit each other.
+        """
+        fields = {name: value for name, value in changes.items() if name not in IMAGES}
+        inputs = type(self)(
+            dataclasses.replace(self.settings, **fields),
+            changes.get("content", self.content),
+            changes.get("style", self.styles),
+        )
+        inputs.check()
+        return inputs
+
+    def to(self, like: torch.Tensor) -> Self:
+        """Return the same with images on the device of a tensor, of its dtype."""
+        content, *styles = (image.to(like) for image in (self.content, *self.styles))
+        return type(self)(self.settings, content, tuple(styles))
+
+
+#: What a run is made of beside its settings.
+IMAGES = ("content", "style")
+
+
+def content_tensor(content: npt.ArrayLike | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """(1, 3, H, W) RGB in [0, 1] of a content of any real dtype."""
+    return to_tensor(content, "content", dtype)
+
+
+def style_tensors(style: Any, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """(1, 3, H, W) RGB in [0, 1] of each style image, of one or a sequence of them."""
+    styles = list(style) if isinstance(style, list | tuple) else [style]
+    if not styles:
+        raise ValueError("style is empty: give one style image or more.")
+    names = [f"style {i}" for i in range(1, len(styles) + 1)] if len(styles) > 1 else ["style"]
+    return tuple(to_tensor(image, name, dtype) for image, name in zip(styles, names, strict=True))
+
+
+def to_tensor(array: npt.ArrayLike | torch.Tensor, name: str, dtype: torch.dtype) -> torch.Tensor:
+    """(1, 3, H, W) RGB in [0, 1] of an image, or of such a tensor."""
+    if isinstance(array, torch.Tensor):
+        return array.to(dtype)
+    rgb = to_rgb(array, name, dtype=np.float64 if dtype == torch.float64 else np.float32)
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].contiguous()
+
+
+def _shape(image: torch.Tensor) -> tuple[int, int]:
+    return image.shape[2], image.shape[3]
+
+
+def image_digest(image: torch.Tensor) -> str:
+    """Tell an image from all others."""
+    data = image.to("cpu", torch.float32).contiguous().numpy().data
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

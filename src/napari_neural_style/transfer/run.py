@@ -1,0 +1,395 @@
+"""The state of a run, what a step does to it, and what becomes of it when its inputs change."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+import torch
+
+from napari_neural_style.settings import Settings
+from napari_neural_style.transfer import live
+from napari_neural_style.transfer.budget import Stopwatch
+from napari_neural_style.transfer.fallback import Means, is_out_of_memory
+from napari_neural_style.transfer.inputs import Inputs
+from napari_neural_style.transfer.objective import Evaluation, Objective, least_side
+from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
+from napari_neural_style.transfer.painting import Painting
+from napari_neural_style.transfer.pictures import Pictures
+from napari_neural_style.transfer.planner import Planner
+from napari_neural_style.transfer.progress import Progress
+from napari_neural_style.transfer.scales import fit
+from napari_neural_style.transfer.studio import Studio, fitting_means, needed_with
+
+T = TypeVar("T")
+
+
+class Run:
+    """A run between two steps. It knows of no threads.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        With images on the device.
+    init : str or torch.Tensor
+        What the optimisation starts from, as the setting.
+    studio : Studio
+        With its weights loaded.
+    stopwatch : Stopwatch
+        The time of the run.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        init: str | torch.Tensor,
+        studio: Studio,
+        stopwatch: Stopwatch,
+    ) -> None:
+        self.settings = inputs.settings
+        self.studio = studio
+        self.progress = Progress(inputs.plan)
+        self.pictures = Pictures(inputs, init, self.largest)
+        self.objective: Objective | None = None
+        self.painting: Painting | None = None
+        self.rate = 1.0  # lowered by the guard
+        self.changes: list[dict[str, Any]] = []
+        """What has changed since the first step, as plain data."""
+        self.notes: list[str] = []  # of the present step
+        self._stopwatch = stopwatch
+        self.planner = self._make_planner()
+
+    def _make_planner(self) -> Planner:
+        return Planner(self.settings, self.progress, self._stopwatch, self.prepare_trial)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What it is made of."""
+        return dataclasses.replace(self.pictures.inputs, settings=self.settings)
+
+    @property
+    def largest(self) -> tuple[int, int]:
+        """Height and width of the result, in pixels."""
+        return self.progress.shapes[-1]
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is no next step."""
+        return self.progress.finished
+
+    @property
+    def memory_needed(self) -> int:
+        """Bytes that a program needs that makes the run and nothing else."""
+        return needed_with(self.settings, self.largest, self.studio.means)
+
+    def prepare_trial(self, side: int) -> tuple[int, Callable[[], object]]:
+        """Pixels of a small image, and a step on it."""
+        height, width = fit(*self.largest, side)
+        height, width = (max(n, least_side(self.settings)) for n in (height, width))
+        objective = self._make_objective(height, width)
+        image = self.pictures.content_at(height, width)
+        variable = self.studio.space.from_rgb(image).contiguous()
+        optimizer = make_optimizer(variable, self.settings)
+        return height * width, lambda: float(optimizer.step(objective, 0.0)[-1])
+
+    def kept(self, best: bool) -> torch.Tensor:
+        """The present image, or the best one."""
+        assert self.painting is not None
+        # The guard may keep it in half precision.
+        return self.painting.guard.best.to(self.studio.dtype) if best else self.painting.variable
+
+    # -------------------------------------------------------------------- a step
+
+    def step(self) -> torch.Tensor:
+        """Make a step; return the losses before it."""
+        losses = self._within_memory(self.advance)
+        self.progress.count()
+        assert self.painting is not None
+        if self.painting.guard.alarmed(losses[-1]):
+            self._return_to_best()
+        note = self.planner.adjust(self.painting)
+        if note is not None:
+            self.notes.append(note)
+        if self.progress.scale_ends:
+            self._settle()
+        if self.progress.finished:
+            self._tell_enlarging()
+        return losses
+
+    def advance(self) -> torch.Tensor:
+        """Make a step, and nothing of what follows from it."""
+        progress = self.progress
+        if self.painting is None or progress.upcoming != progress.scale:
+            self._start_scale(progress.upcoming)
+        assert self.painting is not None
+        factor = learning_rate_factor(self.settings.schedule, progress.scale_step, progress.done)
+        rate = self.settings.learning_rate * factor * self.rate
+        return self.painting.step(self._evaluate, rate)
+
+    def _evaluate(self, variable: torch.Tensor) -> Evaluation:
+        assert self.painting is not None
+        if self.objective is None:
+            self.objective = self._make_objective(*self.painting.shape)
+        if self.settings.method.clamp:
+            variable.clamp_(0, 1)
+        evaluation = self.objective(variable)
+        self.painting.guard.keep(variable, evaluation.losses)
+        return evaluation
+
+    def _evaluate_present(self) -> Evaluation:
+        assert self.painting is not None
+        return self._evaluate(self.painting.variable)
+
+    def _return_to_best(self) -> None:
+        assert self.painting is not None
+        self.rate /= 2
+        self.painting.return_to_best()
+        self.notes.append(
+            f"The loss exploded at step {self.progress.step}: the run went back to the best image "
+            f"so far and goes on with {self.rate:g} times the step size."
+        )
+
+    def _settle(self) -> None:
+        """End a scale with its best image if its last one is no fit end."""
+        assert self.painting is not None
+        assert self.painting.losses is not None
+        total = self.painting.losses[-1]
+        if self.planner.steps_to_end:
+            total = self._within_memory(self._evaluate_present).losses[-1]
+        if not self.painting.guard.ends_high(float(total)):
+            return
+        self.painting.return_to_best()
+        height, width = self.painting.shape
+        self.notes.append(
+            f"The loss was high at the end of the scale of {width} x {height} pixels: its best "
+            "image was taken instead. A smaller learning_rate may do better."
+        )
+
+    def _tell_enlarging(self) -> None:
+        shapes, scale = self.progress.shapes, self.progress.scale
+        if scale == len(shapes) - 1:
+            return
+        (height, width), (asked_height, asked_width) = shapes[scale], self.largest
+        why = "" if self.settings.budget is None else f": {self.settings.budget:g} s allow no more"
+        self.notes.append(
+            f"Painted at {width} x {height} pixels and enlarged to {asked_width} x "
+            f"{asked_height}{why}."
+        )
+
+    def release(self) -> None:
+        """Let go of everything but the result and, of a stopped run, what can resume it."""
+        self.objective = self.studio.encoder = None
+        if self.progress.finished and self.painting is not None:
+            self.painting.finish()
+
+    # -------------------------------------------------------------------- scales
+
+    def _start_scale(self, scale: int) -> None:
+        """Go on at a scale, from what was painted before; if that fails, nothing changes."""
+        shape = self.progress.shapes[scale]
+        if self.painting is None:
+            rgb = self.pictures.start(*shape)
+        else:
+            kept = self.studio.space.to_rgb(self.kept(self.settings.keep_best))
+            rgb = self.pictures.enlarge(self.pictures.inside(kept), *shape)
+        self.objective = None  # free its targets before the next are made
+        objective = self._make_objective(*shape)
+        painting = self._paint_on(rgb)
+        self.objective, self.painting = objective, painting
+        self.progress.enter(scale)
+
+    def _paint_on(self, rgb: torch.Tensor) -> Painting:
+        variable = self.studio.space.from_rgb(rgb).contiguous().clone()
+        return Painting(variable, self.settings, self.pictures.painted_share(variable))
+
+    def load_painting(self, state: dict[str, Any]) -> None:
+        """Go on from the state of a painting."""
+        device = self.studio.means.device
+        share = self.pictures.painted_share(state["variable"].to(device))
+        self.painting = Painting.load(state, self.settings, device, share)
+
+    def _make_objective(self, height: int, width: int) -> Objective:
+        return self.studio.make_objective(self.pictures, self.settings, height, width)
+
+    # -------------------------------------------------------------------- memory
+
+    def _within_memory(self, work: Callable[[], T]) -> T:
+        """Do some work; where there is no memory for it, with lesser means."""
+        before = self.studio.means
+        while True:
+            try:
+                with self.studio.alone:
+                    done = work()
+                break
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Not earlier: the error holds on to what did not fit.
+            self.fall_back()
+        means = self.studio.means
+        if means != before:
+            self.notes.append(
+                f"The memory of {before.device} ran out: the run goes on "
+                f"{means.named_after(before)}."
+            )
+        return done
+
+    def fall_back(self) -> None:
+        """Go on with lesser means from the present state."""
+        before = self.studio.means
+        lesser = self.studio.lesser_means(self.largest)
+        self.objective = self.studio.encoder = None
+        if lesser is None:
+            shapes = self.progress.shapes
+            height, width = shapes[min(self.progress.upcoming, len(shapes) - 1)]
+            raise MemoryError(
+                f"The memory of {before.device} ran out at {width} x {height} pixels, in small "
+                "tiles too: close other programs, or choose a smaller size."
+            )
+        self.studio.move_to(lesser)
+        self.planner.forget()
+        if lesser.device != before.device:
+            self.move()
+        before.free_cache()
+
+    def move(self) -> None:
+        """Take images and state to the device in use."""
+        self.pictures = self.pictures.to(self.studio.means.device)
+        if self.painting is not None:
+            self.load_painting(self.painting.state())
+
+    # --------------------------------------------------------------- checkpoints
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, beside its inputs, as tensors and plain data."""
+        state = {**self.progress.state(), "rate": self.rate, "changes": self.changes}
+        return state if self.painting is None else {**state, "painting": self.painting.state()}
+
+    def restore(self, state: dict[str, Any], settings: Settings) -> None:
+        """Go on from :meth:`state`, with the settings of the run that it is of."""
+        self.settings = settings
+        self.progress.load(state)
+        self.rate = float(state["rate"])
+        self.changes = state.get("changes", [])
+        if "painting" not in state:
+            return
+        shape = self.progress.shape
+        if tuple(state["painting"]["variable"].shape[2:]) != shape:
+            raise LookupError("its image does not have the size of its scale")
+        self.load_painting(state["painting"])
+        if not self.finished:
+            self.objective = self._make_objective(*shape)
+
+    # ------------------------------------------------------------------- changes
+
+    def check_change(self, inputs: Inputs) -> None:
+        """Raise a ValueError if the memory is not enough for other inputs, or steps are timed."""
+        if self.settings.budget is not None and inputs.settings.steps != self.settings.steps:
+            raise ValueError(
+                f"steps={inputs.settings.steps} cannot change in a run with a budget: it makes as "
+                "many as there is time for."
+            )
+        self._fitting_means(inputs.settings, inputs.shapes[-1])
+
+    def changed(self, inputs: Inputs) -> Self:
+        """Return the same run with other inputs, which goes on from the present picture.
+
+        What is heavy is left to its next step. This one makes no more, unless it is
+        :meth:`recalled`. After the end, what brings no further step changes nothing: this
+        one is returned.
+
+        Parameters
+        ----------
+        inputs : Inputs
+            What it is to be made of; the images may be on any device.
+        """
+        names, progress = live.changed(self.inputs, inputs), self.progress
+        replanned = "steps" in names or inputs.shapes != progress.shapes
+        if replanned:
+            progress = progress.replanned(inputs.plan, inputs.total)
+        if not names or (self.finished and progress.finished):
+            return self
+        self._means = self.studio.means
+        run = copy.copy(self)
+        run.settings, run.progress, run.notes = inputs.settings, progress, []
+        self._reform(run, inputs, names)
+        if replanned:  # with a budget it makes some steps
+            with run.studio.alone:
+                run.planner = run._make_planner()
+        if self.painting is not None:
+            run.changes = [*self.changes, live.described(inputs, names, self.progress.step)]
+            if self.finished:
+                run._reopen()
+            elif run.painting is self.painting and progress.scale_ends:
+                run._settle()
+        self._stand_by(run)
+        return run
+
+    def _reform(self, run: Self, inputs: Inputs, names: set[str]) -> None:
+        """Give a changed run its studio, pictures, objective and painting."""
+        other_layers = live.other_layers(self.settings, run.settings)
+        resized = run.largest != self.largest
+        aimed = other_layers or bool(names & live.STYLES)
+        repainted = bool(names & live.PICTURES) or (resized and run.settings.mask is not None)
+        moved = self.painting is not None and self.painting.shape != run.progress.shape
+        if other_layers or resized:
+            run.studio = self._other_studio(run)
+        if aimed or resized or repainted:
+            run.pictures = self.pictures.changed(inputs, run.largest)
+        if aimed or moved or repainted:
+            run.objective, run.rate = None, 1.0
+            run.progress.forget_done()
+            run.planner.forget()
+        elif run.objective is not None:
+            run.objective.settings = run.settings
+        if self.painting is None:
+            return
+        if moved or repainted:
+            rgb = self.studio.space.to_rgb(self.kept(self.settings.keep_best and self.finished))
+            rgb = run.pictures.repainted(rgb, self.pictures, *run.progress.shape)
+            run.painting = run._paint_on(rgb)
+        elif aimed:
+            self.painting.aim_anew()
+        elif names & live.WEIGHING:
+            self.painting.weigh_anew()
+
+    def _other_studio(self, run: Self) -> Studio:
+        """Make the studio of a changed run, which shares the weights with this one."""
+        studio = Studio(run.settings, self._fitting_means(run.settings, run.largest))
+        studio.load_weights(self.studio)
+        return studio
+
+    def _fitting_means(self, settings: Settings, shape: tuple[int, int]) -> Means:
+        """Means with which there is memory for other settings and another size."""
+        means = self.studio.means
+        if needed_with(settings, shape, means) <= self.memory_needed:
+            return means
+        held = 0
+        if self.painting is not None:
+            held = needed_with(self.settings, self.painting.shape, means)
+        return fitting_means(settings, means, shape, held)
+
+    def _reopen(self) -> None:
+        """Go on from the result, after the end."""
+        assert self.painting is not None
+        if self.settings.keep_best:  # that is what was shown
+            self.painting.return_to_best()
+        elif self.painting.ended:
+            self.painting.restart_optimizer()
+
+    def _stand_by(self, run: Self) -> None:
+        """Let go of what a changed run has no use for."""
+        if run.objective is not self.objective:
+            self.objective = None
+        if run.studio is not self.studio:
+            self.studio.encoder = None
+        if self.painting is not None and run.painting is not self.painting:
+            self.painting.finish()
+
+    def recalled(self) -> Self:
+        """Go on as before a change, of which nothing came; it may have failed half way."""
+        self.objective = None
+        self.studio.move_to(self._means)
+        if self.painting is not None:
+            self.painting.aim_anew()
+        return self
