@@ -211,6 +211,9 @@ def test_any_image_is_parted_into_colours_and_transparency(image):
     assert alpha.dtype == np.float32
     assert alpha.min() >= 0
     assert alpha.max() <= 1
+    seen = rgb_or_message(image)
+    if not isinstance(seen, str):
+        np.testing.assert_array_equal(seen[alpha > 0], (rgb * alpha[..., None])[alpha > 0])
     if image.dtype.kind == "u" and image.dtype.itemsize <= 2:
         np.testing.assert_array_equal(alpha == 0, image[..., 3] == 0)
         expected = image[..., :3] / np.iinfo(image.dtype).max

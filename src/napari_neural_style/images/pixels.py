@@ -41,19 +41,10 @@ def to_rgb(
         If the array is no such image, is empty, has fewer than two pixels, holds NaN or
         infinite values, or is constant; or if the contrast limits are not increasing.
     """
-    pixels = np.asarray(array)
-    _check_image(pixels, name)
-    if pixels.ndim == 2:
-        pixels = pixels[..., np.newaxis]
-    values = _to_unit_range(pixels, dtype)
-    colours = values[..., :3]
-    if contrast_limits is not None:
-        colours = _between(pixels[..., :3], contrast_limits, name)
-    if values.shape[2] == 4:
-        colours = colours * values[..., 3:]
-
-    rgb = np.empty((*pixels.shape[:2], 3), dtype)
-    rgb[...] = colours
+    values, alpha = normalize(array, name, contrast_limits, dtype)
+    rgb = _three_channels(values)
+    if alpha is not None:
+        rgb *= alpha[..., np.newaxis]
     check_structure(rgb, name)
     return rgb
 
@@ -76,22 +67,25 @@ def check_structure(image: NDArray[Any], name: str) -> None:
 
 
 def normalize(
-    array: ArrayLike, name: str, contrast_limits: Sequence[float] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    array: ArrayLike,
+    name: str,
+    contrast_limits: Sequence[float] | None = None,
+    dtype: type[np.floating[Any]] = np.float32,
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Bring values to [0, 1], and part colours from transparency.
 
     Parameters
     ----------
-    array, name, contrast_limits
+    array, name, contrast_limits, dtype
         As for :func:`to_rgb`. Alpha spans the range of unsigned integers of 8 and 16 bits;
         of any other dtype it is clipped to [0, 1], as napari's canvas does.
 
     Returns
     -------
     values
-        A new ``(H, W)`` or straight ``(H, W, 3)`` float32 array in [0, 1].
+        A new ``(H, W)`` or straight ``(H, W, 3)`` array in [0, 1].
     alpha
-        ``(H, W)`` float32 in [0, 1]; None unless the array is RGBA.
+        ``(H, W)`` in [0, 1]; None unless the array is RGBA.
 
     Raises
     ------
@@ -104,14 +98,14 @@ def normalize(
         pixels = pixels[..., 0]
     values = pixels[..., :3] if pixels.ndim == 3 else pixels
     if contrast_limits is None:
-        unit = _to_unit_range(values, np.float32)
+        unit = _to_unit_range(values, dtype)
     else:
         unit = _between(values, contrast_limits, name)
     alpha = None
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         top = np.iinfo(pixels.dtype).max if _spans_its_dtype(pixels.dtype) else 1
-        alpha = np.clip(pixels[..., 3], 0, top).astype(np.float32) / np.float32(top)
-    return unit.astype(np.float32), alpha
+        alpha = np.clip(pixels[..., 3], 0, top).astype(dtype) / dtype(top)
+    return unit.astype(dtype), alpha
 
 
 def split_alpha(
@@ -141,10 +135,15 @@ def split_alpha(
     values, alpha = normalize(array, name)
     if alpha is not None:
         values = fill_transparent(values, alpha, name)
-    rgb = np.empty((*values.shape[:2], 3), np.float32)
-    rgb[...] = values if values.ndim == 3 else values[..., np.newaxis]
+    rgb = _three_channels(values)
     check_structure(rgb, name)
     return rgb, alpha
+
+
+def _three_channels(values: NDArray[Any]) -> NDArray[Any]:
+    rgb = np.empty((*values.shape[:2], 3), values.dtype)
+    rgb[...] = values if values.ndim == 3 else values[..., np.newaxis]
+    return rgb
 
 
 def fill_transparent(
