@@ -38,6 +38,7 @@ def test_the_recipe_of_a_run_tells_what_it_was(folder):
     assert main([*RUN, "out.png", *QUICK, "--save-recipe", "run.json"]) == DONE
     recipe = json.loads((folder / "run.json").read_text("utf-8"))
     assert (recipe["content"], recipe["styles"]) == ("content.png", ["style.jpg"])
+    assert [len(digest) for digest in recipe["digests_of_styles"]] == [32]
     assert recipe["step"] == 3
     assert recipe["losses"]["total"] > 0
     assert "not data" in recipe["note"]

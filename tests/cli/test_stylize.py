@@ -315,7 +315,10 @@ def test_a_resumed_run_may_change_weights_but_not_how_it_began(folder, capsys):
     run = [*command, "content.png", "style.jpg", "--checkpoint", "run.safetensors", *QUICK]
     assert main(run) == DONE
     resume = [*command, "--resume", "run.safetensors"]
-    assert main([*resume, "--style-strength", "80", "--steps", "4"]) == DONE
+    assert main([*resume, "--style-strength", "80", "--steps", "6"]) == DONE
+    assert recipe("out.png")["step"] == 6
+    assert main([*resume, "--size", "40"]) == DONE
+    assert read_image("out.png").shape == (30, 40, 3)
     capsys.readouterr()
     assert main([*resume, "--seed", "5"]) == BAD_INPUT
     assert "seed=5 cannot change" in capsys.readouterr().err

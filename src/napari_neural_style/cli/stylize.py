@@ -77,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         help="Go on from a checkpoint, with its images and settings; CONTENT and STYLE may "
-        "be left out. Weights of the losses and the learning rate may change.",
+        "be left out. Options may change what may change while a run goes on: weights, layers, "
+        "colours, regions, steps and size.",
     )
     add_settings(parser)
 
@@ -167,8 +168,9 @@ def _write_result(
     if result is None:
         return
     height, width, _ = result.shape
-    names = {"content": arguments.content, "styles": arguments.styles}
-    recipe = transfer.provenance() | names | {"output": arguments.output}
+    made = transfer.provenance()
+    names = {"content": arguments.content, "styles": arguments.styles, "output": arguments.output}
+    recipe = {**made, **names, "digests_of_styles": made["styles"]}
     if content is None:
         write_image(arguments.out, result, arguments.bits, recipe)
     else:
