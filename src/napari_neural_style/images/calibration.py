@@ -58,12 +58,15 @@ class Calibration:
         names = tuple(channels) if any(channels) else ()
         return cls(axes, tuple(size for size, _ in known), tuple(unit for _, unit in known), names)
 
+    @property
+    def sizes(self) -> dict[str, tuple[float, str]]:
+        """Scale and unit along each axis whose size is known, as :meth:`of` takes them."""
+        known = zip(self.axes, self.scale, self.units, strict=True)
+        return {axis: (size, unit) for axis, size, unit in known if unit != UNKNOWN_UNIT}
+
     def size(self, axis: str) -> tuple[float, str] | None:
         """Scale and unit along an axis; None where no size is known."""
-        index = self.axes.find(axis)
-        if index < 0 or self.units[index] == UNKNOWN_UNIT:
-            return None
-        return self.scale[index], self.units[index]
+        return self.sizes.get(axis)
 
     def resized(self, before: tuple[int, ...], after: tuple[int, ...]) -> "Calibration":
         """Return the calibration after resizing planes from one height and width to another."""

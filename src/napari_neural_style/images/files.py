@@ -93,9 +93,7 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     from tifffile import TiffFile
 
     with TiffFile(path) as tiff:
-        whole = tiff_calibration(tiff)
-    sizes = {axis: whole.size(axis) for axis in "YX"}
-    return Calibration.of("YX", {axis: size for axis, size in sizes.items() if size})
+        return Calibration.of("YX", tiff_calibration(tiff).sizes)
 
 
 def write_image(

@@ -28,6 +28,7 @@ from napari_neural_style.images.files import (
     check_writable,
     read_calibration,
     read_image,
+    reason,
     replacing,
     tiff_options,
 )
@@ -97,10 +98,8 @@ def open_stack(path: str | os.PathLike[str]) -> StackFile:
     try:
         with path.open("rb") as file:
             signature = file.read(4)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"Cannot read {path}: there is no such file or folder.") from error
     except OSError as error:
-        raise type(error)(f"Cannot read {path}: {error.strerror}.") from error
+        raise type(error)(f"Cannot read {path}: {reason(error)}.") from error
     if not signature.startswith(TIFF_SIGNATURES):
         raise ValueError(
             f"Cannot use {path} as a stack: a TIFF file, a Zarr folder, a folder of image files "
@@ -254,7 +253,7 @@ def _open_tiff(path: Path) -> StackFile:
     # An axis that the file does not name is Q or I to tifffile.
     named = not set(axes) & set("QI")
     if not named:
-        calibration = _renamed(calibration, _guess(path, shape))
+        calibration = replace(calibration, axes=_guess(path, shape))
     return StackFile(data, _checked(path, calibration), named)
 
 
@@ -363,10 +362,8 @@ def _open_files(path: Path, files: list[Path]) -> StackFile:
     files = sorted(files, key=_natural)
     first = read_image(files[0])
     data = _FilesArray([file.resolve() for file in files], first.shape, first.dtype)
-    plane = read_calibration(files[0])
-    sizes = {axis: size for axis in "YX" if (size := plane.size(axis))}
     axes = "TYXS" if first.ndim == 3 else "TYX"
-    return StackFile(data, Calibration.of(axes, sizes), named=False)
+    return StackFile(data, Calibration.of(axes, read_calibration(files[0]).sizes), named=False)
 
 
 def _is_image(file: Path) -> bool:
@@ -385,22 +382,10 @@ def _natural(file: Path) -> list[tuple[int, str]]:
 def _guess(path: Path, shape: tuple[int, ...]) -> str:
     """Axes of a file that does not name them."""
     colours = "S" if len(shape) > 3 and shape[-1] in (3, 4) else ""
-    match len(shape) - len(colours):
-        case 2:
-            return "YX"
-        case 3:
-            return "TYX" + colours
-        case 4:
-            return "TZYX" + colours
-        case 5:
-            return "TCZYX" + colours
-        case _:
-            raise ValueError(f"Cannot use {path}: its shape {shape} is of no stack of images.")
-
-
-def _renamed(calibration: Calibration, axes: str) -> Calibration:
-    """The same sizes along axes of other names."""
-    return replace(calibration, axes=axes)
+    axes = {2: "YX", 3: "TYX", 4: "TZYX", 5: "TCZYX"}.get(len(shape) - len(colours))
+    if axes is None:
+        raise ValueError(f"Cannot use {path}: its shape {shape} is of no stack of images.")
+    return axes + colours
 
 
 def _checked(path: Path, calibration: Calibration) -> Calibration:

@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_neural_style.images import METADATA_KEY, check_writable
+from napari_neural_style.images.files import reason
 from napari_neural_style.stacks.axes import Index
 
 # Beside the chunks; a line for each plane, in the order in which they were finished.
@@ -235,4 +236,4 @@ def _explained(path: Path, error: OSError) -> OSError:
         )
         full.errno = error.errno  # given with the message, it would stand before it
         return full
-    return type(error)(f"Cannot write {path}: {error.strerror or error}.")
+    return type(error)(f"Cannot write {path}: {reason(error)}.")
