@@ -1,3 +1,4 @@
+import dask.array as da
 import numpy as np
 import pytest
 from napari import Viewer
@@ -38,6 +39,18 @@ def canvas(_canvas):
     _canvas.clear()
     yield _canvas
     _canvas.clear()
+
+
+def counted_planes():
+    """Return six planes that are computed when they are asked for, and which ones were."""
+    computed = []
+
+    def block(block_info=None):
+        location = block_info[None]["chunk-location"]
+        computed.append(location[0])
+        return picture((1, 8, 8), seed=location[0])
+
+    return da.map_blocks(block, chunks=((1,) * 6, (8,), (8,)), dtype=np.uint8), computed
 
 
 def picture(shape=(12, 16), dtype=np.uint8, seed=0):

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_neural_style.plugin.layers import displayed_plane, thumbnail
 
-from .conftest import picture
+from .conftest import counted_planes, picture
 
 
 def shown_by_napari(layer):
@@ -103,14 +103,7 @@ def test_units_of_the_viewer_need_not_be_those_of_the_layer():
 
 
 def test_only_the_plane_shown_is_computed():
-    computed = []
-
-    def block(block_info=None):
-        location = block_info[None]["chunk-location"]
-        computed.append(location[0])
-        return picture((1, 8, 8), seed=location[0])
-
-    data = da.map_blocks(block, chunks=((1,) * 6, (8,), (8,)), dtype=np.uint8)
+    data, computed = counted_planes()
     viewer = ViewerModel()
     layer = viewer.add_image(data, contrast_limits=(0, 100), cache=False)
     viewer.dims.set_point(0, 4)

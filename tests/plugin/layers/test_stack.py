@@ -1,13 +1,12 @@
 import pickle
 
-import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from napari_neural_style.plugin.layers import displayed_plane, stack_planes
 
-from .conftest import picture
+from .conftest import counted_planes, picture
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1), (3, 1, 0, 2)])
@@ -36,14 +35,7 @@ def test_planes_of_a_stack_are_those_that_the_sliders_show(order):
 
 
 def test_a_stack_is_lazy_and_can_be_sent_to_another_process():
-    computed = []
-
-    def block(block_info=None):
-        location = block_info[None]["chunk-location"]
-        computed.append(location[0])
-        return picture((1, 8, 8), seed=location[0])
-
-    data = da.map_blocks(block, chunks=((1,) * 6, (8,), (8,)), dtype=np.uint8)
+    data, computed = counted_planes()
     viewer = ViewerModel()
     layer = viewer.add_image(data, contrast_limits=(0, 100), cache=False)
     computed.clear()
