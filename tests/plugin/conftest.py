@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 import torch
 from napari import settings
+from napari.utils.notifications import notification_manager
+
+from napari_neural_style.plugin.layers import is_result
 
 SMALL = {"preset": "fast", "size": 32, "steps": 3, "device": "cpu"}
 """Settings of a run that takes about a second."""
+
+TIMEOUT = 60_000
+ENDLESS = 100_000
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -32,3 +38,56 @@ def picture(*shape, dtype=np.uint8, seed=0):
     for extra in shape[2:]:
         image = np.stack([image // (channel + 1) for channel in range(extra)], axis=-1)
     return image.astype(dtype)
+
+
+@pytest.fixture
+def open_widget(make_napari_viewer_proxy, qtbot):
+    """Open a viewer with a content and a style layer, and the widget docked."""
+    opened = []
+
+    def factory(content=None, **layer):
+        viewer = make_napari_viewer_proxy()
+        viewer.add_image(picture(32, 40) if content is None else content, name="content", **layer)
+        viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
+        _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+        for name, value in SMALL.items():
+            widget[name].value = value
+        opened.append(widget)
+        return viewer, widget
+
+    notification_manager.records.clear()
+    yield factory
+    for widget in opened:
+        if widget.running:
+            widget._run.stop()
+            qtbot.waitUntil(lambda w=widget: not w.running, timeout=TIMEOUT)
+
+
+@pytest.fixture
+def finish(qtbot):
+    def finish(widget):
+        qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
+
+    return finish
+
+
+@pytest.fixture
+def start(qtbot):
+    """Press Run and wait until something is painted."""
+
+    def start(viewer, widget, steps=ENDLESS):
+        widget.steps.value = steps
+        before = len(viewer.layers)
+        widget.run.native.click()
+        qtbot.waitUntil(lambda: len(viewer.layers) > before, timeout=TIMEOUT)
+        return viewer.layers[-1]
+
+    return start
+
+
+def errors():
+    return [record for record in notification_manager.records if record.severity == "error"]
+
+
+def results(viewer):
+    return [layer for layer in viewer.layers if is_result(layer)]

@@ -4,8 +4,8 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QMenu
 
-from napari_neural_style.plugin import commands
 from napari_neural_style.plugin.channels import Channels
+from napari_neural_style.plugin.help import DOCUMENTATION
 from napari_neural_style.plugin.layers import is_result
 from napari_neural_style.plugin.widget import StyleTransferWidget
 
@@ -183,6 +183,6 @@ def test_help_opens_the_documentation(monkeypatch, there_is_a_browser):
 
     monkeypatch.setattr(QDesktopServices, "openUrl", open_url)
     execute("help")
-    assert opened == [commands.DOCUMENTATION]
-    told = [] if there_is_a_browser else [commands.DOCUMENTATION]
+    assert opened == [DOCUMENTATION]
+    told = [] if there_is_a_browser else [DOCUMENTATION]
     assert [sentence.split()[-1] for sentence in said()] == told

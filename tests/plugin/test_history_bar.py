@@ -12,10 +12,10 @@ def bar(qtbot):
     made.show()
     qtbot.waitExposed(made)
     made.told = []
-    made.scrubbed.connect(lambda index: made.told.append(("scrubbed", index)))
+    made.scrubbed.connect(lambda step: made.told.append(("scrubbed", step)))
     made.live.connect(lambda: made.told.append(("live",)))
-    made.kept.connect(lambda index: made.told.append(("kept", index)))
-    made.resumed.connect(lambda index: made.told.append(("resumed", index)))
+    made.kept.connect(lambda step: made.told.append(("kept", step)))
+    made.resumed.connect(lambda step: made.told.append(("resumed", step)))
     return made
 
 
@@ -50,14 +50,14 @@ def test_follows_the_run_at_its_right_end(bar):
 def test_arrow_keys_scrub_and_come_back(bar, press):
     bar.set_steps([1, 5, 9, 14], 20)
     press(bar, "Left", "Left")
-    assert bar.told == [("scrubbed", 2), ("scrubbed", 1)]
+    assert bar.told == [("scrubbed", 9), ("scrubbed", 5)]
     assert (bar.step, bar.following) == (5, False)
     assert bar._label.text() == "step 5 of 20"
     press(bar, "End")
     assert bar.told[2:] == [("live",)]
     assert bar.following
     press(bar, "Home")
-    assert bar.told[3:] == [("scrubbed", 0)]
+    assert bar.told[3:] == [("scrubbed", 1)]
 
 
 def test_stays_at_its_step_while_new_ones_come(bar, press):
@@ -67,7 +67,7 @@ def test_stays_at_its_step_while_new_ones_come(bar, press):
     bar.set_steps([1, 3, 5, 9, 14, 16, 18], 20)
     assert (bar.step, bar.told) == (5, [])
     press(bar, "Right")
-    assert bar.told == [("scrubbed", 3)]
+    assert bar.told == [("scrubbed", 9)]
 
 
 def test_goes_to_the_nearest_when_its_step_was_dropped(bar, press):
@@ -75,7 +75,7 @@ def test_goes_to_the_nearest_when_its_step_was_dropped(bar, press):
     press(bar, "Left")
     bar.told.clear()
     bar.set_steps([0, 20, 41], 100)
-    assert (bar.step, bar.told) == (20, [("scrubbed", 1)])
+    assert (bar.step, bar.told) == (20, [("scrubbed", 20)])
     assert not bar.following
     bar.set_steps([0, 50], 100)
     assert (bar.step, bar.told[1:]) == (0, [("scrubbed", 0)])
@@ -87,13 +87,13 @@ def test_what_is_held_does_not_slip_away(bar):
     slider = bar._slider
     slider.setSliderDown(True)
     slider.setSliderPosition(4)
-    assert bar.told == [("scrubbed", 4)]
+    assert bar.told == [("scrubbed", 40)]
     bar.set_steps(range(0, 200, 20), 200)
     assert (slider.value(), slider.maximum()) == (4, 9)
     assert bar.step == 40
     slider.setSliderPosition(6)
     # Told by the snapshots there are now, not by those that the slider goes over.
-    assert bar.told[1:] == [("scrubbed", 3)]
+    assert bar.told[1:] == [("scrubbed", 60)]
     slider.setSliderDown(False)
     assert (slider.value(), bar.step) == (3, 60)
     slider.setSliderDown(True)
@@ -114,15 +114,15 @@ def test_a_run_that_ends_while_the_slider_is_held(bar):
     assert bar.following
 
 
-def test_buttons_tell_the_snapshot(bar, press, qtbot):
+def test_buttons_tell_the_step(bar, press, qtbot):
     bar.set_steps([1, 5, 9, 14], 20)
     assert not bar._resume.isEnabled()
     qtbot.mouseClick(bar._keep, Qt.MouseButton.LeftButton)
-    assert bar.told == [("kept", 3)]
+    assert bar.told == [("kept", 14)]
     press(bar, "Left")
     qtbot.mouseClick(bar._keep, Qt.MouseButton.LeftButton)
     qtbot.mouseClick(bar._resume, Qt.MouseButton.LeftButton)
-    assert bar.told[1:] == [("scrubbed", 2), ("kept", 2), ("resumed", 2)]
+    assert bar.told[1:] == [("scrubbed", 9), ("kept", 9), ("resumed", 9)]
 
 
 def test_cleared_it_follows_the_next_run_and_tells_nothing(bar, press):
@@ -148,7 +148,7 @@ def test_everything_is_reached_with_the_keyboard(bar, press, qtbot):
             following = following.nextInFocusChain()
     assert reached == [bar._slider, bar._keep, bar._resume]
     qtbot.keyClick(bar._keep, Qt.Key.Key_Space)
-    assert bar.told[-1] == ("kept", 1)
+    assert bar.told[-1] == ("kept", 5)
 
 
 def test_fits_a_narrow_dock_of_napari(make_napari_viewer_proxy):

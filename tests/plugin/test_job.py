@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from napari_neural_style.plugin.channels import Channels
-from napari_neural_style.plugin.form import EVERYWHERE
+from napari_neural_style.plugin.fields import EVERYWHERE
 from napari_neural_style.plugin.layers import is_result
 
-from .conftest import SMALL, picture
-
-TIMEOUT = 60_000
+from .conftest import SMALL, TIMEOUT, picture
 
 
 @pytest.fixture
@@ -41,9 +39,9 @@ def paint(make_napari_viewer_proxy, qtbot):
 
     yield Paint()
     for widget in widgets:
-        if widget._painter is not None:
-            widget._painter.stop()
-            qtbot.waitUntil(lambda w=widget: w._painter is None, timeout=TIMEOUT)
+        if widget.running:
+            widget._run.stop()
+            qtbot.waitUntil(lambda w=widget: not w.running, timeout=TIMEOUT)
 
 
 def test_transparency_is_kept(paint):

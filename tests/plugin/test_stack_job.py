@@ -52,9 +52,9 @@ def open_stack(make_napari_viewer_proxy, qtbot, tmp_path):
 
     yield open_stack
     for widget in widgets:
-        if widget._painter is not None:
-            widget._painter.stop()
-            qtbot.waitUntil(lambda w=widget: w._painter is None, timeout=TIMEOUT)
+        if widget.running:
+            widget._run.stop()
+            qtbot.waitUntil(lambda w=widget: not w.running, timeout=TIMEOUT)
 
 
 @pytest.fixture

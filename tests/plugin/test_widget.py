@@ -3,74 +3,17 @@ import sys
 
 import numpy as np
 import pytest
-from napari.utils.notifications import notification_manager
 from napari.utils.progress import progress
 from qtpy.QtWidgets import QDockWidget
 
 from napari_neural_style.images import to_rgb
-from napari_neural_style.plugin.layers import METADATA_KEY, displayed_plane, is_result
+from napari_neural_style.plugin.layers import METADATA_KEY, displayed_plane
 from napari_neural_style.settings import PRESETS, strength_to_weight
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
+from napari_neural_style.transfer.run import Run
 
-from .conftest import SMALL, picture
-
-TIMEOUT = 60_000
-ENDLESS = 100_000
-
-
-@pytest.fixture
-def open_widget(make_napari_viewer_proxy, qtbot):
-    """Open a viewer with a content and a style layer, and the widget docked."""
-    opened = []
-
-    def factory(content=None, **layer):
-        viewer = make_napari_viewer_proxy()
-        viewer.add_image(picture(32, 40) if content is None else content, name="content", **layer)
-        viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
-        _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
-        for name, value in SMALL.items():
-            widget[name].value = value
-        opened.append(widget)
-        return viewer, widget
-
-    notification_manager.records.clear()
-    yield factory
-    for widget in opened:
-        if widget._painter is not None:
-            widget._painter.stop()
-            qtbot.waitUntil(lambda w=widget: w._painter is None, timeout=TIMEOUT)
-
-
-@pytest.fixture
-def finish(qtbot):
-    def finish(widget):
-        qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
-
-    return finish
-
-
-@pytest.fixture
-def start(qtbot):
-    """Press Run and wait until something is painted."""
-
-    def start(viewer, widget, steps=ENDLESS):
-        widget.steps.value = steps
-        before = len(viewer.layers)
-        widget.run.native.click()
-        qtbot.waitUntil(lambda: len(viewer.layers) > before, timeout=TIMEOUT)
-        return viewer.layers[-1]
-
-    return start
-
-
-def errors():
-    return [record for record in notification_manager.records if record.severity == "error"]
-
-
-def results(viewer):
-    return [layer for layer in viewer.layers if is_result(layer)]
-
+from .conftest import ENDLESS, SMALL, TIMEOUT, errors, picture, results
 
 # ------------------------------------------------------------------- the widget
 
@@ -79,10 +22,13 @@ def test_children_have_their_names(open_widget):
     _, widget = open_widget()
     names = [child.name for child in widget]
     assert names == [
-        *("content", "style", "preset", "style_strength", "color", "size", "steps", "device"),
+        *("content", "style", "preset", "style_strength", "texture", "color"),
+        *("size", "steps", "device"),
+        *("style_2", "mix"),
         *("mask", "style_mask", "feather"),
+        *("content_weight", "tv_weight", "weights"),
         *("output", "whole_stack", "save_to", "scheduler"),
-        *("run", "pause", "stop"),
+        *("run", "pause", "stop", "go_on"),
     ]
     assert all(child.tooltip for child in widget)
 
@@ -193,7 +139,7 @@ def test_every_preset_can_be_chosen(open_widget, preset):
     _, widget = open_widget()
     widget.preset.value = preset
     widget.size.value = widget.steps.value = 0
-    settings = widget._settings()
+    settings = widget._request.settings()
     assert settings.preset == preset
     assert settings.style_weight == PRESETS[preset].settings["style_weight"]
     assert str(np.sum(settings.steps)) in widget.steps.native.text()
@@ -411,9 +357,9 @@ def test_controls_that_make_no_sense_are_off(open_widget, start):
 def test_a_second_run_waits_for_the_first(open_widget, start):
     viewer, widget = open_widget()
     start(viewer, widget)
-    painter = widget._painter
+    run = widget._run
     widget.run.changed.emit(True)
-    assert widget._painter is painter
+    assert widget._run is run
     assert "stop it" in widget._form.status.text()
 
 
@@ -515,15 +461,15 @@ def test_an_error_in_the_middle_is_shown_and_run_works_again(
     open_widget, finish, monkeypatch, error, sentence
 ):
     viewer, widget = open_widget()
-    evaluate = StyleTransfer._evaluate_once
+    step = Run.step
 
-    def fail_at_third(transfer):
-        if transfer._step == 2:
+    def fail_at_third(run):
+        if run.progress.step == 2:
             raise error
-        return evaluate(transfer)
+        return step(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(StyleTransfer, "_evaluate_once", fail_at_third)
+        patch.setattr(Run, "step", fail_at_third)
         widget.run.native.click()
         finish(widget)
 
@@ -552,7 +498,7 @@ def test_the_run_outlives_content_and_style(open_widget, start, finish, name):
     viewer, widget = open_widget()
     result = start(viewer, widget)
     viewer.layers.remove(name)
-    assert widget._painter is not None
+    assert widget.running
     widget.stop.native.click()
     finish(widget)
     assert result in viewer.layers
@@ -573,12 +519,12 @@ def test_renaming_while_it_runs_changes_nothing(open_widget, start, finish):
 def test_closing_the_dock_ends_the_run(open_widget, start):
     viewer, widget = open_widget()
     result = start(viewer, widget)
-    painter = widget._painter
+    worker = widget._run._worker
     dock = widget.native.parent()
     assert isinstance(dock, QDockWidget)
     dock.title.close_button.click()
-    assert widget._painter is None
-    assert painter.wait(60)
+    assert not widget.running
+    assert worker.wait(60)
     assert activity() == []
     assert result in viewer.layers
     assert METADATA_KEY in result.metadata
@@ -625,11 +571,11 @@ def test_closing_the_viewer_ends_the_run(make_napari_viewer, start, qtbot, paint
         start(viewer, widget)
     else:
         widget.run.native.click()
-    painter = widget._painter
+    worker = widget._run._worker
 
     viewer.close()
 
-    assert painter.wait(60)
+    assert worker.wait(60)
     qtbot.wait(50)
     assert activity() == []
     widget.reset_choices()

@@ -1,11 +1,13 @@
 import gc
 import threading
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from napari_neural_style.plugin.worker import Painter, explain
+from napari_neural_style.images import to_uint8
+from napari_neural_style.plugin.worker import Change, Painter, explain
 from napari_neural_style.transfer.engine import StyleTransfer
 from napari_neural_style.transfer.update import Update
 
@@ -28,7 +30,7 @@ def paint(qtbot):
                 **{"size": 32, "device": "cpu", "steps": steps, **settings},
             )
 
-        painter = Painter(prepare or default)
+        painter = Painter(SimpleNamespace(prepare=prepare or default, develop=to_uint8))
         painter.frames, painter.outcomes, painter.notes = [], [], []
         painter.framed.connect(painter.frames.append)
         painter.ended.connect(painter.outcomes.append)
@@ -200,3 +202,48 @@ def test_bad_input_is_told_in_its_own_words_and_bugs_are_not():
     assert "not enough memory" in explain(numpys.value)
     assert explain(RuntimeError("index out of range")) is None
     assert explain(ZeroDivisionError("x")) is None
+
+
+def test_every_loss_is_told_once(paint, wait_for):
+    painter = paint(steps=30)
+    painter.framed.connect(lambda _: painter.shown(0.0))
+    wait_for(lambda: painter.outcomes)
+    points = [point for frame in painter.frames for point in frame.losses]
+    steps = [point.step for point in points]
+    assert steps == list(range(1, len(steps) + 1))
+    assert all(point.losses["total"] > 0 and point.scale == 32 for point in points)
+
+
+def test_of_several_changes_of_a_name_the_last_is_made(paint, wait_for):
+    painter = paint()
+    made = []
+
+    def change(weight):
+        def read():
+            made.append(threading.current_thread())
+            return {"style_weight": weight}
+
+        return Change(painter.job, read)
+
+    painter.pause()
+    for weight in (1.0, 2.0, 3.0):
+        painter.steer("style_strength", change(weight))
+    painter.resume()
+    wait_for(lambda: made)
+    painter.stop()
+    wait_for(lambda: painter.outcomes)
+    assert painter.outcomes[0].recipe["settings"]["style_weight"] == 3.0
+    assert made[-1] is painter._thread
+
+
+def test_a_change_that_cannot_be_made_is_told_and_the_run_goes_on(paint, wait_for):
+    painter = paint()
+    refused = []
+    painter.refused.connect(refused.append)
+    before = painter.job
+    painter.steer("size", Change(SimpleNamespace(), lambda: {"size": 3}))
+    wait_for(lambda: refused)
+    assert "size=3" in str(refused[0])
+    assert painter.job is before
+    step = painter._transfer._step
+    wait_for(lambda: painter._transfer._step > step)

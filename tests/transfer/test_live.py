@@ -39,7 +39,8 @@ def inputs(content=CONTENT, style=CONTENT, **settings):
 
 
 def test_everything_that_may_change_is_tested():
-    assert OTHER.keys() == LIVE
+    # A picture is nothing that a run is made of.
+    assert OTHER.keys() == LIVE - {"picture"}
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -52,10 +53,10 @@ def test_a_change_is_noticed(name):
         after = dataclasses.replace(before, settings=settings)
     assert changed(before, after) == changed(after, before) == {name}
     assert changed(after, dataclasses.replace(after)) == set()
-    told = described(after, {name}, step=3)
+    told = described(after, {name}, 3)
     assert told["step"] == 3
     assert json.loads(json.dumps(told)) == told
-    assert told != described(before, {name}, step=3)
+    assert told != described(before, {name}, 3)
 
 
 def test_no_mask_is_another_than_one():

@@ -3,16 +3,13 @@
 import napari
 from napari.layers import Image
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QUrl
-from qtpy.QtGui import QDesktopServices
 
 from .channels import layers_of
 from .preferences import PLUGIN
 from .widget import StyleTransferWidget
 
-DOCUMENTATION = "https://napari-neural-style.github.io/napari-neural-style/"
 # As napari's own menu item names the dock: it then shows and hides the same one.
-_DOCK = "Style Transfer (Neural Style)"
+DOCK = "Style Transfer (Neural Style)"
 
 
 def stylize() -> None:
@@ -50,12 +47,6 @@ def open_sample() -> None:
     _viewer().open_sample(PLUGIN, "demo")
 
 
-def show_help() -> None:
-    """Open the documentation in the browser."""
-    if not QDesktopServices.openUrl(QUrl(DOCUMENTATION)):
-        show_info(f"No browser opened: the documentation is at {DOCUMENTATION}")
-
-
 def _viewer() -> "napari.viewer.Viewer":
     # Asked for by annotation, it would come wrapped, and its layers not be those that the
     # widget knows.
@@ -75,7 +66,7 @@ def _shown_widget(viewer: "napari.viewer.Viewer") -> StyleTransferWidget:
     widget = _open_widget(viewer)
     if widget is None:
         widget = StyleTransferWidget(viewer)
-        viewer.window.add_dock_widget(widget, name=_DOCK)
+        viewer.window.add_dock_widget(widget, name=DOCK)
     dock = widget.native.parent()
     dock.show()
     dock.raise_()

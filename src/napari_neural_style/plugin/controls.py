@@ -10,7 +10,7 @@ from magicgui.widgets.bases import RangedWidget
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QSpinBox, QWidget
 
 
 class LayerBox(ComboBox):
@@ -47,6 +47,24 @@ class CountBox(RangedWidget[int]):
     def set_words_for_smallest(self, words: str) -> None:
         """Show these words instead of the smallest value."""
         self.native.setSpecialValueText(words)
+
+
+class _NativeWeightBox(QBaseRangedWidget):
+    _qwidget: Any
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(QDoubleSpinBox, **kwargs)
+        self._qwidget.setKeyboardTracking(False)
+        # Weights come in all decades.
+        self._qwidget.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+
+
+class WeightBox(RangedWidget[float]):
+    """A weight of a loss, from 0 up."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min=0.0, max=1e9, step=None, widget_type=_NativeWeightBox, **kwargs)
+        self.native.setDecimals(4)
 
 
 class _PercentBox(QSpinBox):

@@ -13,6 +13,7 @@ from napari.qt import get_qapp
 from qtpy.QtCore import Qt, QTimer
 
 from ..images import write_image
+from .commands import DOCK
 from .samples import demo_pair
 from .widget import StyleTransferWidget
 from .worker import Outcome, explain
@@ -59,7 +60,7 @@ def run_demo(
     viewer.add_image(style, **style_attributes)
     # The demo looks the same for everyone, whatever they chose last.
     widget = StyleTransferWidget(viewer, remember=False)
-    dock = viewer.window.add_dock_widget(widget, name="Style Transfer", area="right")
+    dock = viewer.window.add_dock_widget(widget, name=DOCK, area="right")
     _arrange(viewer, dock)
     if steps is not None:
         widget["steps"].value = steps

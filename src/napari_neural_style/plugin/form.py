@@ -1,44 +1,48 @@
-"""The widget's controls and where they stand."""
+"""How the widget is laid out: what stands where, and what stands beside its controls."""
 
-from collections.abc import Callable
 from typing import Any
 
-from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, LineEdit, PushButton
-from qtpy.QtCore import Qt
+from magicgui.widgets import Container
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
-from ..settings import PRESETS
-from .controls import CountBox, LayerBox, PercentSlider, Picture, may_be_narrow
-
-EVERYWHERE = "everywhere"
-"""Chosen instead of a layer of regions in the content."""
-WHOLE_STYLE = "whole style"
-"""Chosen instead of a layer of regions in the style."""
+from .controls import Picture, may_be_narrow
+from .equalizer import Equalizer
 
 PROGRESS_TICKS = 1000
-_PICTURE_HEIGHT = 128
+_PICTURE_HEIGHT = 96
+_LEAST_WIDTH = 280
+_LEAST_BUTTON = 62
+_SECTION_HEIGHT = 20
 
-Choices = Callable[[Any], list[tuple[str, Any]]]
-
-_PRESET_ROW = {"preset": "Preset"}
 _ROWS = {
-    "style_strength": "Style strength",
+    "style_strength": "Strength",
+    "texture": "Texture",
     "color": "Colours",
     "size": "Size",
     "steps": "Steps",
     "device": "Device",
 }
 _SECTIONS = {
+    "Second style": {"style_2": "And", "mix": "Its share"},
     "Regions": {"mask": "Paint", "style_mask": "With", "feather": "Soft edge"},
+    "Details": {
+        "content_weight": "Content weight",
+        "tv_weight": "Smoothness",
+        "weights": "Encoder",
+    },
     "Output and stack": {
         "output": "Output",
         "whole_stack": "",
@@ -48,174 +52,82 @@ _SECTIONS = {
 }
 
 
-def make_controls(contents: Choices, styles: Choices, regions: Choices) -> list[Any]:
-    """Make the controls, given what offers images to paint, styles, and layers of regions."""
-    return [
-        LayerBox(
-            name="content",
-            choices=contents,
-            tooltip="The image layer to paint anew. To paint several channels as they look "
-            "together, select them in the layer list, then choose them here.",
-        ),
-        LayerBox(
-            name="style",
-            choices=styles,
-            tooltip="The image layer whose strokes, texture and colours to paint with.",
-        ),
-        ComboBox(
-            name="preset",
-            choices=list(PRESETS),
-            tooltip="The recipe: how content and style are compared, and how the image "
-            "is optimised.",
-        ),
-        PercentSlider(
-            name="style_strength",
-            value=50,
-            tooltip="How much of the style: 0 % leaves the content nearly as it is, "
-            "at 100 % the style takes over; 50 % is the preset's own. May be moved while "
-            "a run goes on.",
-        ),
-        ComboBox(
-            name="color",
-            choices=[
-                ("the style's", "style"),
-                ("the content's: only lightness changes", "luminance"),
-                ("the style's, matched to the content", "match"),
-            ],
-            tooltip="Whose colours the result has. “The content's” keeps hue and chroma, "
-            "so that stains and channels can still be told apart. May be changed while a run "
-            "goes on.",
-        ),
-        CountBox(
-            " px",
-            name="size",
-            min=0,
-            max=32768,
-            step=64,
-            value=512,
-            tooltip="Longest side of the result, in pixels. Smaller is faster; the result "
-            "covers the content at any size. 0: the size in words.",
-        ),
-        CountBox(
-            " steps",
-            name="steps",
-            min=0,
-            max=100_000,
-            step=50,
-            value=0,
-            tooltip="How many steps to paint. 0: as many as the preset says.",
-        ),
-        ComboBox(
-            name="device",
-            choices=[("auto", "auto"), ("CPU", "cpu")],
-            tooltip="What computes. A graphics card is ten to a hundred times as fast as "
-            "the CPU; auto takes the fastest there is.",
-        ),
-        LayerBox(
-            name="mask",
-            choices=lambda box: [(EVERYWHERE, EVERYWHERE), *regions(box)],
-            tooltip="A Labels or Shapes layer on the content: only what it marks is painted, "
-            "the other pixels stay as they are.",
-        ),
-        LayerBox(
-            name="style_mask",
-            choices=lambda box: [("the whole style", WHOLE_STYLE), *regions(box)],
-            tooltip="A Labels or Shapes layer on the style: what is labelled 1 there paints "
-            "what is labelled 1 on the content, and so on.",
-        ),
-        CountBox(
-            " px",
-            name="feather",
-            min=0,
-            max=1000,
-            value=4,
-            tooltip="How wide the regions fade out at their edges, inwards, in pixels of the "
-            "result. 0: a sharp edge.",
-        ),
-        ComboBox(
-            name="output",
-            choices=[("colour (RGB)", "rgb"), ("intensity (one channel)", "intensity")],
-            tooltip="Colour, or one channel with the content's data type, colormap and "
-            "contrast limits, for a content of one channel.",
-        ),
-        CheckBox(
-            name="whole_stack",
-            text="Whole stack",
-            tooltip="Paint all planes of the content, one after another, steady in time. For a "
-            "layer of three or more dimensions, not for several channels together. With labels "
-            "of all its planes as region, each plane has its own.",
-        ),
-        FileEdit(
-            name="save_to",
-            mode=FileDialogMode.OPTIONAL_FILE,
-            filter="*.zarr",
-            nullable=True,
-            tooltip="The zarr array on disk that a stack is painted into, plane by plane. A "
-            "stack that was stopped goes on there. Empty: in a folder of its own, named when "
-            "it is done.",
-        ),
-        LineEdit(
-            name="scheduler",
-            tooltip="Address of a dask scheduler that spreads the planes over its workers, "
-            "such as tcp://host:8786, or “local” for workers on this machine. Empty: here, "
-            "plane after plane.",
-        ),
-        PushButton(
-            name="run",
-            text="Run",
-            tooltip="Paint the content in the style, into a new layer over the content.",
-        ),
-        PushButton(name="pause", text="Pause", tooltip="Wait; Resume goes on from here."),
-        PushButton(name="stop", text="Stop", tooltip="End here; what was painted stays."),
-    ]
-
-
 class Form:
     """What stands in the widget beside its controls.
+
+    The choices scroll where the dock is low; Run and what tells about the run stay in sight.
 
     Parameters
     ----------
     container
-        With the controls of :func:`make_controls`; they are laid out in it.
+        With the controls of :func:`~.fields.make_controls`; they are laid out in it.
     """
 
     def __init__(self, container: Container[Any]) -> None:
         self.pictures = {"content": Picture(_PICTURE_HEIGHT), "style": Picture(_PICTURE_HEIGHT)}
+        self.menu = QToolButton()
         self.description = QLabel()
+        self.equalizer = Equalizer()
+        self.forecast = QLabel()
         self.progress = QProgressBar()
         self.status = QLabel()
+        self._below = QVBoxLayout()
         self.sections: dict[str, QCollapsible] = {}
         self._controls = container
         container["scheduler"].native.setPlaceholderText("none: here")
         container["save_to"].line_edit.native.setPlaceholderText("automatic")
         self._lay_out()
 
+    def add_below(self, *widgets: QWidget) -> None:
+        """Add a row of what tells about the run."""
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        for widget in widgets:
+            row.addWidget(widget)
+        self._below.addLayout(row)
+
     def _lay_out(self) -> None:
         outer = self._controls.native.layout()
         for child in self._controls:
             outer.removeWidget(child.native)
         outer.setContentsMargins(8, 8, 8, 8)
-        outer.setSpacing(8)
-        outer.addLayout(self._images())
-        outer.addLayout(self._settings())
-        for title, rows in _SECTIONS.items():
-            self.sections[title] = self._section(title, rows)
-            outer.addWidget(self.sections[title])
-        outer.addLayout(self._buttons())
+        outer.setSpacing(6)
+        outer.addWidget(_scrolling(self._choices()), 1)
 
+        for label, lines, tooltip in (
+            (self.forecast, 1, "What the run would take, and what this machine has free."),
+            (self.status, 2, "What the run does, or why it does not."),
+        ):
+            label.setWordWrap(True)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            label.setAlignment(Qt.AlignmentFlag.AlignTop)
+            # So many lines at all times, so that nothing jumps when they fill.
+            label.setMinimumHeight(lines * label.fontMetrics().lineSpacing())
+            label.setToolTip(tooltip)
         self.progress.setRange(0, PROGRESS_TICKS)
         self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(8)
+        self.progress.setFixedHeight(6)
         self.progress.setToolTip("How much of the work is done.")
+        outer.addWidget(self.forecast)
+        outer.addLayout(self._buttons())
         outer.addWidget(self.progress)
-        self.status.setWordWrap(True)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
-        # Two lines at all times, so that nothing jumps when they fill.
-        self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
-        self.status.setToolTip("What the run does, or why it does not.")
         outer.addWidget(self.status)
-        self._controls.native.setMinimumWidth(280)
+        self._below.setSpacing(4)
+        outer.addLayout(self._below)
+        self._controls.native.setMinimumWidth(_LEAST_WIDTH)
+
+    def _choices(self) -> QWidget:
+        choices = QWidget()
+        column = QVBoxLayout(choices)
+        column.setContentsMargins(0, 0, 6, 0)
+        column.setSpacing(8)
+        column.addLayout(self._images())
+        column.addLayout(self._settings())
+        for title, rows in _SECTIONS.items():
+            self.sections[title] = self._section(title, rows)
+            column.addWidget(self.sections[title])
+        column.addStretch(1)
+        return choices
 
     def _images(self) -> QGridLayout:
         images = QGridLayout()
@@ -233,9 +145,22 @@ class Form:
     def _settings(self) -> QGridLayout:
         self.description.setWordWrap(True)
         self.description.setMinimumHeight(2 * self.description.fontMetrics().lineSpacing())
+        self.menu.setText("⋯")
+        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu.setToolTip("Recipes: take over, save and load settings. And help.")
+        self.menu.setFixedSize(QSize(30, 24))
+        # Qt's own arrow for a menu would leave no room for the dots.
+        self.menu.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        preset = QHBoxLayout()
+        preset.setSpacing(4)
+        box = self._controls["preset"].native
+        preset.addWidget(box, 1)
+        preset.addWidget(self.menu)
+        may_be_narrow(box)
         settings = QGridLayout()
-        self._fill(settings, _PRESET_ROW)
-        settings.addWidget(self.description, settings.rowCount(), 0, 1, 2)
+        settings.addWidget(_label("Preset", box), 0, 0)
+        settings.addLayout(preset, 0, 1)
+        settings.addWidget(self.description, 1, 0, 1, 2)
         self._fill(settings, _ROWS)
         return settings
 
@@ -255,14 +180,21 @@ class Form:
         grid = QGridLayout(content)
         grid.setContentsMargins(12, 0, 0, 0)
         self._fill(grid, rows)
+        if title == "Details":
+            label = QLabel("Style layers")
+            label.setToolTip("The weights of the style's layers, from fine to coarse.")
+            row = grid.rowCount()
+            grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(self.equalizer, row, 1)
         # Arrows that are letters take the theme's colour; the icons are black in any.
         section = QCollapsible(f"▸ {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
         section.toggled.connect(lambda open_: section.setText(f"{'▾' if open_ else '▸'} {title}"))
         # napari paints a button that is down in its loudest colour.
         section.toggleButton().setStyleSheet(
             "QPushButton, QPushButton:checked, QPushButton:hover "
-            "{ background: transparent; border: none; padding: 2px 0; text-align: left; }"
+            "{ background: transparent; border: none; padding: 0px; text-align: left; }"
         )
+        section.toggleButton().setFixedHeight(_SECTION_HEIGHT)
         section.setContent(content)
         section.collapse(animate=False)
         layout = section.layout()
@@ -273,9 +205,20 @@ class Form:
     def _buttons(self) -> QHBoxLayout:
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
-        for name, stretch in (("run", 2), ("pause", 1), ("stop", 1)):
-            buttons.addWidget(self._controls[name].native, stretch)
+        for name, stretch in (("run", 3), ("go_on", 2), ("pause", 2), ("stop", 2)):
+            button = self._controls[name].native
+            button.setMinimumWidth(_LEAST_BUTTON)
+            buttons.addWidget(button, stretch)
         return buttons
+
+
+def _scrolling(widget: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidget(widget)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
 
 
 def _label(text: str, buddy: QWidget) -> QLabel:

@@ -14,13 +14,13 @@ class HistoryBar(QWidget):
     """
 
     scrubbed = Signal(int)
-    """The index of the snapshot to show."""
+    """The step whose picture is to be shown."""
     live = Signal()
     """The run is followed again."""
     kept = Signal(int)
-    """The index of the snapshot that the user wants as a layer of its own."""
+    """The step whose picture the user wants as a layer of its own."""
     resumed = Signal(int)
-    """The index of the snapshot that the user wants the run to go on from.
+    """The step that the user wants the run to go on from.
 
     The slider stays there; :meth:`clear` lets it follow what comes.
     """
@@ -51,8 +51,8 @@ class HistoryBar(QWidget):
             button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._slider.valueChanged.connect(self._scrub)
         self._slider.sliderReleased.connect(self._refresh)
-        self._keep.clicked.connect(lambda: self.kept.emit(self._index))
-        self._resume.clicked.connect(lambda: self.resumed.emit(self._index))
+        self._keep.clicked.connect(lambda: self.kept.emit(self.step))
+        self._resume.clicked.connect(lambda: self.resumed.emit(self.step))
         self._steps: tuple[int, ...] = ()
         self._positions: tuple[int, ...] = ()  # the steps that the slider goes over
         self._total = 0
@@ -117,14 +117,14 @@ class HistoryBar(QWidget):
         self.setEnabled(enough)
         self._tell()
         if before not in (None, self.step):
-            self.scrubbed.emit(index)
+            self.scrubbed.emit(self.step)
 
     def _scrub(self) -> None:
         self._tell()
         if self.following:
             self.live.emit()
         else:
-            self.scrubbed.emit(self._index)
+            self.scrubbed.emit(self.step)
 
     def _tell(self) -> None:
         widest = f"step {self._total} of {self._total}"

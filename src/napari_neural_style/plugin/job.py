@@ -1,6 +1,8 @@
 """What a run paints, taken from the viewer at the moment that Run is pressed."""
 
+import hashlib
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
     from ..transfer.engine import StyleTransfer
 
 
+def read_size(settings: Settings) -> int | None:
+    """Return the longest side that a content is read at; None for its own."""
+    if settings.size is None and settings.scales != "auto":
+        return int(settings.scales[-1])
+    return settings.size
+
+
 @dataclass
 class Job:
     """The images of a run and its settings, to be read in any thread.
@@ -24,7 +33,7 @@ class Job:
     ----------
     content
         What is painted.
-    style
+    styles
         What it is painted with.
     settings
         Of the run.
@@ -34,19 +43,18 @@ class Job:
     """
 
     content: Plane | Composite
-    style: Plane
+    styles: tuple[Plane, ...]
     settings: Settings
     appearance: Mapping[str, Any]
     _alpha: NDArray[np.float32] | None = field(default=None, init=False)
     _values: NDArray[Any] | None = field(default=None, init=False)
+    _earlier: NDArray[Any] | None = field(default=None, init=False)
+    _strokes: list[str] = field(default_factory=list, init=False)
 
     @property
     def size(self) -> int | None:
         """Longest side that the content is read at; None for its own."""
-        settings = self.settings
-        if settings.size is None and settings.scales != "auto":
-            return int(settings.scales[-1])
-        return settings.size
+        return read_size(self.settings)
 
     @property
     def style_size(self) -> int:
@@ -58,19 +66,49 @@ class Job:
         """Whether the result has colours of its own."""
         return bool(self.appearance["rgb"])
 
-    def guide(self, **guides: Any) -> None:
-        """Take over settings that say where the run paints, while it goes on too."""
-        self.settings = replace(self.settings, **guides)
+    def but(self, styles: tuple[Plane, ...] | None = None, **settings: Any) -> "Job":
+        """Return the same job with other styles or settings."""
+        job = copy(self)
+        job.styles = self.styles if styles is None else styles
+        job.settings = replace(self.settings, **settings)
+        return job
+
+    def onward(self, painted: NDArray[Any]) -> "Job":
+        """Return the same job that goes on from what was developed earlier."""
+        job = copy(self)
+        job._earlier = painted
+        return job
 
     def prepare(self) -> "StyleTransfer":
         """Read the images and make the engine."""
         engine = load_engine()
+        transfer = engine(self.read_content(), self.read_styles(), settings=self.settings)
+        if self._earlier is not None:
+            transfer.update(picture=self.engines(self._earlier))
+        return transfer
+
+    def read_content(self) -> NDArray[np.float32]:
+        """Read what is painted, and what its result is developed with."""
         content: NDArray[np.float32]
         if self.in_color:
             content, self._alpha = self.content.straight(self.size)
         else:
             content, self._values = self._channel.gray(self.size), self._channel.values(self.size)
-        return engine(content, self.style.rgb(self.style_size), settings=self.settings)
+        return content
+
+    def read_styles(self) -> list[NDArray[np.float32]]:
+        """Read what it is painted with."""
+        styles = [style.rgb(self.style_size) for style in self.styles]
+        self._strokes = [hashlib.sha256(style.tobytes()).hexdigest() for style in styles]
+        return styles
+
+    def paints_like(self, other: "Job") -> bool:
+        """Tell whether both have read the same styles."""
+        return self._strokes == other._strokes
+
+    def engines(self, painted: NDArray[Any]) -> NDArray[Any]:
+        """Return what was developed as an image for the engine."""
+        return painted[..., :3] if self.in_color else self._channel.rendering.gray(painted)
 
     def develop(self, image: NDArray[np.float32]) -> NDArray[Any]:
         """Make a layer's data of the engine's ``(h, w, 3)`` image."""

@@ -1,12 +1,14 @@
 """The widget's settings, kept between sessions among napari's plugin settings."""
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from ..transfer.weight_files import FOLDER_VARIABLE
 
 PLUGIN = "napari-neural-style"
 
+# Where napari keeps no settings of plugins.
+_DEFAULTS: Final = {"history_memory": 256, "preview_interval": 0.25, "memory_limit": 0.0}
 _FOLDER_OUTSIDE = os.environ.get(FOLDER_VARIABLE, "")
 
 
@@ -35,3 +37,16 @@ def _move_weights(event: Any) -> None:
 def _use_folder(folder: str) -> None:
     # In the environment, so that the processes of a cluster find the weights as well.
     os.environ[FOLDER_VARIABLE] = folder or _FOLDER_OUTSIDE
+
+
+def preference(settings: Any | None, name: str) -> Any:
+    """Return one of the plugin's settings, or its default where there are none.
+
+    Parameters
+    ----------
+    settings
+        Those of :func:`remembered`.
+    name
+        Of the setting, as in the manifest.
+    """
+    return _DEFAULTS[name] if settings is None else getattr(settings, name)

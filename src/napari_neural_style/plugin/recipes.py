@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..layers import find_layer
 from ..recipe import beyond_preset
-from ..settings import Settings, strength_to_weight
+from ..settings import Settings, strength_to_weight, weight_to_strength
 
 # Controls that show a setting of another name.
 _CONTROLS: Final = {"style_weight": "style_strength", "style_weights": "mix"}
@@ -98,14 +98,7 @@ def _is_plain(value: Any) -> bool:
 
 def _strength(settings: Settings) -> int:
     """The strength in whole % that comes nearest."""
-    weight = settings.style_weight
-    if not weight:
-        return 0
-
-    def distance(percent: int) -> float:
-        return abs(math.log(weight) - math.log(strength_to_weight(percent, settings.preset)))
-
-    return min(range(101), key=distance)
+    return round(weight_to_strength(settings.style_weight, settings.preset))
 
 
 def _has_strength(settings: Settings) -> bool:

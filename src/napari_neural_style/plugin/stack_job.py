@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from platformdirs import user_data_path
 
 from ..settings import Settings
+from .job import read_size
 from .layers import Plane, StackSource
 from .machine import load_engine
 from .preferences import PLUGIN
@@ -36,7 +37,7 @@ class StackJob:
         Of the content, for a folder of its own.
     source
         What is painted.
-    style
+    styles
         What it is painted with.
     settings
         Of the run.
@@ -53,31 +54,40 @@ class StackJob:
 
     name: str
     source: StackSource
-    style: Plane
+    styles: tuple[Plane, ...]
     settings: Settings
     guides: Mapping[str, Any]
     appearance: Mapping[str, Any]
     save_to: Path | None
     scheduler: str
 
+    @property
+    def size(self) -> int | None:
+        """Longest side that the planes are read at; None for their own."""
+        return read_size(self.settings)
+
+    @property
+    def style_size(self) -> int:
+        """Longest side that the styles are read at."""
+        return self.size or max(self.source.geometry.shape)
+
     def prepare(self) -> "StackTransfer":
-        """Read the style and make the run."""
+        """Read the styles and make the run."""
         load_engine()
         from ..stacks import StackTransfer
 
-        size, geometry = self.settings.size, self.source.geometry
-        style = self.style.rgb(size or max(geometry.shape))
-        level = self.source.level(size)
+        styles = [style.rgb(self.style_size) for style in self.styles]
+        geometry, level = self.source.geometry, self.source.level(self.size)
         row, column = geometry.displayed
         letters = dict(zip(geometry.hidden, axis_letters(self.source.axes), strict=True))
         letters |= {row: "Y", column: "X"}
         axes = "".join(letters[axis] for axis in sorted(letters))
         return StackTransfer(
             level,
-            style,
+            styles,
             axes + "S" * (level.ndim - len(axes)),
             client=self.scheduler or "here",
-            out=self.save_to or self._own_place(style),
+            out=self.save_to or self._own_place(styles),
             output="rgb" if self.appearance["rgb"] else "intensity",
             rendering=self.source.rendering,
             settings=self.settings,
@@ -90,12 +100,13 @@ class StackJob:
         data = as_layer_data(painted, [*geometry.hidden, *geometry.displayed])
         return data, geometry.place_stack(data.shape)
 
-    def _own_place(self, style: NDArray[np.float32]) -> Path:
-        """A folder that the same stack, style and settings find again."""
+    def _own_place(self, styles: Sequence[NDArray[np.float32]]) -> Path:
+        """A folder that the same stack, styles and settings find again."""
         rendering = replace(self.source.rendering, name="")
         looks = json.dumps([self.settings.to_dict(), self.appearance["rgb"]], sort_keys=True)
         digest = hashlib.sha256(looks.encode())
-        for part in (pickle.dumps(rendering), pickle.dumps(self.guides), style.tobytes()):
+        pixels = (style.tobytes() for style in styles)
+        for part in (pickle.dumps(rendering), pickle.dumps(self.guides), *pixels):
             digest.update(part)
         first = (0,) * len(self.source.shape)
         last = tuple(length - 1 for length in self.source.shape)

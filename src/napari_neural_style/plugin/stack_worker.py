@@ -2,11 +2,11 @@
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..pace import duration
 from .stack_view import PaintedStack
-from .worker import Frame, Outcome, Worker
+from .worker import Change, Frame, Outcome, Worker
 
 if TYPE_CHECKING:
     from ..stacks import StackTransfer, StackUpdate
@@ -19,10 +19,12 @@ class StackPainter(Worker):
     ----------
     prepare
         Makes the run; called in the new thread.
+    interval
+        Seconds between two frames, at least.
     """
 
-    def __init__(self, prepare: "Callable[[], StackTransfer]") -> None:
-        super().__init__()
+    def __init__(self, prepare: "Callable[[], StackTransfer]", interval: float = 0.25) -> None:
+        super().__init__(interval)
         self._prepare = prepare
         self._transfer: StackTransfer | None = None
         self._going = threading.Event()
@@ -46,7 +48,7 @@ class StackPainter(Worker):
                 self._transfer.stop()
         self._going.set()
 
-    def update(self, **changes: Any) -> None:
+    def steer(self, name: str, change: Change) -> None:
         """Change nothing: all planes of a stack are painted alike."""
 
     def _paint(self) -> None:

@@ -1,62 +1,65 @@
-"""The dock widget: choose two layers, press Run, watch the result paint itself."""
+"""The dock widget: choose two layers, press Run, watch the result paint itself, steer it."""
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
-from napari.layers import Image, Labels, Shapes
-from napari.utils.notifications import notification_manager, show_error, show_info
+from napari.utils.notifications import notification_manager, show_error
 from napari.utils.theme import get_theme
 from psygnal import Signal
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
-from ..settings import PRESETS, Settings, strength_to_weight
-from .activity import ActivityBar
+from ..dials import layers_to_texture, texture_to_layers
+from ..settings import PRESETS, Settings
 from .channels import Channels, layers_of
-from .form import EVERYWHERE, PROGRESS_TICKS, WHOLE_STYLE, Form, make_controls
-from .job import Job
-from .layers import (
-    Composite,
-    Plane,
-    canvas_background,
-    content_mask,
-    displayed_composite,
-    displayed_plane,
-    is_result,
-    quoted,
-    stack_mask,
-    stack_planes,
-    thumbnail,
-)
+from .compare import CompareButton
+from .encoder_choice import EncoderChoice
+from .fields import EVERYWHERE, make_controls
+from .forecast import Forecast
+from .form import PROGRESS_TICKS, Form
+from .history import History
+from .history_bar import HistoryBar
+from .layer_choices import ChosenPictures, Edits, LayerOffers
+from .layers import is_result
+from .loss_plot import LossPlot
 from .machine import Machine
-from .preferences import remembered
+from .own_presets import OwnPresets
+from .preferences import preference, remembered
+from .recipe_menu import RecipeMenu
+from .recipes import for_any_image, left_out, left_out_sentence, values_of
+from .request import Request
 from .result import ResultLayer
+from .run import Run
 from .stack_job import StackJob
-from .stack_worker import StackPainter
-from .worker import Frame, Outcome, Painter, Worker, explain
+from .worker import Frame, Outcome, explain
 
 if TYPE_CHECKING:
     import napari.viewer
 
-_PICTURE_PIXELS = 256
 _QUIET = 175
 """Opacity, of 255, of text that only accompanies."""
 _WARNING = "⚠"
 _REMEMBERED = ("preset", "style_strength", "size", "steps", "device")
-_LIVE = ("style_strength", "color", "mask", "style_mask", "feather")
+_LIVE = (
+    *("style", "style_2", "mix", "style_strength", "texture", "content_weight", "tv_weight"),
+    *("color", "size", "steps", "mask", "style_mask", "feather"),
+)
 """What may be changed while a run goes on."""
+_FIXED = ("content", "preset", "device", "weights", "output", "whole_stack", "save_to", "scheduler")
+"""What may not."""
+_SETTLED_MS = 250
+"""Milliseconds without another edit of a layer, after which the run follows it."""
 
 
 class StyleTransferWidget(Container[Any]):
     """Paint one image layer in the style of another, live.
 
-    Children, by name: ``content``, ``style``, ``preset``, ``style_strength``, ``color``,
-    ``size``, ``steps``, ``device``; ``mask``, ``style_mask``, ``feather``; ``output``,
-    ``whole_stack``, ``save_to``, ``scheduler``; ``run``, ``pause``, ``stop``.
+    Children, by name: ``content``, ``style``, ``preset``, ``style_strength``, ``texture``,
+    ``color``, ``size``, ``steps``, ``device``; ``style_2``, ``mix``; ``mask``, ``style_mask``,
+    ``feather``; ``content_weight``, ``tv_weight``, ``weights``; ``output``, ``whole_stack``,
+    ``save_to``, ``scheduler``; ``run``, ``pause``, ``stop``, ``go_on``.
 
     Parameters
     ----------
@@ -70,36 +73,54 @@ class StyleTransferWidget(Container[Any]):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer", remember: bool = True) -> None:
         self._viewer = napari_viewer
-        self._painter: Worker | None = None
-        self._running_job: Job | StackJob | None = None
-        self._result: ResultLayer | None = None
-        self._activity: ActivityBar | None = None
+        self._run: Run | None = None
+        """The latest run, going on or not."""
         self._docked = self._gone = self._offering = False
-        self._shown: dict[str, Any] = {}
         self._wanted_device = "auto"
 
+        offers = LayerOffers(napari_viewer)
         super().__init__(
-            widgets=make_controls(self._contents, self._styles, self._regions), labels=False
+            widgets=make_controls(offers.contents, offers.styles, offers.regions), labels=False
         )
         self._form = Form(self)
+        self._history, self._plot, self._compare = HistoryBar(), LossPlot(), CompareButton()
+        self._form.add_below(self._compare, self._history)
+        self._form.add_below(self._plot)
         self._memory = remembered() if remember else None
+        self._request = Request(self, self._form.equalizer, napari_viewer, self._memory)
+        self._menu = RecipeMenu(self)
+        self._form.menu.setMenu(self._menu)
+        self._encoder = EncoderChoice(self["weights"], self.say, self._fail)
+        self.offer_presets()
         self._recall()
+        self._take_preset()
+        self._pictures = ChosenPictures(self, self._form.pictures, napari_viewer)
+        self._edits = Edits(self)
+        self._edited: set[str] = set()
+        self._settling = QTimer(self.native)
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(_SETTLED_MS)
+        self._forecast = Forecast()
+        self._machine = Machine()
         self._connect()
         self._follow_theme()
         self._show_running(False)
-        self._describe_preset()
-        self._show_what_applies()
-        for name in ("content", "style"):
-            self._choose_picture(name, self[name].value)
         self.reset_choices()
-        self._machine = Machine()
-        self._machine.found.connect(self._offer_devices)
-        self._machine.failed.connect(self._miss_torch)
         self._machine.look()
 
     def open_section(self, title: str) -> None:
-        """Unfold ``Regions`` or ``Output and stack``."""
+        """Unfold ``Second style``, ``Regions``, ``Details`` or ``Output and stack``."""
         self._form.sections[title].expand(animate=False)
+
+    @property
+    def viewer(self) -> "napari.viewer.Viewer":
+        """The viewer whose layers are offered."""
+        return self._viewer
+
+    @property
+    def running(self) -> bool:
+        """Whether a run goes on."""
+        return self._run is not None and self._run.going
 
     def _follow_theme(self, _event: Any = None) -> None:
         """Let Run stand out, and the running text stand back, in the theme's colours."""
@@ -111,8 +132,42 @@ class StyleTransferWidget(Container[Any]):
         red, green, blue = theme.text.as_rgb_tuple()
         self._loud = f"color: rgb({red}, {green}, {blue});"
         self._quiet = f"color: rgba({red}, {green}, {blue}, {_QUIET});"
-        self._form.description.setStyleSheet(self._quiet)
-        self._say(self._form.status.text())
+        for label in (self._form.description, self._form.forecast):
+            label.setStyleSheet(self._quiet)
+        self._plot.set_theme(theme)
+        self.say(self._form.status.text())
+
+    def _connect(self) -> None:
+        for name in _REMEMBERED:
+            self[name].changed.connect(partial(self._keep, name))
+        self["preset"].changed.connect(self._take_preset)
+        self["texture"].changed.connect(self._tilt)
+        for name in _LIVE:
+            if name != "texture":
+                self[name].changed.connect(partial(self._steer, name))
+        self._form.equalizer.changed.connect(partial(self._steer, "layers"))
+        for name in (*_LIVE, *_FIXED):
+            self[name].changed.connect(self._show_what_applies)
+        self._edits.edited.connect(self._note_edit)
+        self._settling.timeout.connect(self._follow_edits)
+        self._forecast.told.connect(self._form.forecast.setText)
+        self._machine.found.connect(self._offer_devices)
+        self._machine.failed.connect(self._miss_torch)
+        self["run"].changed.connect(self._start)
+        self["go_on"].changed.connect(self._go_on)
+        self["pause"].changed.connect(self._toggle_pause)
+        self["stop"].changed.connect(self._stop)
+        self._history.scrubbed.connect(self._look_back)
+        self._history.live.connect(self._look_on)
+        self._history.kept.connect(self._keep_snapshot)
+        self._history.resumed.connect(self._go_on_from)
+        self.native_parent_changed.connect(self._follow_dock)
+        self.native.destroyed.connect(self._let_go)
+        application = QApplication.instance()
+        assert application is not None
+        application.aboutToQuit.connect(self._abandon)
+        self._viewer.events.theme.connect(self._follow_theme)
+        self._viewer.layers.selection.events.changed.connect(self._follow_selection)
 
     # ---------------------------------------------------------------- settings
 
@@ -125,77 +180,156 @@ class StyleTransferWidget(Container[Any]):
         if self._wanted_device in self["device"].choices:
             self["device"].value = self._wanted_device
 
-    def _connect(self) -> None:
-        for name in _REMEMBERED:
-            self[name].changed.connect(partial(self._keep, name))
-        self["preset"].changed.connect(self._describe_preset)
-        for name in ("content", "style"):
-            self[name].changed.connect(partial(self._choose_picture, name))
-        for name in _LIVE:
-            self[name].changed.connect(partial(self._steer, name))
-        for name in ("content", "mask", "output", "whole_stack"):
-            self[name].changed.connect(self._show_what_applies)
-        self._viewer.layers.selection.events.changed.connect(self._offer_selection)
-        self["run"].changed.connect(self._start)
-        self["pause"].changed.connect(self._toggle_pause)
-        self["stop"].changed.connect(self._stop)
-        self.native_parent_changed.connect(self._follow_dock)
-        self.native.destroyed.connect(self._let_go)
-        application = QApplication.instance()
-        assert application is not None
-        application.aboutToQuit.connect(self._abandon)
-        self._viewer.events.theme.connect(self._follow_theme)
-
     def _keep(self, name: str, value: Any) -> None:
         if name == "device":
             self._wanted_device = value
+        if name == "preset" and value not in PRESETS:  # napari's page has the others only
+            return
         if self._memory is not None:
             setattr(self._memory, name, value)
 
-    def _settings(self, **guides: Any) -> Settings:
-        preset = self["preset"].value
-        given: dict[str, Any] = {
-            "style_weight": strength_to_weight(self["style_strength"].value, preset),
-            "color": self._color,
-            "size": self["size"].value or None,
-            "device": self["device"].value,
-            **guides,
-        }
-        if self["steps"].value:
-            given["steps"] = self["steps"].value
-        return Settings(preset=preset, **given)
-
     @property
-    def _color(self) -> str:
-        # One channel has no colours that the style could change.
-        return "luminance" if self["output"].value == "intensity" else str(self["color"].value)
+    def own_presets(self) -> OwnPresets | None:
+        """The user's own presets; None if there is nowhere to keep them."""
+        return None if self._memory is None else OwnPresets(self._memory)
+
+    def offer_presets(self, chosen: str | None = None) -> None:
+        """Offer the presets there are now.
+
+        Parameters
+        ----------
+        chosen
+            The one to show; by default the one that is shown, if it is still there.
+        """
+        box, own = self["preset"], self.own_presets
+        chosen = chosen or box.value
+        with box.changed.blocked():
+            box.choices = [*PRESETS, *(own.names() if own is not None else [])]
+            box.value = chosen if chosen in box.choices else self._request.base.preset
+        for index, name in enumerate(box.choices):
+            description = PRESETS[name].description if name in PRESETS else "A preset of your own."
+            box.native.setItemData(index, description, Qt.ItemDataRole.ToolTipRole)
+
+    def _take_preset(self, _value: Any = None) -> None:
+        """Let the controls refine the chosen preset."""
+        chosen = self["preset"].value
+        if chosen not in PRESETS:
+            self.attempt(partial(self._take_own_preset, chosen))
+            return
+        self._refine(Settings(preset=chosen), PRESETS[chosen].description)
+        self._request.base_strength = 50
+        self._tilt()
+
+    def _take_own_preset(self, name: str) -> None:
+        own = self.own_presets
+        assert own is not None
+        self._show_settings(Settings.from_dict(own.get(name)), "A preset of your own.")
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what the controls ask for, as plain data."""
+        content, styles = self["content"].value, self._request.styles
+        return {
+            "settings": self._request.settings().to_dict(),
+            "content": "" if content is None else _name(content),
+            "styles": [style.name for style in styles if style is not None],
+        }
+
+    def take_settings(self, settings: Settings, source: str) -> None:
+        """Let the controls show settings.
+
+        Parameters
+        ----------
+        settings
+            Of a recipe; what belongs to its images is left out.
+        source
+            What to say of where they come from.
+        """
+        with self["preset"].changed.blocked():
+            self["preset"].value = settings.preset
+        self._show_settings(settings, source)
+        images = left_out(settings, values_of(settings).keys())
+        of_images = [name for name in images if name in ("mask", "style_masks", "init")]
+        self.say(f"{source} {left_out_sentence(of_images)}".strip())
+
+    def _show_settings(self, settings: Settings, description: str) -> None:
+        base, values = for_any_image(settings), values_of(settings)
+        self._refine(base, description)
+        self._request.base_strength = values["style_strength"]
+        texture = layers_to_texture(base.style_layers, base.preset)
+        values["texture"] = 50 if texture is None else round(texture)
+        if values["device"] not in self["device"].choices:
+            del values["device"]
+        for control in self:
+            if control.name in values and control.name != "weights":
+                control.value = values[control.name]
+        reference = texture_to_layers(50, base.preset)
+        weights = values["style_layers"]
+        same = weights.keys() == reference.keys()
+        self._form.equalizer.offer(reference if same else weights, weights)
+
+    def _refine(self, base: Settings, description: str) -> None:
+        """Let the controls refine some settings."""
+        self._request.base = base
+        self._form.description.setText(description)
+        self._encoder.offer(base.weights)
+        for name in ("content_weight", "tv_weight"):
+            self[name].value = getattr(base, name)
+        own = texture_to_layers(50, base.preset)
+        self._form.equalizer.offer(own, own)
+        self["size"].set_words_for_smallest(
+            "content's own size" if base.scales == "auto" else f"preset's ({base.scales[-1]} px)"
+        )
+        steps = base.steps if isinstance(base.steps, tuple) else (base.steps,)
+        self["steps"].set_words_for_smallest(f"preset's ({sum(steps)})")
+
+    def _tilt(self, _value: Any = None) -> None:
+        """Weigh the style's layers as the texture control asks."""
+        preset = self._request.base.preset
+        self._form.equalizer.show_weights(texture_to_layers(self["texture"].value, preset))
+        self._steer("layers")
 
     def _show_what_applies(self, _value: Any = None) -> None:
-        """Enable what has an effect with the other choices."""
+        """Enable what has an effect with the other choices, and foretell the run."""
+        run = self._run
+        stack_going = run is not None and run.going and isinstance(run.job, StackJob)
+        for name in _FIXED:
+            self[name].enabled = not self.running
+        for name in _LIVE:  # all planes of a stack are painted alike
+            self[name].enabled = not stack_going
+        self._form.equalizer.setEnabled(not stack_going)
         content = self["content"].value
-        channels = isinstance(content, Channels)
-        self["output"].enabled = content is not None and not channels and not content.rgb
-        if not self["output"].enabled:
+        single = content is not None and not isinstance(content, Channels)
+        one_channel = single and not content.rgb
+        if not one_channel:
             self["output"].value = "rgb"
-        self["color"].enabled = self["output"].value == "rgb"
-        stack = content is not None and not channels and content.ndim > 2
-        self["whole_stack"].enabled = stack
+        stack = single and content.ndim > 2
         if not stack:
             self["whole_stack"].value = False
-        self["save_to"].enabled = self["scheduler"].enabled = self["whole_stack"].value
-        self["style_mask"].enabled = self["feather"].enabled = self["mask"].value != EVERYWHERE
+        mixed = len(self._request.styles) > 1
+        for name, applies in {
+            "output": one_channel,
+            "color": self["output"].value == "rgb",
+            "whole_stack": stack,
+            "save_to": self["whole_stack"].value,
+            "scheduler": self["whole_stack"].value,
+            "feather": self["mask"].value not in (None, EVERYWHERE),
+            "style_mask": self["mask"].value not in (None, EVERYWHERE) and not mixed,
+            "mix": mixed,
+        }.items():
+            self[name].enabled = self[name].enabled and applies
+        self._foretell()
 
-    def _describe_preset(self, _value: Any = None) -> None:
-        preset = self["preset"].value
-        self._form.description.setText(PRESETS[preset].description)
-        settings = Settings(preset=preset)
-        self["size"].set_words_for_smallest(
-            "content's own size"
-            if settings.scales == "auto"
-            else f"preset's ({settings.scales[-1]} px)"
-        )
-        steps = settings.steps if isinstance(settings.steps, tuple) else (settings.steps,)
-        self["steps"].set_words_for_smallest(f"preset's ({sum(steps)})")
+    def _foretell(self) -> None:
+        shape = self._request.shape
+        if self.running or self["whole_stack"].value or shape is None:
+            self._forecast.hush()
+            self._form.forecast.hide()
+            return
+        self._form.forecast.show()
+        try:
+            self._forecast.ask(self._request.settings(), shape)
+        except ValueError:  # said when the run starts
+            self._forecast.hush()
 
     def _miss_torch(self, sentence: str) -> None:
         if not self._gone:
@@ -217,300 +351,163 @@ class StyleTransferWidget(Container[Any]):
             box.value = wanted if wanted in names else "auto"
         if advice is not None:
             box.tooltip = f"{box.tooltip} {advice}"
-            self._say(advice)
+            self.say(advice)
+        self._foretell()
 
     # ------------------------------------------------------------------ layers
-
-    def _styles(self, _box: Any = None) -> list[tuple[str, Any]]:
-        return [
-            (layer.name, layer)
-            for layer in self._viewer.layers
-            if isinstance(layer, Image) and not is_result(layer)
-        ]
-
-    def _contents(self, box: Any) -> list[tuple[str, Any]]:
-        single = self._styles()
-        together = [Channels(tuple(layer for _, layer in single if layer in self._selected))]
-        # What was chosen stays, whatever is selected later.
-        chosen = box.value if box is not None else None
-        if isinstance(chosen, Channels) and all(layer in self._viewer.layers for layer in chosen):
-            together.append(chosen)
-        several = {channels: None for channels in together if len(channels) > 1}
-        return [*single, *((channels.name, channels) for channels in several)]
-
-    @property
-    def _selected(self) -> Any:
-        return self._viewer.layers.selection
-
-    def _regions(self, _box: Any = None) -> list[tuple[str, Any]]:
-        return [
-            (layer.name, layer)
-            for layer in self._viewer.layers
-            if isinstance(layer, Labels | Shapes)
-        ]
 
     def reset_choices(self, *_: Any) -> None:
         """Offer the layers there are now; napari calls this when they change."""
         if self._gone:
             return
         self._offering = True
-        for name in ("content", "style", "mask", "style_mask"):
+        for name in ("content", "style", "style_2", "mask", "style_mask"):
             self[name].reset_choices()
-        self._offering = False
         content, style = self["content"], self["style"]
         others = [layer for layer in style.choices if layer is not content.value]
         if style.value is content.value and others:
             style.value = others[0]
-        if self._painter is not None and (
-            not self._viewer.layers or (self._result is not None and self._result.deleted)
-        ):
+        self._offering = False
+        self._show_what_applies()
+        run = self._run
+        if run is not None and run.going and (not self._viewer.layers or run.result.deleted):
             self._stop()
 
-    def _offer_selection(self, _event: Any = None) -> None:
+    def _follow_selection(self, _event: Any = None) -> None:
         if not self._gone:
             self["content"].reset_choices()
+            self._offer_to_go_on()
 
-    def _choose_picture(self, name: str, chosen: Any) -> None:
-        for layer in layers_of(self._shown.get(name)):
-            layer.events.thumbnail.disconnect(self._update_pictures)
-            layer.events.visible.disconnect(self._update_pictures)
-        self._shown[name] = chosen
-        self._form.pictures[name].setToolTip("" if chosen is None else chosen.name)
-        for choice in self._shown.values():
-            for layer in layers_of(choice):
-                layer.events.thumbnail.connect(self._update_pictures)
-                layer.events.visible.connect(self._update_pictures)
-        self._update_pictures()
+    def _offer_to_go_on(self) -> None:
+        selected = self._viewer.layers.selection.active
+        self["go_on"].enabled = not self.running and selected is not None and is_result(selected)
 
-    def _update_pictures(self, _event: Any = None) -> None:
-        for name, chosen in self._shown.items():
-            layers = layers_of(chosen.visible if isinstance(chosen, Channels) else chosen)
-            background = canvas_background(self._viewer)
-            self._form.pictures[name].show_pixels(
-                thumbnail(layers, self._viewer.dims, _PICTURE_PIXELS, background)
-                if layers
-                else None
-            )
+    def _note_edit(self, name: str) -> None:
+        if self.running:
+            self._edited.add({"style_2": "strokes", "style": "strokes"}.get(name, name))
+            self._settling.start()
+
+    def _follow_edits(self) -> None:
+        edited, self._edited = self._edited, set()
+        for name in sorted(edited):
+            self._steer(name)
 
     # --------------------------------------------------------------------- run
 
     def _start(self) -> None:
-        if self._painter is not None:
-            self._say("A run is going on: stop it before the next one.")
+        if self.running:
+            self.say("A run is going on: stop it before the next one.")
             return
+        if self._encoder.waiting:
+            self.say("The weights are still being downloaded: see the activity dock.")
+            return
+        self._try(self._begin)
+
+    def _go_on(self) -> None:
+        """Go on painting in the selected result."""
+        self._try(partial(self._begin, self._viewer.layers.selection.active))
+
+    def _begin(self, layer: Any = None, picture: Any = None) -> None:
+        """Start a run in a new layer, or in one of an earlier result."""
+        job = self._request.job()
+        history = History(preference(self._memory, "history_memory") << 20)
+        if layer is not None:
+            if isinstance(job, StackJob):
+                raise ValueError("A whole stack goes on by itself: press Run.")
+            job = self._request.onward(job, layer) if picture is None else job.onward(picture)
+            if self._run is not None and self._run.result.layer is layer:
+                history = self._run.history
+        geometry = job.source.geometry if isinstance(job, StackJob) else job.content.geometry
+        result = ResultLayer(
+            self._viewer,
+            job.place if isinstance(job, StackJob) else geometry.place,
+            geometry.orientation,
+            _name(self["content"].value),
+            " and ".join(style.name for style in self._request.styles),
+            job.appearance,
+            layer,
+        )
+        if layer is None or self._run is None or history is not self._run.history:
+            self._history.clear()
+            self._plot.clear()
+        self._run = run = Run(job, result, history, preference(self._memory, "preview_interval"))
+        run.said.connect(self.say)
+        run.advanced.connect(self._advance)
+        run.failed.connect(self._report)
+        run.ended.connect(self._end)
+        self._show_running(True)
+        self._form.progress.setRange(0, 0)
+        self.say("Getting ready …")
+        run.start()
+
+    def _try(self, begin: Callable[[], None]) -> None:
+        """Start a run, or tell why not."""
         try:
-            job = self._job()
+            begin()
         except Exception as error:
             self._report(error)
             self.run_ended.emit(Outcome(error=error))
-            return
-        if isinstance(job, StackJob):
-            geometry = job.source.geometry
-            place: Callable[[Any], tuple[Any, dict[str, Any]]] = job.place
-            painter: Worker = StackPainter(job.prepare)
-        else:
-            geometry = job.content.geometry
-            place = geometry.place
-            painter = Painter(job.prepare, job.develop)
-        self._result = ResultLayer(
-            self._viewer,
-            place,
-            geometry.orientation,
-            _name(self["content"].value),
-            self["style"].value.name,
-            job.appearance,
-        )
-        self._running_job, self._painter = job, painter
-        painter.started.connect(partial(self._on_started, painter))
-        painter.framed.connect(partial(self._on_framed, painter))
-        painter.noted.connect(partial(self._on_noted, painter))
-        painter.ended.connect(partial(self._on_ended, painter))
-        self._show_running(True)
-        self._form.progress.setRange(0, 0)
-        self._say("Getting ready …")
-        activity = ActivityBar("Style transfer", self._stop)
-        # The bar lets napari process events: the dock may have been closed meanwhile.
-        if painter is self._painter:
-            self._activity = activity
-            painter.start()
-        else:
-            activity.close()
 
-    def _job(self) -> Job | StackJob:
-        content, style = self["content"].value, self["style"].value
-        if content is None or style is None:
-            raise ValueError(
-                "There is no image to paint: open one, and another for the style "
-                "(File ▸ Open Sample ▸ Neural Style has pairs of both)."
-            )
-        if style in layers_of(content):
-            raise ValueError(
-                f"Content and style are both {quoted(style)}: choose two different layers."
-            )
-        dims = self._viewer.dims
-        style_plane = displayed_plane(style, dims)
-        if self["whole_stack"].value:
-            return self._stack_job(content, style_plane)
-        if isinstance(content, Channels):
-            seen = content.visible.layers
-            if not seen:
-                raise ValueError(f"All of {content.name} are hidden: show what is to be painted.")
-            background = canvas_background(self._viewer)
-            plane: Plane | Composite = displayed_composite(seen, dims, background)
-        else:
-            plane = displayed_plane(content, dims)
-        job = Job(plane, style_plane, self._settings(), self._appearance(content))
-        job.guide(**self._guides(job))
-        return job
-
-    def _stack_job(self, content: Any, style: Plane) -> StackJob:
-        dims = self._viewer.dims
-        source = stack_planes(content, dims)
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do something, and tell what goes wrong."""
         try:
-            plane = displayed_plane(content, dims)
-        except ValueError:  # the slider is elsewhere
-            plane = source.plane((0,) * len(source.shape))
-        settings = self._settings()
-        # A stack takes its masks apart, for each of its planes may have its own.
-        sizes = Job(plane, style, settings, {"rgb": True})
-        mask, guides = self["mask"].value, {}
-        if mask not in (None, EVERYWHERE):
-            guides = {
-                "mask": stack_mask(mask, source, plane, dims, sizes.size),
-                "style_masks": self._style_masks(sizes),
-            }
-            settings = replace(settings, feather=float(self["feather"].value))
-        return StackJob(
-            content.name,
-            source,
-            style,
-            settings,
-            guides,
-            self._appearance(content),
-            self["save_to"].value,
-            self["scheduler"].value.strip(),
-        )
-
-    def _appearance(self, content: Any) -> dict[str, Any]:
-        """How the result's layer shows its values."""
-        if self["output"].value == "rgb":
-            return {"rgb": True}
-        names = ("colormap", "contrast_limits", "gamma")
-        return {"rgb": False} | {name: getattr(content, name) for name in names}
-
-    def _guides(self, job: Job) -> dict[str, Any]:
-        """Return the settings that say what is painted with what."""
-        mask = self["mask"].value
-        if mask in (None, EVERYWHERE):
-            return {"mask": None, "style_masks": (), "feather": 0.0}
-        return {
-            "mask": content_mask(mask, job.content, self._viewer.dims, job.size),
-            "style_masks": self._style_masks(job),
-            "feather": float(self["feather"].value),
-        }
-
-    def _style_masks(self, job: Job) -> tuple[Any, ...]:
-        chosen = self["style_mask"].value
-        if chosen in (None, WHOLE_STYLE):
-            return ()
-        return (content_mask(chosen, job.style, self._viewer.dims, job.style_size),)
+            action()
+        except Exception as error:
+            self._report(error)
 
     def _steer(self, name: str, _value: Any = None) -> None:
         """Let the run that goes on follow a control."""
-        painter, job = self._painter, self._running_job
-        # Where a layer has gone, the run keeps the regions that it had.
-        if painter is None or not isinstance(job, Job) or self._offering:
-            return
-        try:
-            if name == "style_strength":
-                strength = strength_to_weight(self[name].value, job.settings.preset)
-                painter.update(style_weight=strength)
-            elif name == "color":
-                if job.in_color:
-                    painter.update(color=self._color)
-            else:
-                guides = self._guides(job)
-                painter.update(**guides)
-                job.guide(**guides)
-        except Exception as error:
-            self._report(error)
+        # Where a layer has gone, the run keeps what it had.
+        if self._run is not None and self._run.going and not self._offering:
+            self.attempt(partial(self._run.steer, name, self._request))
 
     def _toggle_pause(self) -> None:
-        if self._painter is None:
+        run = self._run
+        if run is None or not run.going:
             return
-        if self._painter.paused:
-            self._painter.resume()
+        if run.paused:
+            run.resume()
             self["pause"].text = "Pause"
-            self._say("Going on …")
+            self.say("Going on …")
         else:
-            self._painter.pause()
+            run.pause()
             self["pause"].text = "Resume"
-            self._say("Paused. " + self._form.status.text())
+            self.say("Paused. " + self._form.status.text())
 
     def _stop(self) -> None:
-        if self._painter is not None:
-            self._painter.stop()
+        if self._run is not None and self._run.going:
             self["stop"].enabled = self["pause"].enabled = False
-            self._say("Stopping after this step …")
+            self._run.stop()
 
-    def _on_started(self, painter: Worker, recipe: dict[str, Any]) -> None:
-        if painter is self._painter and self._result is not None:
-            self._result.recipe = recipe
-
-    def _on_framed(self, painter: Worker, frame: Frame) -> None:
-        if painter is not self._painter or self._result is None:
-            return
-        begin = time.perf_counter()
-        try:
-            self._result.show(frame.data)
-        except Exception as error:
-            painter.stop()
-            self._report(error)
-            return
+    def _advance(self, frame: Frame) -> None:
+        run = self._run
+        assert run is not None
         self._form.progress.setRange(0, PROGRESS_TICKS)
         self._form.progress.setValue(round(PROGRESS_TICKS * frame.share))
-        if not painter.paused:
-            self._say(frame.text)
-        # The next frame is asked for when Qt has drawn this one, and told what it cost.
-        QTimer.singleShot(0, lambda: painter.shown(time.perf_counter() - begin))
-        if self._activity is not None:
-            # Lets napari process events, so it comes last: the run may be over after it.
-            self._activity.show(frame.step, frame.total, frame.time_left)
+        self._history.set_steps(run.history.steps, max(frame.total, *run.history.steps, 0))
+        self._plot.add(frame.losses)
+        self._compare.compare(run.result.layer, layers_of(self["content"].value))
+        if not run.paused:
+            self.say(frame.text)
 
-    def _on_noted(self, painter: Worker, note: str) -> None:
-        if painter is self._painter:
-            show_info(note)
-
-    def _on_ended(self, painter: Worker, outcome: Outcome) -> None:
-        if painter is not self._painter:
-            return
-        result = self._result
-        assert result is not None
-        self._clear_run()
+    def _end(self, outcome: Outcome) -> None:
+        run = self._run
+        assert run is not None
         self._show_running(False)
-        try:
-            if outcome.data is not None and outcome.recipe is not None:
-                result.recipe = outcome.recipe
-                result.show(outcome.data)
-                result.sign(outcome.exact)
-        except Exception as error:
-            outcome = replace(outcome, error=outcome.error or error)
+        steps = run.history.steps
+        if steps:
+            self._history.set_steps(steps, steps[-1])
         if outcome.error is not None:
             self._report(outcome.error)
-        elif result.deleted:
-            self._say("Stopped, for the layer of the result was deleted.")
+        elif run.result.deleted:
+            self.say("Stopped, for the layer of the result was deleted.")
         elif outcome.stopped:
-            self._say("Stopped. What was painted stays.")
+            self.say("Stopped. What was painted stays; Continue goes on from it.")
         elif outcome.summary:
             self._form.progress.setValue(PROGRESS_TICKS)
-            self._say(outcome.summary)
+            self.say(outcome.summary)
+        self._compare.compare(run.result.layer, layers_of(self["content"].value))
         self.run_ended.emit(outcome)
-
-    def _clear_run(self) -> None:
-        self._painter = self._result = self._running_job = None
-        activity, self._activity = self._activity, None
-        if activity is not None:
-            activity.close()
 
     def _follow_dock(self, parent: QWidget | None) -> None:
         # The dock's ✕ takes the widget out of it; its eye only hides both.
@@ -522,45 +519,71 @@ class StyleTransferWidget(Container[Any]):
 
     def _abandon(self) -> None:
         """End the run for good, without a look at the widget, which may be gone."""
-        if self._painter is not None:
-            self._painter.stop()
-            if self._result is not None:
-                self._result.sign()
-            self._clear_run()
+        self._forecast.hush()
+        if self._run is not None:
+            self._run.abandon()
 
     def _let_go(self) -> None:
         """Forget the viewer, for the Qt side of the widget is gone."""
         self._gone = True
         self._abandon()
         self._viewer.events.theme.disconnect(self._follow_theme)
-        self._viewer.layers.selection.events.changed.disconnect(self._offer_selection)
-        for chosen in self._shown.values():
-            for layer in layers_of(chosen):
-                layer.events.thumbnail.disconnect(self._update_pictures)
-                layer.events.visible.disconnect(self._update_pictures)
+        self._viewer.layers.selection.events.changed.disconnect(self._follow_selection)
+        self._pictures.let_go()
+        self._encoder.let_go()
+        self._edits.let_go()
+
+    # ----------------------------------------------------------------- history
+
+    def _look_back(self, step: int) -> None:
+        """Show a snapshot; what is painted meanwhile is not shown."""
+        run = self._run
+        if run is not None:
+            run.showing = False
+            run.result.show_earlier(run.history.nearest(step), step)
+
+    def _look_on(self) -> None:
+        if self._run is not None:
+            self._run.show_newest()
+
+    def _keep_snapshot(self, step: int) -> None:
+        run = self._run
+        if run is not None:
+            active = self._viewer.layers.selection.active
+            run.result.keep(run.history.nearest(step), step)
+            self._viewer.layers.selection.active = active
+
+    def _go_on_from(self, step: int) -> None:
+        run = self._run
+        if run is None:
+            return
+        picture = run.history.nearest(step)
+        self._history.clear()  # which follows what comes
+        run.showing = True
+        if run.going:
+            run.go_on_from(picture)
+        else:
+            self._try(partial(self._begin, run.result.layer, picture))
 
     # ------------------------------------------------------------------ status
 
     def _show_running(self, running: bool) -> None:
         self["run"].enabled = not running
-        if running and isinstance(self._running_job, StackJob):
-            for name in _LIVE:  # all planes of a stack are painted alike
-                self[name].enabled = False
-        else:
-            self["style_strength"].enabled = self["mask"].enabled = True
-            self._show_what_applies()
         self["pause"].enabled = self["stop"].enabled = running
         self["pause"].text = "Pause"
+        self._show_what_applies()
+        self._offer_to_go_on()
         if not running:
             self._form.progress.setRange(0, PROGRESS_TICKS)
             self._form.progress.setValue(0)
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Tell the user what goes on, or what to do."""
         self._form.status.setText(text)
         self._form.status.setStyleSheet(self._loud if text.startswith(_WARNING) else self._quiet)
 
     def _fail(self, sentence: str) -> None:
-        self._say(f"{_WARNING} {sentence}")
+        self.say(f"{_WARNING} {sentence}")
         show_error(sentence)
 
     def _report(self, error: Exception) -> None:
@@ -569,7 +592,7 @@ class StyleTransferWidget(Container[Any]):
             self._fail(sentence)
             return
         # Of a bug napari offers the traceback, which a report needs.
-        self._say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
+        self.say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
 

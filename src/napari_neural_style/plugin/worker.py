@@ -4,23 +4,43 @@ import threading
 import time
 import traceback
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
-from ..images import to_uint8
 from ..pace import Pace, duration
+from .loss_point import LossPoint
 
 if TYPE_CHECKING:
     from .. import StyleTransfer
     from ..transfer.update import Update
 
-_LEAST_INTERVAL = 0.25
-"""Seconds between two frames."""
+
+class Paintable(Protocol):
+    """What a :class:`Painter` paints; its methods are called in the run's thread."""
+
+    def prepare(self) -> "StyleTransfer":
+        """Make the engine: read images from disk, import torch, load weights."""
+        ...
+
+    def develop(self, image: NDArray[np.float32], /) -> NDArray[Any]:
+        """Make a layer's data of the engine's ``(H, W, 3)`` image."""
+        ...
+
+
+class Change(NamedTuple):
+    """How a run that goes on is to change."""
+
+    job: Paintable
+    """What it becomes."""
+    read: Callable[[], Mapping[str, Any]]
+    """Returns what the engine's ``update`` takes; called in the run's thread, for it may read
+    images."""
+
 
 _GUI_SHARE = 0.1
 """Part of the GUI's time that frames may take."""
@@ -42,6 +62,8 @@ class Frame:
         The same in words, on two lines.
     time_left
         In words.
+    losses
+        Those of the steps since the last frame, as far as they are known.
     """
 
     data: Any
@@ -50,6 +72,7 @@ class Frame:
     share: float
     text: str
     time_left: str
+    losses: tuple[LossPoint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +120,11 @@ class Worker(QObject):
     napari's thread workers are not used, for they take over Python's warnings while
     they run, drop ``RuntimeError`` (out of memory on a GPU is one), keep a generator
     that was quit alive, and wait for a free thread of Qt's pool.
+
+    Parameters
+    ----------
+    interval
+        Seconds between two frames, at least.
     """
 
     started = Signal(object)
@@ -105,16 +133,19 @@ class Worker(QObject):
     """A :class:`Frame`. The next one does not come before :meth:`shown` was called."""
     noted = Signal(str)
     """Something that the user should read."""
+    refused = Signal(object)
+    """The exception that a change of the run ended in; the run goes on without it."""
     ended = Signal(object)
     """The :class:`Outcome`; always the last signal, and always sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float) -> None:
         super().__init__()
         self._thread = threading.Thread(target=self._work, name="style transfer")
         self._control = threading.Lock()  # guards whether it is paused or stopped
         self._paused = self._stopped = False
         self._shown = threading.Event()
         self._shown.set()
+        self._least_interval = interval
         self._interval = 0.0
         self._last = -np.inf
         self._began = 0.0
@@ -147,18 +178,20 @@ class Worker(QObject):
         """End soon; what was painted comes with ``ended``."""
 
     @abstractmethod
-    def update(self, **changes: Any) -> None:
-        """Change settings of the run.
+    def steer(self, name: str, change: Change) -> None:
+        """Change the run before its next step.
 
-        Raises
-        ------
-        ValueError
-            For what the run cannot take.
+        Parameters
+        ----------
+        name
+            Of what changes; only the newest change of a name is made.
+        change
+            What it becomes.
         """
 
     def shown(self, seconds: float) -> None:
         """Ask for the next frame, given what showing this one cost the GUI."""
-        self._interval = max(_LEAST_INTERVAL, seconds / _GUI_SHARE)
+        self._interval = max(self._least_interval, seconds / _GUI_SHARE)
         self._shown.set()
 
     @abstractmethod
@@ -203,22 +236,27 @@ class Painter(Worker):
 
     Parameters
     ----------
-    prepare
-        Makes the engine; called in the new thread, for it may read images from disk,
-        import torch and load weights.
-    develop
-        Makes a layer's data of the engine's ``(H, W, 3)`` image; called in the new thread.
+    job
+        What to paint.
+    record
+        Keeps what is shown, given its step and the layer's data; called in the new thread.
+    interval
+        Seconds between two frames, at least.
     """
 
     def __init__(
         self,
-        prepare: "Callable[[], StyleTransfer]",
-        develop: Callable[[NDArray[np.float32]], NDArray[Any]] = to_uint8,
+        job: Paintable,
+        record: Callable[[int, NDArray[Any]], None] = lambda step, data: None,
+        interval: float = 0.25,
     ) -> None:
-        super().__init__()
-        self._prepare, self._develop = prepare, develop
+        super().__init__(interval)
+        self.job = job
+        """What is painted now."""
+        self._record = record
         self._transfer: StyleTransfer | None = None
-        self._changes: dict[str, Any] = {}
+        self._wanted: dict[str, Change] = {}
+        self._losses: list[LossPoint] = []
 
     def pause(self) -> None:
         """Wait before the next step."""
@@ -241,42 +279,62 @@ class Painter(Worker):
             if self._transfer is not None:
                 self._transfer.stop()
 
-    def update(self, **changes: Any) -> None:
-        """Change settings of the run, from its next step."""
+    def steer(self, name: str, change: Change) -> None:
+        """Change the run before its next step."""
         with self._control:
-            if self._transfer is None:
-                self._changes |= changes
-            else:
-                self._transfer.update(**changes)
+            self._wanted.pop(name, None)  # the order of changes is that of the last of a name
+            self._wanted[name] = change
 
     def _gather(self) -> Outcome:
         transfer, self._transfer = self._transfer, None
         if transfer is None:
             return Outcome()
         recipe, exact = transfer.provenance(), transfer.result
-        data = None if exact is None else self._develop(exact)
+        data = None
+        if exact is not None:
+            data = self.job.develop(exact)
+            self._record(recipe["step"], data)
         losses = recipe["losses"]
         loss = f", loss {losses['total']:.3g}" if losses else ""
         summary = f"Done: {recipe['step']} steps in {self._took()}{loss}."
         return Outcome(data, exact, recipe, summary)
 
     def _paint(self) -> None:
-        transfer = self._prepare()
+        transfer = self.job.prepare()
         with self._control:
             self._transfer = transfer
-            transfer.update(**self._changes)
             if self._paused:
                 transfer.pause()
             if self._stopped:
                 transfer.stop()
         self.started.emit(transfer.provenance())
-        pace = Pace([h * w for h, w in transfer.scales])
+        scales = transfer.scales
+        pace = Pace([h * w for h, w in scales])
+        self._turn(transfer)
         for update in transfer:
+            if transfer.scales != scales:
+                scales = transfer.scales
+                pace = Pace([h * w for h, w in scales])
             pace.step(update.scale, transfer.steps)
             if update.note:
                 self.noted.emit(update.note)
-            if self._due():
-                self.framed.emit(self._frame(update, len(transfer.scales), pace))
+            due = self._due()
+            if due or transfer.device == "cpu":  # elsewhere a look makes the device wait
+                self._losses.append(LossPoint(update.step, max(update.size), update.losses))
+            if due:
+                self.framed.emit(self._frame(update, len(scales), pace))
+            self._turn(transfer)
+
+    def _turn(self, transfer: "StyleTransfer") -> None:
+        """Make the changes that are wanted."""
+        with self._control:
+            wanted, self._wanted = self._wanted, {}
+        for change in wanted.values():
+            try:
+                transfer.update(**change.read())
+                self.job = change.job
+            except Exception as error:
+                self.refused.emit(error)
 
     def _frame(self, update: "Update", scales: int, pace: Pace) -> Frame:
         # Only now are loss and image asked for: both make a GPU wait.
@@ -286,8 +344,11 @@ class Painter(Worker):
         facts = [f"loss {update.losses['total']:.3g}"]
         if pace.seconds_per_step:
             facts.append(f"{1 / pace.seconds_per_step:.2g} steps/s")
+        data = self.job.develop(update.image)
+        self._record(update.step, data)
+        losses, self._losses = tuple(self._losses), []
         return Frame(
-            data=self._develop(update.image),
+            data=data,
             step=update.step,
             total=update.total,
             share=update.step / update.total,
@@ -295,4 +356,5 @@ class Painter(Worker):
             f"scale {update.scale + 1} of {scales} ({width} × {height})\n"
             + " · ".join([*facts, time_left]),
             time_left=time_left,
+            losses=losses,
         )

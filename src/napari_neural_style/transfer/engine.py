@@ -188,6 +188,10 @@ class StyleTransfer:
             Another content, as for a new run. With a mask, a mask of its shape is needed, too.
         style : array or sequence of arrays, optional
             Other styles, as for a new run.
+        picture : array, optional
+            (H, W, 3) picture of the content, such as an earlier result, of any real dtype:
+            the run goes on from it, at the first of its scales that is no smaller than the
+            picture, or at the last.
         **changes
             Fields of :class:`Settings`: the weights of the losses, of the layers and of the
             styles; other layers; ``style_scale``, ``color``, ``mask``, ``style_masks`` and
@@ -305,7 +309,8 @@ class StyleTransfer:
             self._taken, self._pending = self._pending, {}
         before, reason = self._run, None
         try:
-            run = before.changed(before.inputs.changed(self._taken))
+            inputs = before.inputs.changed(self._taken)
+            run = before.changed(inputs, self._taken.get("picture"))
         except Exception as error:
             reason = _reason(error)
         if reason is not None:  # not earlier: the error holds on to what did not fit

@@ -77,6 +77,8 @@ class Inputs:
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """Return those with other settings, ``content`` or ``style``, the latter as tensors.
 
+        A ``picture`` among the changes is nothing that a run is made of.
+
         Raises
         ------
         ValueError
@@ -97,13 +99,18 @@ class Inputs:
         return type(self)(self.settings, content, tuple(styles))
 
 
-#: What a run is made of beside its settings.
-IMAGES = ("content", "style")
+#: Images among the changes of a run: what it is made of, and what it goes on from.
+IMAGES = ("content", "style", "picture")
 
 
 def content_tensor(content: npt.ArrayLike | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """(1, 3, H, W) RGB in [0, 1] of a content of any real dtype."""
     return to_tensor(content, "content", dtype)
+
+
+def picture_tensor(picture: npt.ArrayLike, dtype: torch.dtype) -> torch.Tensor:
+    """(1, 3, H, W) RGB in [0, 1] of a picture to go on from, of any real dtype."""
+    return to_tensor(picture, "picture", dtype)
 
 
 def style_tensors(style: Any, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:

@@ -1,7 +1,7 @@
 """What may change while a run goes on."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_neural_style.transfer.inputs import (
     Inputs,
     content_tensor,
     image_digest,
+    picture_tensor,
     style_tensors,
 )
 
@@ -29,7 +30,9 @@ PICTURES: Final = frozenset({"content", "color", "mask", "style_masks", "feather
 #: Settings that say how large the image is to be.
 SIZES: Final = frozenset({"size", "scales"})
 #: All that may change.
-LIVE: Final = WEIGHTS | LAYERS | STYLES | PICTURES | SIZES | {"steps", "learning_rate", "keep_best"}
+LIVE: Final = frozenset().union(
+    WEIGHTS, LAYERS, STYLES, PICTURES, SIZES, {"steps", "learning_rate", "keep_best", "picture"}
+)
 
 
 def prepare(changes: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
@@ -46,7 +49,11 @@ def prepare(changes: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
                 f"{name}={value!r} cannot change while a run goes on; "
                 f"these can: {', '.join(sorted(LIVE))}."
             )
-    makers = {"content": content_tensor, "style": style_tensors}
+    makers: dict[str, Callable[[Any, torch.dtype], Any]] = {
+        "content": content_tensor,
+        "style": style_tensors,
+        "picture": picture_tensor,
+    }
     return {
         name: makers[name](value, dtype) if name in IMAGES else value
         for name, value in changes.items()
@@ -75,9 +82,12 @@ def other_layers(before: Settings, after: Settings) -> bool:
     )
 
 
-def described(inputs: Inputs, names: Iterable[str], step: int) -> dict[str, Any]:
+def described(
+    inputs: Inputs, names: Iterable[str], step: int, picture: torch.Tensor | None = None
+) -> dict[str, Any]:
     """Tell a change as plain data for JSON: images and masks by their digests."""
-    return {"step": step, **{name: _plain(inputs, name) for name in sorted(names)}}
+    change = {"step": step, **{name: _plain(inputs, name) for name in sorted(names)}}
+    return change if picture is None else {**change, "picture": image_digest(picture)}
 
 
 def _plain(inputs: Inputs, name: str) -> Any:

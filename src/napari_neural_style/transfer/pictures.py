@@ -105,6 +105,15 @@ class Pictures:
             rgb = resize(self.style(0), height, width)
         return to_gray_rgb(rgb) if self._lightness_only else rgb
 
+    def taken_up(self, picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """Go on from a picture as it was to be seen, (1, 3, H, W) RGB in [0, 1]."""
+        rgb = self._resized(picture.to(self.content), height, width)
+        return to_gray_rgb(rgb) if self._lightness_only else rgb
+
+    def _resized(self, rgb: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        larger = max(height, width) > max(rgb.shape[2:])
+        return self.enlarge(rgb, height, width) if larger else resize(rgb, height, width)
+
     def enlarge(self, rgb: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """Take what was painted at a scale to the next."""
         if self._settings.method.eight_bit_between_scales:
@@ -149,8 +158,7 @@ class Pictures:
         if before.mask is not None:  # elsewhere nothing was painted
             painted = before.mask.alpha(rgb) > 0
             rgb = torch.where(painted, rgb, self.content_at(*rgb.shape[2:]))
-        larger = max(height, width) > max(rgb.shape[2:])
-        return self.enlarge(rgb, height, width) if larger else resize(rgb, height, width)
+        return self._resized(rgb, height, width)
 
 
 def to_gray_rgb(rgb: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Where a run is: its scales, their planned steps, and the steps made."""
 
+from copy import copy
 from typing import Any
 
 from napari_neural_style.transfer.scales import Scale
@@ -122,6 +123,20 @@ class Progress:
             progress.plan[-1] = last._replace(steps=last.steps + total - progress.total)
         if shapes == self.shapes:  # the learning rate goes on from what it is
             progress._since = self.step, self.done
+        return progress
+
+    def taken_up(self, side: int) -> "Progress":
+        """Progress of the same run that goes on from a picture of a longest side.
+
+        It goes on at the first scale that is no smaller, or at the last, which has all its
+        steps before it.
+        """
+        progress = copy(self)
+        progress.plan = list(self.plan)
+        sides = map(max, self.shapes)
+        scale = next((i for i, there in enumerate(sides) if there >= side), len(self.plan) - 1)
+        progress.enter(scale)
+        progress.forget_done()
         return progress
 
     def forget_done(self) -> None:

@@ -291,7 +291,7 @@ class Run:
             )
         self._fitting_means(inputs.settings, inputs.shapes[-1])
 
-    def changed(self, inputs: Inputs) -> Self:
+    def changed(self, inputs: Inputs, picture: torch.Tensor | None = None) -> Self:
         """Return the same run with other inputs, which goes on from the present picture.
 
         What is heavy is left to its next step. This one makes no more, unless it is
@@ -302,12 +302,16 @@ class Run:
         ----------
         inputs : Inputs
             What it is to be made of; the images may be on any device.
+        picture : torch.Tensor, optional
+            (1, 3, H, W) RGB in [0, 1], to go on from instead.
         """
         names, progress = live.changed(self.inputs, inputs), self.progress
         replanned = "steps" in names or inputs.shapes != progress.shapes
         if replanned:
             progress = progress.replanned(inputs.plan, inputs.total)
-        if not names or (self.finished and progress.finished):
+        if picture is not None:
+            progress, replanned = progress.taken_up(max(picture.shape[2:])), True
+        elif not names or (self.finished and progress.finished):
             return self
         self._means = self.studio.means
         run = copy.copy(self)
@@ -316,11 +320,15 @@ class Run:
         if replanned:  # with a budget it makes some steps
             with run.studio.alone:
                 run.planner = run._make_planner()
-        if self.painting is not None:
-            run.changes = [*self.changes, live.described(inputs, names, self.progress.step)]
+        if picture is not None:
+            run._take_up(picture)
+        if run.painting is not None:
+            change = live.described(inputs, names, self.progress.step, picture)
+            run.changes = [*self.changes, change]
+        if run.painting is self.painting is not None:
             if self.finished:
                 run._reopen()
-            elif run.painting is self.painting and progress.scale_ends:
+            elif progress.scale_ends:
                 run._settle()
         self._stand_by(run)
         return run
@@ -352,6 +360,12 @@ class Run:
             self.painting.aim_anew()
         elif names & live.WEIGHING:
             self.painting.weigh_anew()
+
+    def _take_up(self, picture: torch.Tensor) -> None:
+        """Go on from a picture at the present scale."""
+        self.objective, self.rate = None, 1.0
+        self.planner.forget()
+        self.painting = self._paint_on(self.pictures.taken_up(picture, *self.progress.shape))
 
     def _other_studio(self, run: Self) -> Studio:
         """Make the studio of a changed run, which shares the weights with this one."""

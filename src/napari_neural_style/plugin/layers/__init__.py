@@ -2,11 +2,11 @@
 
 from ...images import METADATA_KEY
 from .composite import Composite, canvas_background, displayed_composite
+from .earlier import earlier_picture
 from .geometry import Geometry
 from .guides import content_mask, stack_mask
 from .names import is_result, quoted
 from .plane import Plane, displayed_plane
-from .rendering import Rendering
 from .stack import StackSource, stack_planes
 from .thumbnail import thumbnail
 
@@ -15,12 +15,12 @@ __all__ = [
     "Composite",
     "Geometry",
     "Plane",
-    "Rendering",
     "StackSource",
     "canvas_background",
     "content_mask",
     "displayed_composite",
     "displayed_plane",
+    "earlier_picture",
     "is_result",
     "quoted",
     "stack_mask",

@@ -1,0 +1,102 @@
+"""What a run would take, estimated behind the open widget."""
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from ..pace import duration
+from ..settings import Settings
+from .machine import load_engine
+
+_PATIENCE_MS = 400
+"""Milliseconds without another change, after which an estimate is made."""
+_SIDE = 192
+"""Longest side, in pixels, of the picture that stands for the content: only its proportions
+count."""
+
+
+class Forecast(QObject):
+    """Estimates the time and memory of a run, in a thread, when its settings have settled."""
+
+    told = Signal(str)
+    """The estimate in words, and the device with its free memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: tuple[Settings, tuple[int, int]] | None = None
+        self._working = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_PATIENCE_MS)
+        self._timer.timeout.connect(self._begin)
+        self._done.connect(self._finish)
+
+    _done = Signal(object)
+
+    def ask(self, settings: Settings, shape: tuple[int, int]) -> None:
+        """Estimate soon.
+
+        Parameters
+        ----------
+        settings
+            Of the run.
+        shape
+            Height and width of the content, in pixels.
+        """
+        self._asked = settings, shape
+        self._timer.start()
+
+    def hush(self) -> None:
+        """Tell nothing more of what was asked."""
+        self._asked = None
+        self._timer.stop()
+
+    def _begin(self) -> None:
+        if self._asked is None or self._working:
+            return
+        self._working = True
+        threading.Thread(target=self._work, args=self._asked, name="forecast").start()
+
+    def _work(self, settings: Settings, shape: tuple[int, int]) -> None:
+        try:
+            text = describe(settings, shape)
+        except Exception:  # what is wrong is said when the run starts
+            text = ""
+        self._done.emit((settings, shape, text))
+
+    def _finish(self, answer: Any) -> None:
+        self._working = False
+        *asked, text = answer
+        if self._asked == tuple(asked):
+            self.told.emit(text)
+        elif self._asked is not None:
+            self._timer.start()
+
+
+def describe(settings: Settings, shape: tuple[int, int]) -> str:
+    """Estimate a run, and say it in words.
+
+    Parameters
+    ----------
+    settings, shape
+        As for :meth:`Forecast.ask`.
+    """
+    engine = load_engine()
+    from ..transfer import devices
+
+    longest = max(shape)
+    factor = min(1.0, _SIDE / longest)
+    stand_in = [max(1, round(side * factor)) for side in shape]
+    noise = np.random.default_rng(0).integers(0, 256, (*stand_in, 3), np.uint8)
+    if settings.size is None and settings.scales == "auto":
+        settings = replace(settings, size=longest)
+    transfer = engine(noise, noise, settings=replace(settings, style_weights=()))
+    estimate = transfer.estimate()
+    free = devices.free_memory(devices.choose_device(transfer.device))
+    return (
+        f"About {duration(estimate.seconds)} and {estimate.memory / 1e9:.2g} GB; "
+        f"{transfer.device.upper()} has {free / 1e9:.3g} GB free."
+    )

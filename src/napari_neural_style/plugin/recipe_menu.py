@@ -1,0 +1,166 @@
+"""The menu beside the presets: recipes, presets of one's own, preferences and help."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu
+
+from ..recipe import Recipe, read_recipe, write_recipe
+from ..settings import Settings
+from .help import show_help
+from .layers import METADATA_KEY, is_result
+from .own_presets import OwnPresets
+from .script import to_python
+
+_RECIPES = "Recipe (*.json)"
+_READABLE = f"Recipes and painted images (*.json *.png *.tif *.tiff *.jpg *.jpeg);;{_RECIPES}"
+
+
+class Desk(Protocol):
+    """What the menu works on: the widget."""
+
+    @property
+    def viewer(self) -> Any:
+        """The viewer, whose selected layer is meant."""
+
+    @property
+    def own_presets(self) -> OwnPresets | None:
+        """The user's own presets; None if there is nowhere to keep them."""
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what the controls ask for, as plain data."""
+
+    def take_settings(self, settings: Settings, source: str) -> None:
+        """Let the controls show settings."""
+
+    def offer_presets(self, chosen: str | None = None) -> None:
+        """Offer the presets there are now, and choose one."""
+
+    def attempt(self, action: Any) -> None:
+        """Do something, and tell what goes wrong."""
+
+    def say(self, text: str) -> None:
+        """Tell the user."""
+
+
+class RecipeMenu(QMenu):
+    """Takes settings from results and files, and keeps them.
+
+    Parameters
+    ----------
+    desk
+        The widget.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self.setToolTipsVisible(True)
+        self._copy = self._offer(
+            "Copy settings from the selected result",
+            self.copy_from_result,
+            "Let the controls show what the selected result was painted with.",
+        )
+        self._offer(
+            "Load recipe …",
+            self._ask_for_recipe,
+            "From a recipe's file, or from a picture that was saved with its recipe.",
+        )
+        self._offer(
+            "Save recipe …",
+            self._ask_where_to_save,
+            "The settings as they are now, for the command line's --recipe too.",
+        )
+        self._offer(
+            "Copy as Python",
+            self.copy_as_python,
+            "A script that paints the same picture, to the clipboard.",
+        )
+        self.addSeparator()
+        self._keep = self._offer(
+            "Keep as a preset of your own …",
+            self._ask_for_name,
+            "The settings as they are now, offered among the presets from now on.",
+        )
+        self._remove = self.addMenu("Remove a preset of your own")
+        self.addSeparator()
+        self._offer("Help", show_help, "The documentation, in the browser.")
+        self.aboutToShow.connect(self._show_what_applies)
+
+    def _offer(self, text: str, do: Any, tooltip: str) -> Any:
+        action = self.addAction(text, partial(self._desk.attempt, do))
+        assert action is not None
+        action.setToolTip(tooltip)
+        return action
+
+    def _show_what_applies(self) -> None:
+        self._copy.setEnabled(self._selected() is not None)
+        own = self._desk.own_presets
+        names = [] if own is None else own.names()
+        self._keep.setEnabled(own is not None)
+        assert self._remove is not None
+        self._remove.setEnabled(bool(names))
+        self._remove.clear()
+        for name in names:
+            self._remove.addAction(name, partial(self._desk.attempt, partial(self.remove, name)))
+
+    def _selected(self) -> Any | None:
+        layer = self._desk.viewer.layers.selection.active
+        return layer if layer is not None and is_result(layer) else None
+
+    def copy_from_result(self) -> None:
+        """Let the controls show what the selected result was painted with."""
+        layer = self._selected()
+        if layer is None:
+            raise ValueError("Select the layer of a result, then choose this again.")
+        recipe = Recipe.from_dict(layer.metadata[METADATA_KEY], called=f"“{layer.name}”")
+        self._desk.take_settings(recipe.settings, f"As “{layer.name}” was painted.")
+
+    def load(self, path: str | Path) -> None:
+        """Let the controls show a recipe from a file."""
+        self._desk.take_settings(read_recipe(path).settings, f"As in {Path(path).name}.")
+
+    def save(self, path: str | Path) -> None:
+        """Write what the controls ask for to a file."""
+        path = Path(path)
+        write_recipe(path if path.suffix else path.with_suffix(".json"), self._desk.recipe())
+        self._desk.say(f"The recipe is in {path.name}.")
+
+    def copy_as_python(self) -> None:
+        """Put a script that paints the same picture on the clipboard."""
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        clipboard.setText(to_python(Recipe.from_dict(self._desk.recipe(), weights=None)))
+        self._desk.say("A script that paints this is on the clipboard.")
+
+    def keep(self, name: str) -> None:
+        """Keep what the controls ask for as a preset."""
+        own = self._desk.own_presets
+        assert own is not None
+        own.save(name, Settings.from_dict(self._desk.recipe()["settings"]))
+        self._desk.offer_presets(name)
+        self._desk.say(f"“{name}” is among the presets now.")
+
+    def remove(self, name: str) -> None:
+        """Remove a preset of the user's own."""
+        own = self._desk.own_presets
+        assert own is not None
+        own.remove(name)
+        self._desk.offer_presets()
+        self._desk.say(f"The preset “{name}” was removed.")
+
+    def _ask_for_recipe(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load recipe", filter=_READABLE)
+        if path:
+            self.load(path)
+
+    def _ask_where_to_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save recipe", "recipe.json", _RECIPES)
+        if path:
+            self.save(path)
+
+    def _ask_for_name(self) -> None:
+        name, given = QInputDialog.getText(self, "A preset of your own", "Its name:")
+        if given:
+            self.keep(name.strip())

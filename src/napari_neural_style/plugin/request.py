@@ -1,0 +1,287 @@
+"""What the widget's controls ask for, as jobs and as changes of a run."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import Container
+
+from ..settings import Settings, strength_to_weight
+from .channels import Channels, layers_of
+from .equalizer import Equalizer
+from .fields import EVERYWHERE, NO_STYLE, WHOLE_STYLE
+from .job import Job
+from .layers import (
+    Composite,
+    Plane,
+    canvas_background,
+    content_mask,
+    displayed_composite,
+    displayed_plane,
+    earlier_picture,
+    quoted,
+    stack_mask,
+    stack_planes,
+)
+from .preferences import preference
+from .stack_job import StackJob
+from .worker import Change
+
+_NO_GUIDES: Mapping[str, Any] = {"mask": None, "style_masks": (), "feather": 0.0}
+
+
+class Request:
+    """Reads the controls; to be used in the GUI's thread.
+
+    Parameters
+    ----------
+    controls
+        Those of :func:`~.fields.make_controls`.
+    equalizer
+        With the weights of the style's layers.
+    viewer
+        The viewer, whose dims say which planes are meant.
+    preferences
+        As :func:`~.preferences.remembered` has them.
+    """
+
+    def __init__(
+        self, controls: Container[Any], equalizer: Equalizer, viewer: Any, preferences: Any | None
+    ) -> None:
+        self._controls, self._equalizer, self._viewer = controls, equalizer, viewer
+        self._preferences = preferences
+        self.base = Settings()
+        """What the controls refine: a preset, or a recipe."""
+        self.base_strength = 50
+        """The style strength that stands for the base's own style weight."""
+
+    def settings(self) -> Settings:
+        """Return all settings but those of the regions.
+
+        Raises
+        ------
+        ValueError
+            For what does not go together.
+        """
+        value = self._value
+        changes: dict[str, Any] = {
+            "style_weight": self.style_weight,
+            "style_layers": self._equalizer.weights,
+            "content_weight": value("content_weight"),
+            "tv_weight": value("tv_weight"),
+            "weights": value("weights"),
+            "color": self.color,
+            "size": value("size") or None,
+            "steps": self.steps,
+            "device": value("device"),
+            "style_weights": self.style_weights,
+            "memory_limit": preference(self._preferences, "memory_limit") or None,
+            **_NO_GUIDES,
+        }
+        return replace(self.base, **changes)
+
+    @property
+    def style_weight(self) -> float:
+        """The weight of the style loss."""
+        strength = self._value("style_strength")
+        if strength == self.base_strength:
+            return self.base.style_weight
+        return strength_to_weight(strength, self.base.preset)
+
+    @property
+    def color(self) -> str:
+        """The colour mode."""
+        # One channel has no colours that the style could change.
+        return "luminance" if self._value("output") == "intensity" else str(self._value("color"))
+
+    @property
+    def steps(self) -> int | tuple[int, ...]:
+        """The number of steps; for each scale, where the base has it so."""
+        steps, own = self._value("steps"), self.base.steps
+        return own if steps in (0, np.sum(own)) else steps
+
+    @property
+    def styles(self) -> tuple[Any, ...]:
+        """The layers to paint with."""
+        second = self._value("style_2")
+        return (self._value("style"), *(() if second in (None, NO_STYLE) else (second,)))
+
+    @property
+    def style_weights(self) -> tuple[float, ...]:
+        """A weight for each style, or nothing for one."""
+        share = self._value("mix") / 100
+        return (1 - share, share) if len(self.styles) > 1 else ()
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width of the content, in pixels; None where it cannot be painted."""
+        content = self._value("content")
+        try:
+            return None if content is None else self._plane(content).geometry.shape
+        except ValueError:
+            return None
+
+    def job(self) -> Job | StackJob:
+        """Return what Run shall do.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be done; the message says why.
+        """
+        content = self._value("content")
+        if content is None or None in self.styles:
+            raise ValueError(
+                "There is no image to paint: open one, and another for the style "
+                "(File ▸ Open Sample ▸ Neural Style has pairs of both)."
+            )
+        for style in self.styles:
+            if style in layers_of(content):
+                raise ValueError(
+                    f"Content and style are both {quoted(style)}: choose two different layers."
+                )
+        if self._value("whole_stack"):
+            return self._stack_job(content)
+        job = Job(self._plane(content), self._planes(), self.settings(), self._appearance(content))
+        return job.but(**self._guides(job))
+
+    def onward(self, job: Job, layer: Any) -> Job:
+        """Return a job that goes on from an earlier result.
+
+        Raises
+        ------
+        ValueError
+            If the layer is no picture of the job's content.
+        """
+        if layer.rgb != job.in_color:
+            kinds = "in colour", "one channel"
+            its, asked = kinds if layer.rgb else kinds[::-1]
+            raise ValueError(f"{quoted(layer)} is {its} and the output {asked}: choose the other.")
+        return job.onward(earlier_picture(layer, job.content, self._viewer.dims))
+
+    def change(self, name: str, job: Job) -> Change:
+        """Return how a control changes a run that goes on.
+
+        Parameters
+        ----------
+        name
+            Of the control; ``layers`` for the equalizer; ``strokes`` for the pixels of a style.
+        job
+            What the run does now.
+        """
+        if name in ("style", "style_2", "style_mask", "strokes"):
+            return self._restyle(job)
+        if name == "size":
+            return self._resize(job)
+        if name in ("mask", "feather"):
+            return _set(job, **self._guides(job))
+        if name == "style_strength":
+            return _set(job, style_weight=self.style_weight)
+        if name == "layers":
+            return _set(job, style_layers=self._equalizer.weights)
+        if name == "mix":
+            return _set(job, style_weights=self.style_weights)
+        if name == "steps":
+            return _set(job, steps=self.steps)
+        if name == "color":
+            return _set(job, color=self.color)
+        return _set(job, **{name: self._value(name)})
+
+    def _restyle(self, job: Job) -> Change:
+        restyled = job.but(styles=self._planes())
+        changes = {**self._guides(restyled), "style_weights": self.style_weights}
+        restyled = restyled.but(**changes)
+
+        def read() -> dict[str, Any]:
+            styles = restyled.read_styles()
+            # Layers tell of more than their pixels.
+            return changes if restyled.paints_like(job) else {**changes, "style": styles}
+
+        return Change(restyled, read)
+
+    def _resize(self, job: Job) -> Change:
+        resized = job.but(size=self._value("size") or None)
+        changes = {**self._guides(resized), "size": resized.settings.size}
+        resized = resized.but(**changes)
+        return Change(
+            resized,
+            lambda: {
+                **changes,
+                "content": resized.read_content(),
+                "style": resized.read_styles(),
+            },
+        )
+
+    # --------------------------------------------------------------------- layers
+
+    def _value(self, name: str) -> Any:
+        return self._controls[name].value
+
+    def _plane(self, content: Any) -> Plane | Composite:
+        dims = self._viewer.dims
+        if not isinstance(content, Channels):
+            return displayed_plane(content, dims)
+        seen = content.visible.layers
+        if not seen:
+            raise ValueError(f"All of {content.name} are hidden: show what is to be painted.")
+        return displayed_composite(seen, dims, canvas_background(self._viewer))
+
+    def _planes(self) -> tuple[Plane, ...]:
+        return tuple(displayed_plane(style, self._viewer.dims) for style in self.styles)
+
+    def _stack_job(self, content: Any) -> StackJob:
+        dims = self._viewer.dims
+        source = stack_planes(content, dims)
+        try:
+            plane = displayed_plane(content, dims)
+        except ValueError:  # the slider is elsewhere
+            plane = source.plane((0,) * len(source.shape))
+        settings = self.settings()
+        # A stack takes its masks apart, for each of its planes may have its own.
+        sizes = Job(plane, self._planes(), settings, {"rgb": True})
+        mask, guides = self._value("mask"), {}
+        if mask not in (None, EVERYWHERE):
+            guides = {
+                "mask": stack_mask(mask, source, plane, dims, sizes.size),
+                "style_masks": self._style_masks(sizes),
+            }
+            settings = replace(settings, feather=float(self._value("feather")))
+        return StackJob(
+            content.name,
+            source,
+            sizes.styles,
+            settings,
+            guides,
+            self._appearance(content),
+            self._value("save_to"),
+            self._value("scheduler").strip(),
+        )
+
+    def _appearance(self, content: Any) -> dict[str, Any]:
+        """How the result's layer shows its values."""
+        if self._value("output") == "rgb":
+            return {"rgb": True}
+        names = ("colormap", "contrast_limits", "gamma")
+        return {"rgb": False} | {name: getattr(content, name) for name in names}
+
+    def _guides(self, job: Job) -> dict[str, Any]:
+        """Return the settings that say what is painted with what."""
+        mask = self._value("mask")
+        if mask in (None, EVERYWHERE):
+            return dict(_NO_GUIDES)
+        return {
+            "mask": content_mask(mask, job.content, self._viewer.dims, job.size),
+            "style_masks": self._style_masks(job),
+            "feather": float(self._value("feather")),
+        }
+
+    def _style_masks(self, job: Job) -> tuple[Any, ...]:
+        chosen = self._value("style_mask")
+        if chosen in (None, WHOLE_STYLE) or len(job.styles) > 1:
+            return ()
+        return (content_mask(chosen, job.styles[0], self._viewer.dims, job.style_size),)
+
+
+def _set(job: Job, **changes: Any) -> Change:
+    return Change(job.but(**changes), lambda: changes)

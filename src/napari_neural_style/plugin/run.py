@@ -1,0 +1,198 @@
+"""One run: what it paints, its worker, and the layer that it paints into."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from napari.utils.notifications import show_info
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from .activity import ActivityBar
+from .history import History
+from .job import Job
+from .request import Request
+from .result import ResultLayer
+from .stack_job import StackJob
+from .stack_worker import StackPainter
+from .worker import Change, Frame, Outcome, Painter, Worker
+
+
+class Run:
+    """A run in a layer; to be used in the GUI's thread.
+
+    Parameters
+    ----------
+    job
+        What is painted.
+    result
+        The layer to paint into.
+    history
+        Keeps what was to be seen.
+    interval
+        Seconds between two frames, at least.
+    """
+
+    said = Signal(str, description="What the run does, in words.")
+    advanced = Signal(Frame, description="Something new was painted.")
+    failed = Signal(Exception, description="Something went wrong; the run may go on.")
+    ended = Signal(Outcome, description="The run has ended, however it did; the last signal.")
+
+    def __init__(
+        self, job: Job | StackJob, result: ResultLayer, history: History, interval: float
+    ) -> None:
+        self.job, self.result, self.history = job, result, history
+        self.showing = True
+        """Whether the layer shows what is painted, as it comes."""
+        # Steps are counted on where an earlier run painted into the same layer.
+        self._before = history.steps[-1] if len(history) else 0
+        self._worker: Worker | None = (
+            StackPainter(job.prepare, interval)
+            if isinstance(job, StackJob)
+            else Painter(job, self._record, interval)
+        )
+        self._activity: ActivityBar | None = None
+        self._outcome = Outcome()
+
+    def start(self) -> None:
+        """Start."""
+        worker = self._worker
+        assert worker is not None
+        worker.started.connect(self._sign)
+        worker.framed.connect(self._show)
+        worker.noted.connect(self._note)
+        worker.refused.connect(self._refuse)
+        worker.ended.connect(self._end)
+        activity = ActivityBar("Style transfer", self.stop)
+        # The bar lets napari process events: the dock may have been closed meanwhile.
+        if self._worker is None:
+            activity.close()
+        else:
+            self._activity = activity
+            worker.start()
+
+    @property
+    def going(self) -> bool:
+        """Whether it has not ended."""
+        return self._worker is not None
+
+    @property
+    def paused(self) -> bool:
+        """Whether it waits to be resumed."""
+        return self._worker is not None and self._worker.paused
+
+    def pause(self) -> None:
+        """Wait before the next step."""
+        if self._worker is not None:
+            self._worker.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        if self._worker is not None:
+            self._worker.resume()
+
+    def stop(self) -> None:
+        """End soon; what was painted stays."""
+        if self._worker is not None:
+            self._worker.stop()
+            self.said.emit("Stopping after this step …")
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for its thread to end; tell whether it has."""
+        return self._worker is None or self._worker.wait(seconds)
+
+    def abandon(self) -> None:
+        """End for good, without another signal."""
+        if self._worker is not None:
+            self._worker.stop()
+            self.result.sign()
+            self._clear()
+
+    def steer(self, name: str, request: Request) -> None:
+        """Follow a control.
+
+        Raises
+        ------
+        ValueError
+            If the run cannot.
+        """
+        if isinstance(self.job, Job):
+            self._change(name, request.change(name, self.job))
+
+    def go_on_from(self, picture: Any) -> None:
+        """Go on from another picture of the content, as data of the layer."""
+        if isinstance(self.job, Job):
+            image = self.job.engines(picture)
+            self._change("picture", Change(self.job, lambda: {"picture": image}))
+
+    def show_newest(self) -> None:
+        """Show what was painted last; of a run that goes on, with its next frame."""
+        self.showing = True
+        outcome = self._outcome
+        if outcome.data is not None and outcome.recipe is not None:
+            self.result.recipe = outcome.recipe
+            self.result.show(outcome.data)
+            self.result.sign(outcome.exact)
+
+    def _change(self, name: str, change: Change) -> None:
+        if self._worker is not None:
+            self.job = change.job  # type: ignore[assignment]
+            self._worker.steer(name, change)
+
+    # ------------------------------------------------------ from the worker
+
+    def _record(self, step: int, data: Any) -> None:
+        self.history.add(self._before + step, data)
+
+    def _sign(self, recipe: dict[str, Any]) -> None:
+        if self.going:
+            self.result.recipe = recipe
+
+    def _show(self, frame: Frame) -> None:
+        worker = self._worker
+        if worker is None:
+            return
+        begin = time.perf_counter()
+        if self.showing:
+            try:
+                self.result.show(frame.data)
+            except Exception as error:
+                worker.stop()
+                self.failed.emit(error)
+                return
+        self.advanced.emit(self._counted_on(frame))
+        # The next frame is asked for when Qt has drawn this one, and told what it cost.
+        QTimer.singleShot(0, lambda: worker.shown(time.perf_counter() - begin))
+        if self._activity is not None:
+            # Lets napari process events, so it comes last: the run may be over after it.
+            self._activity.show(frame.step, frame.total, frame.time_left)
+
+    def _counted_on(self, frame: Frame) -> Frame:
+        points = (point._replace(step=self._before + point.step) for point in frame.losses)
+        return replace(frame, losses=tuple(points))
+
+    def _note(self, note: str) -> None:
+        if self.going:
+            show_info(note)
+
+    def _refuse(self, error: Exception) -> None:
+        if isinstance(self._worker, Painter):
+            self.job = self._worker.job  # type: ignore[assignment]
+            self.failed.emit(error)
+
+    def _end(self, outcome: Outcome) -> None:
+        if not self.going:
+            return
+        self._clear()
+        self._outcome = outcome
+        try:
+            self.show_newest()
+        except Exception as error:
+            outcome = replace(outcome, error=outcome.error or error)
+        self.ended.emit(outcome)
+
+    def _clear(self) -> None:
+        self._worker = None
+        activity, self._activity = self._activity, None
+        if activity is not None:
+            activity.close()

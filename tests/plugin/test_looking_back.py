@@ -1,0 +1,146 @@
+"""The history of a run, going on from it, and comparing, in a real viewer."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_neural_style.plugin.layers import METADATA_KEY
+from napari_neural_style.plugin.result import EXACT_KEY
+
+from .conftest import TIMEOUT, errors, results
+
+
+@pytest.fixture
+def ended(open_widget, start, finish, qtbot):
+    """A run that has ended, with some history."""
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    qtbot.waitUntil(lambda: len(widget._run.history) > 4, timeout=TIMEOUT)
+    widget.stop.native.click()
+    finish(widget)
+    return viewer, widget, result
+
+
+def test_scrubbing_shows_what_was_painted(ended):
+    _, widget, result = ended
+    newest, slider = result.data, widget._history._slider
+    assert EXACT_KEY in result.metadata
+    slider.setValue(0)
+    step = widget._history.step
+    np.testing.assert_array_equal(result.data, widget._run.history.nearest(step))
+    assert (result.data != newest).any()
+    # The recipe tells what is shown.
+    assert result.metadata[METADATA_KEY]["step"] == step
+    assert EXACT_KEY not in result.metadata
+    slider.setValue(slider.maximum())
+    np.testing.assert_array_equal(result.data, newest)
+    assert EXACT_KEY in result.metadata
+
+
+def test_while_looking_back_the_run_goes_on_unseen(open_widget, start, qtbot):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    qtbot.waitUntil(lambda: len(widget._run.history) > 3, timeout=TIMEOUT)
+    widget._history._slider.setValue(0)
+    data, step = result.data, widget._run._worker._transfer._step
+    qtbot.waitUntil(lambda: widget._run._worker._transfer._step > step + 20, timeout=TIMEOUT)
+    qtbot.wait(600)
+    assert result.data is data
+    widget._history._slider.setValue(widget._history._slider.maximum())
+    qtbot.waitUntil(lambda: result.data is not data, timeout=TIMEOUT)
+
+
+def test_a_step_is_kept_as_a_layer(ended):
+    viewer, widget, result = ended
+    widget._history._slider.setValue(0)
+    step = widget._history.step
+    shown = result.data
+    widget._history._keep.click()
+    kept = viewer.layers[-1]
+    assert kept.name.endswith(f"step {step}")
+    np.testing.assert_array_equal(kept.data, shown)
+    assert kept.metadata[METADATA_KEY]["step"] == step
+    assert viewer.layers.selection.active is result
+
+
+def test_go_on_from_a_step_while_it_runs(open_widget, start, qtbot):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    qtbot.waitUntil(lambda: len(widget._run.history) > 3, timeout=TIMEOUT)
+    widget._history._slider.setValue(0)
+    data, run = result.data, widget._run
+    widget._history._resume.click()
+    assert widget._run is run
+    qtbot.waitUntil(lambda: result.data is not data, timeout=TIMEOUT)
+    assert errors() == []
+
+
+def test_go_on_from_a_step_of_a_run_that_has_ended(ended, finish, qtbot):
+    viewer, widget, result = ended
+    steps = widget._run.history.steps
+    widget._history._slider.setValue(1)
+    widget.steps.value = 6
+    widget._history._resume.click()
+    finish(widget)
+    assert errors() == []
+    assert results(viewer) == [result]
+    # Nothing of the past is lost.
+    assert widget._run.history.steps[: len(steps)] == steps
+    assert widget._run.history.steps[-1] == steps[-1] + 6
+
+
+def test_continue_goes_on_in_the_selected_result(ended, finish):
+    viewer, widget, result = ended
+    assert widget.go_on.enabled
+    widget.steps.value = 4
+    before = result.data
+    widget.go_on.native.click()
+    finish(widget)
+    assert errors() == []
+    assert results(viewer) == [result]
+    assert (result.data != before).any()
+    # It is still that picture, painted further.
+    assert np.abs(result.data.astype(float) - before).mean() < 40
+
+
+def test_continue_is_for_results(ended):
+    viewer, widget, _ = ended
+    viewer.layers.selection.active = viewer.layers["content"]
+    assert not widget.go_on.enabled
+
+
+def test_continue_with_another_content_says_what_to_do(ended):
+    viewer, widget, result = ended
+    viewer.layers["content"].translate = (100, 100)
+    viewer.layers.selection.active = result
+    widget.go_on.native.click()
+    assert "does not lie on the" in widget._form.status.text()
+    assert not widget.running
+
+
+def test_compare_shows_the_content_while_held(ended, qtbot):
+    viewer, widget, result = ended
+    content = viewer.layers["content"]
+    content.visible = False
+    button = widget._compare
+    qtbot.mousePress(button, Qt.MouseButton.LeftButton)
+    assert (result.visible, content.visible) == (False, True)
+    qtbot.mouseRelease(button, Qt.MouseButton.LeftButton)
+    assert (result.visible, content.visible) == (True, False)
+
+
+def test_a_new_run_has_a_new_history(ended, start, qtbot):
+    viewer, widget, _ = ended
+    start(viewer, widget)
+    assert widget._run.history.steps[0] < 100
+    qtbot.waitUntil(lambda: len(widget._run.history) > 1, timeout=TIMEOUT)
+
+
+def test_the_plot_shows_every_step(open_widget, finish):
+    _, widget = open_widget()
+    widget.steps.value = 12
+    widget.run.native.click()
+    finish(widget)
+    steps = [point.step for point in widget._plot._curves.points]
+    assert steps == sorted(set(steps))
+    assert steps
