@@ -1,5 +1,3 @@
-import pickle
-
 import numpy as np
 import pytest
 
@@ -7,13 +5,8 @@ from napari_neural_style import StyleTransfer
 from napari_neural_style.images import resized, split_alpha, to_uint8
 from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.settings import make_settings
-from napari_neural_style.stacks.painter import (
-    BadPlaneError,
-    Finished,
-    PlanePainter,
-    Recipe,
-    longest_side,
-)
+from napari_neural_style.stacks.painter import PlanePainter
+from napari_neural_style.stacks.task import BadPlaneError, Finished, Recipe, Task
 from napari_neural_style.transfer import studio
 
 from .conftest import QUICK, stripes
@@ -28,7 +21,7 @@ def recipe(style, in_color=True, **settings):
 
 def paint(painter, values, parent=None, rendering=LIMITS, mask=None):
     """Return the plane, and how many steps it took."""
-    steps, count = painter.paint(values, rendering, parent, mask), 0
+    steps, count = painter.paint(Task(values, rendering, parent, mask)), 0
     while True:
         try:
             next(steps)
@@ -231,22 +224,8 @@ def test_a_plane_that_cannot_be_painted_harms_no_other(stack, style, value):
 
 
 def test_the_estimate_counts_each_kind_of_plane(stack, style):
-    painter = PlanePainter(recipe(style))
-    memory, alone = painter.estimate(stack[0], LIMITS, 0)
+    painter, task = PlanePainter(recipe(style)), Task(stack[0], LIMITS)
+    memory, alone = painter.estimate(task, 1, 0)
     assert memory > 0
-    assert painter.estimate(stack[0], LIMITS, 1000)[1] > alone
-
-
-def test_a_recipe_travels(style):
-    there = pickle.loads(pickle.dumps(recipe(style))).on("cpu")
-    assert there.settings == recipe(style).settings
-    assert np.array_equal(there.styles[0], style)
-
-
-@pytest.mark.parametrize(
-    ("settings", "side"),
-    [({"scales": "auto"}, 50), ({"scales": "auto", "size": 20}, 20), ({"scales": (16, 30)}, 30)],
-)
-def test_the_longest_side_is_what_the_settings_say(settings, side):
-    settings = make_settings(**{**QUICK, **settings})
-    assert longest_side(settings, (40, 50, 3)) == side
+    assert painter.estimate(task, 1, 1000)[1] > alone
+    assert painter.estimate(task, 1000, 0)[1] > alone

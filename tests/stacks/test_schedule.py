@@ -74,6 +74,12 @@ def test_segments_are_along_depth_where_there_is_no_time():
     assert schedule(axes_of("TZ", 2, 9), segment=4).parent((0, 4)) == Parent((0, 3), moved=False)
 
 
+def test_planes_that_follow_are_told_from_those_that_start_from_nothing():
+    axes = axes_of("CT", 2, 3)
+    assert schedule(axes).kinds == (2, 4)
+    assert schedule(axes, done={(0, 0), (1, 0), (1, 1)}).kinds == (0, 3)
+
+
 def test_what_is_done_is_not_handed_out():
     done = {(0,), (2,)}
     plan = schedule(axes_of("T", 4), done=done)

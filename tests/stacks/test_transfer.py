@@ -348,7 +348,7 @@ def test_of_a_long_stack_some_planes_are_compared_and_what_others_start_from(tmp
     assert len(stack.read) == 8
     assert {0, 18} <= set(stack.read)
     stack.values[18, 5, 5] += 1
-    again._planes.clear()
+    again._source.clear()
     with pytest.raises(ValueError, match="painted otherwise"):
         again.run()
 

@@ -89,6 +89,12 @@ class Axes:
         return self.length("Y"), self.length("X")
 
     @property
+    def of_masks(self) -> "Axes":
+        """Those of an array with a mask for each plane."""
+        letters = self.letters.replace("S", "")
+        return Axes(letters, tuple(map(self.length, letters)))
+
+    @property
     def in_color(self) -> bool:
         """Whether planes have samples."""
         return "S" in self.letters

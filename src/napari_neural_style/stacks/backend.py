@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.stacks.axes import Index
-from napari_neural_style.stacks.painter import BadPlaneError, Finished, PlanePainter, Recipe
+from napari_neural_style.stacks.painter import PlanePainter
+from napari_neural_style.stacks.task import BadPlaneError, Recipe, Task
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.update import Update
@@ -55,15 +55,8 @@ class Backend(Protocol):
     def room(self) -> int:
         """How many planes it takes at a time."""
 
-    def start(
-        self,
-        index: Index,
-        values: NDArray[Any],
-        rendering: Rendering,
-        parent: Finished | None,
-        mask: NDArray[Any] | None,
-    ) -> None:
-        """Paint a plane, see :meth:`PlanePainter.paint`."""
+    def start(self, index: Index, task: Task) -> None:
+        """Paint a plane."""
 
     def next_event(self, seconds: float) -> Event | None:
         """Wait for the next event, for so many seconds at most."""
@@ -86,17 +79,10 @@ class Here:
         """Tell what the planes have in common."""
         self._painter = PlanePainter(recipe)
 
-    def start(
-        self,
-        index: Index,
-        values: NDArray[Any],
-        rendering: Rendering,
-        parent: Finished | None,
-        mask: NDArray[Any] | None,
-    ) -> None:
+    def start(self, index: Index, task: Task) -> None:
         """Paint a plane."""
         assert self._painter is not None
-        self._index, self._steps = index, self._painter.paint(values, rendering, parent, mask)
+        self._index, self._steps = index, self._painter.paint(task)
 
     def next_event(self, seconds: float) -> Event | None:
         """Make a step."""

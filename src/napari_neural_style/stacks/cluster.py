@@ -10,12 +10,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
-from numpy.typing import NDArray
-
-from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.backend import Event
-from napari_neural_style.stacks.painter import Finished, Recipe
+from napari_neural_style.stacks.task import Recipe, Task
 
 _SECONDS_TO_ANSWER: Final = 10
 # Of a worker on this machine, where there is no GPU.
@@ -160,14 +157,7 @@ class Cluster:
         """How many planes are painted at a time: one by each worker."""
         return max(1, len(self._workers()))
 
-    def start(
-        self,
-        index: Index,
-        values: NDArray[Any],
-        rendering: Rendering,
-        parent: Finished | None,
-        mask: NDArray[Any] | None,
-    ) -> None:
+    def start(self, index: Index, task: Task) -> None:
         """Send a plane to a worker."""
         from napari_neural_style.stacks.remote import paint
 
@@ -181,10 +171,7 @@ class Cluster:
                 paint,
                 self._topic,
                 index,
-                values,
-                rendering,
-                parent,
-                mask,
+                task,
                 key=f"{self._topic}-{'-'.join(map(str, index))}",
                 pure=False,
                 workers=[worker] if worker else None,

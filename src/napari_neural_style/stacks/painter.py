@@ -1,7 +1,7 @@
 """Paints planes one after another, each from a finished one."""
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Generator
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from napari_neural_style.images import intensity_like, resized, to_uint8
 from napari_neural_style.images.rendering import Rendering, is_rgba
-from napari_neural_style.settings import Settings
 from napari_neural_style.stacks.motion import optical_flow, visible_before, warp
+from napari_neural_style.stacks.task import BadPlaneError, Finished, Recipe, Task
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -22,55 +22,6 @@ _STEPS_SHARE: Final = 0.15
 _RATE_SHARE: Final = 0.5
 # Fewer than these do not bring the style to what is new, unless half of all steps are fewer.
 _LEAST_STEPS: Final = 12
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What all planes of a stack have in common; can be sent to other processes.
-
-    Attributes
-    ----------
-    styles
-        The style images.
-    settings
-        Of the engine.
-    in_color
-        Whether results are RGB or RGBA, or have one channel of the plane's dtype.
-    style_masks
-        Of the style images, where planes have masks of their own; else settings has them.
-    """
-
-    styles: Sequence[Any]
-    settings: Settings
-    in_color: bool
-    style_masks: tuple[NDArray[Any], ...] = ()
-
-    def on(self, device: str) -> "Recipe":
-        """Return the same for another device."""
-        return replace(self, settings=replace(self.settings, device=device))
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A plane that is done.
-
-    Attributes
-    ----------
-    values
-        Of the stack.
-    painted
-        As it was stored.
-    moved
-        Whether what it shows has moved since.
-    """
-
-    values: NDArray[Any]
-    painted: NDArray[Any]
-    moved: bool
-
-
-class BadPlaneError(ValueError):
-    """A plane cannot be painted, which says nothing about the others."""
 
 
 class PlanePainter:
@@ -86,26 +37,8 @@ class PlanePainter:
         self._recipe = recipe
         self._last: StyleTransfer | None = None
 
-    def paint(
-        self,
-        values: NDArray[Any],
-        rendering: Rendering,
-        parent: Finished | None,
-        mask: NDArray[Any] | None = None,
-    ) -> Generator["Update", None, NDArray[Any]]:
+    def paint(self, task: Task) -> Generator["Update", None, NDArray[Any]]:
         """Paint one plane, step by step.
-
-        Parameters
-        ----------
-        values
-            The plane, ``(H, W)`` or ``(H, W, samples)``, as the stack holds it.
-        rendering
-            Turns such values into what is painted.
-        parent
-            The plane to start from, or None for a plane that starts from nothing.
-        mask
-            Where it is painted, ``(H, W)``, if it has a mask of its own. Without any label in
-            it, the plane stays as it is.
 
         Returns
         -------
@@ -120,27 +53,35 @@ class PlanePainter:
         ValueError, MemoryError
             If no plane can.
         """
+        mask = task.mask
         try:
             if mask is not None and not mask.any():
-                return self._untouched(values, rendering)
-            content = self._content(values, rendering)
+                return self._untouched(task)
+            content = self._content(task.values, task.rendering)
             changes = {} if mask is None else self._guides(mask)
-            changes |= {} if parent is None else self._from(parent, rendering, content)
+            if task.parent is not None:
+                changes |= self._from(task.parent, task.rendering, content)
         except ValueError as error:
             raise BadPlaneError(str(error)) from error
         transfer = self._run(content, changes)
         yield from transfer
         mask = self._recipe.settings.mask if mask is None else mask
-        return self._stored(transfer.run(), values, rendering, mask)
+        return self._stored(transfer.run(), task, mask)
 
-    def estimate(
-        self, values: NDArray[Any], rendering: Rendering, followers: int
-    ) -> tuple[int, float]:
-        """Estimate memory in bytes, and seconds for this plane and so many that start from one."""
-        content = self._content(values, rendering)
+    def estimate(self, task: Task, anew: int, following: int) -> tuple[int, float]:
+        """Estimate memory in bytes and time in seconds of planes like this one.
+
+        Parameters
+        ----------
+        task
+            The plane.
+        anew, following
+            How many start from nothing, and how many from another one.
+        """
+        content = self._content(task.values, task.rendering)
         first = self._run(content, {}).estimate()
-        later = self._run(content, self._warm(content)).estimate() if followers else first
-        return max(first.memory, later.memory), first.seconds + followers * later.seconds
+        later = self._run(content, self._warm(content)).estimate() if following else first
+        return max(first.memory, later.memory), anew * first.seconds + following * later.seconds
 
     def _content(self, values: NDArray[Any], rendering: Rendering) -> NDArray[np.float32]:
         if self._recipe.in_color:
@@ -156,12 +97,10 @@ class PlanePainter:
         check_masks(settings, mask.shape[:2], [style.shape[:2] for style in self._recipe.styles])
         return guides
 
-    def _untouched(self, values: NDArray[Any], rendering: Rendering) -> NDArray[Any]:
+    def _untouched(self, task: Task) -> NDArray[Any]:
         """A plane as it would be stored outside a mask."""
-        from napari_neural_style.transfer.scales import fit
-
-        height, width = values.shape[:2]
-        shape = fit(height, width, longest_side(self._recipe.settings, values.shape))
+        values, rendering = task.values, task.rendering
+        shape = self._recipe.shape(values.shape)
         if self._recipe.in_color:
             image, alpha = rendering.rgba(values)
             if alpha is not None and not is_rgba(values):
@@ -170,16 +109,13 @@ class PlanePainter:
             return values
         else:
             image = _colored(rendering.gray(values))
-        return self._stored(resized(image, shape), values, rendering, np.zeros(shape, bool))
+        return self._stored(resized(image, shape), task, np.zeros(shape, bool))
 
     def _stored(
-        self,
-        image: NDArray[np.float32],
-        values: NDArray[Any],
-        rendering: Rendering,
-        mask: NDArray[Any] | None,
+        self, image: NDArray[np.float32], task: Task, mask: NDArray[Any] | None
     ) -> NDArray[Any]:
         """A painted image in the form of the result."""
+        values, rendering = task.values, task.rendering
         if not self._recipe.in_color:
             limits, gamma = rendering.contrast_limits, rendering.gamma
             return intensity_like(values, image[..., 0], limits, gamma, mask)
@@ -205,7 +141,7 @@ class PlanePainter:
         steps = float(np.sum(settings.steps))
         return {
             "size": None,
-            "scales": (longest_side(settings, content.shape),),
+            "scales": (max(self._recipe.shape(content.shape)),),
             "steps": round(max(_STEPS_SHARE * steps, min(_LEAST_STEPS, steps / 2), 1)),
             "learning_rate": _RATE_SHARE * settings.learning_rate,
         }
@@ -230,29 +166,6 @@ class PlanePainter:
         if self._recipe.in_color:
             return parent.painted[..., :3].astype(np.float32) / np.float32(255)
         return _colored(rendering.gray(parent.painted))
-
-
-def recolored(
-    styles: Sequence[NDArray[np.float32]], content: NDArray[np.float32]
-) -> list[NDArray[np.float32]]:
-    """Give style images the colours of a content, ``(H, W, 3)`` as they are."""
-    import torch
-
-    from napari_neural_style.transfer.color import match_color
-
-    style_tensors, (content_tensor,) = (
-        [torch.from_numpy(image).permute(2, 0, 1)[None] for image in images]
-        for images in (styles, [content])
-    )
-    matched = (match_color(style, content_tensor) for style in style_tensors)
-    return [np.ascontiguousarray(image[0].permute(1, 2, 0).numpy()) for image in matched]
-
-
-def longest_side(settings: Settings, shape: tuple[int, ...]) -> int:
-    """Return the longest side of a result, in pixels, of planes of some shape."""
-    if settings.size is not None:
-        return settings.size
-    return max(shape[:2]) if settings.scales == "auto" else int(settings.scales[-1])
 
 
 def _colored(gray: NDArray[np.float32]) -> NDArray[np.float32]:

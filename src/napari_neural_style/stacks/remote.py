@@ -10,9 +10,9 @@ from distributed import WorkerPlugin, get_worker
 from numpy.typing import NDArray
 
 import napari_neural_style
-from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.stacks.axes import Index
-from napari_neural_style.stacks.painter import BadPlaneError, Finished, PlanePainter, Recipe
+from napari_neural_style.stacks.painter import PlanePainter
+from napari_neural_style.stacks.task import BadPlaneError, Recipe, Task
 
 _SECONDS_BETWEEN_REPORTS: Final = 0.5
 
@@ -50,21 +50,14 @@ class Brief(WorkerPlugin):
         _painters.pop(self.name, None)
 
 
-def paint(
-    topic: str,
-    index: Index,
-    values: NDArray[Any],
-    rendering: Rendering,
-    parent: Finished | None,
-    mask: NDArray[Any] | None,
-) -> tuple[NDArray[Any] | None, str | None]:
+def paint(topic: str, index: Index, task: Task) -> tuple[NDArray[Any] | None, str | None]:
     """Paint a plane in a worker; return it, or a sentence that says why not."""
     worker = get_worker()
     with _alone:
         # Sums in other numbers of threads round otherwise: as many as the worker has, always.
         torch.set_num_threads(worker.state.nthreads)
         stopped = Flag(topic)
-        steps = _painters[topic].paint(values, rendering, parent, mask)
+        steps = _painters[topic].paint(task)
         reported = time.monotonic()
         try:
             while True:

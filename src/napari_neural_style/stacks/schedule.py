@@ -61,6 +61,12 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def kinds(self) -> tuple[int, int]:
+        """How many of those left start from nothing, and how many from another one."""
+        following = sum(self.parent(index) is not None for index in self._waiting)
+        return len(self) - following, following
+
     def next(self) -> Index | None:
         """Take the next plane that can be painted now; None if there is none."""
         for place, index in enumerate(self._waiting):

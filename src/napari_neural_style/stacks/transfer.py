@@ -1,14 +1,10 @@
 """StackTransfer: the planes of a stack, painted one after another or on a cluster."""
 
-import atexit
 import dataclasses
 import hashlib
 import pickle
-import shutil
-import tempfile
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
@@ -23,18 +19,15 @@ from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.stacks.axes import Axes, Index
 from napari_neural_style.stacks.backend import Backend, Event, Here
-from napari_neural_style.stacks.limits import find_limits
 from napari_neural_style.stacks.lock import FolderLock
+from napari_neural_style.stacks.masks import guided
 from napari_neural_style.stacks.pace import StackPace
-from napari_neural_style.stacks.painter import (
-    Finished,
-    PlanePainter,
-    Recipe,
-    longest_side,
-    recolored,
-)
+from napari_neural_style.stacks.painter import PlanePainter
+from napari_neural_style.stacks.result import kept_rendering, open_result
 from napari_neural_style.stacks.schedule import Parent, Schedule
-from napari_neural_style.stacks.store import PaintedOtherwiseError, PlaneStore, digest_of
+from napari_neural_style.stacks.source import Plane, Source
+from napari_neural_style.stacks.store import PaintedOtherwiseError, digest_of
+from napari_neural_style.stacks.task import Finished, Recipe, Task
 from napari_neural_style.stacks.update import StackUpdate
 
 if TYPE_CHECKING:
@@ -45,11 +38,7 @@ _NO_LOOKS: Final = ("device", "tile")
 _SECONDS_BETWEEN_LOOKS: Final = 0.2
 # Of planes that are done already, so many are compared with the stack before a run goes on.
 _COMPARED: Final = 8
-_LIMITS: Final = "contrast_limits"
 _MATCHED: Final = "colors_matched_to"
-
-
-_PlaneMask = npt.NDArray[Any] | None
 
 
 class StackTransfer:
@@ -159,15 +148,16 @@ class StackTransfer:
         named = [f"style {i}" for i in range(1, len(given) + 1)] if len(given) > 1 else ["style"]
         styles = [to_rgb(*image_and_name) for image_and_name in zip(given, named, strict=True)]
         recipe = Recipe(styles, settings, in_color)
-        self._recipe, self._masks = self._guided(recipe, mask, style_masks)
+        self._recipe, masks = guided(recipe, self.axes, mask, style_masks)
+        self._source = Source(stack, self.axes, masks)
         self._segment = segment
         self._wanted = self._selected(planes)
         self._rendering = rendering
-        self._planes: OrderedDict[Index, tuple[npt.NDArray[Any], _PlaneMask]] = OrderedDict()
-        self._digests: dict[Index, str] = {}
         self._backend = _connect(client)
         try:
-            self._store = self._open(out)
+            self._store = open_result(
+                out, stack, self.axes, self._recipe, rendering, self._described()
+            )
             self._compare()
             self._backend.brief(self._steady())
         except BaseException:
@@ -176,46 +166,6 @@ class StackTransfer:
         self._failed: dict[Index, str] = {}
         self._stop = threading.Event()
         self._updates = self._paint()
-
-    def _guided(self, recipe: Recipe, mask: Any, style_masks: Any) -> tuple[Recipe, Any]:
-        """The recipe with the masks that all planes share, and the masks of each plane."""
-        from napari_neural_style.transfer.guides import check_masks
-
-        shapes = [image.shape[:2] for image in recipe.styles]
-        settings = recipe.settings
-        if mask is not None and not hasattr(mask, "shape"):
-            mask = np.asarray(mask)
-        if isinstance(style_masks, np.ndarray) or style_masks:
-            # With any mask, for the one that comes may be each plane's own.
-            some = settings.mask if mask is None else np.ones(self.axes.plane, np.uint8)
-            guides: dict[str, Any] = {"mask": some, "style_masks": style_masks}
-            settings = dataclasses.replace(settings, **guides)
-        if mask is None or len(mask.shape) == 2:
-            if mask is not None:
-                settings = dataclasses.replace(settings, mask=np.asarray(mask))
-            check_masks(settings, self.axes.plane, shapes)
-            return dataclasses.replace(recipe, settings=settings), None
-        shape, own = tuple(mask.shape), self._mask_axes.shape
-        if shape != own:
-            raise ValueError(
-                f"mask has shape {shape}: it must be {self.axes.plane} for all planes, or {own} "
-                "for each its own."
-            )
-        style_masks = settings.style_masks
-        if style_masks:
-            label = style_masks[0].max()
-            trial = dataclasses.replace(
-                settings, mask=np.full(self.axes.plane, label), style_weights=()
-            )
-            check_masks(trial, self.axes.plane, shapes)
-        settings = dataclasses.replace(settings, mask=None, style_masks=())
-        return dataclasses.replace(recipe, settings=settings, style_masks=style_masks), mask
-
-    @property
-    def _mask_axes(self) -> Axes:
-        """Axes of an array with a mask for each plane."""
-        letters = self.axes.letters.replace("S", "")
-        return Axes(letters, tuple(self.axes.length(letter) for letter in letters))
 
     def _selected(self, planes: slice | None) -> list[Index]:
         first, count = self.axes.along[0], self.axes.counts[0]
@@ -231,26 +181,6 @@ class StackTransfer:
         if not wanted:
             raise ValueError(f"planes={planes}: it selects none of the {count} along {first}.")
         return wanted
-
-    def _open(self, out: Any) -> PlaneStore:
-        """Make the array of the result, or go on with it."""
-        from napari_neural_style.transfer.scales import fit
-
-        path = _temporary_place() if out is None else Path(out)
-        in_color = self._recipe.in_color
-        dtype = np.dtype(np.uint8 if in_color else self._stack.dtype).newbyteorder("=")
-        side = longest_side(self.settings, self.axes.plane)
-        shape = (*self.axes.counts, *fit(*self.axes.plane, side))
-        names = self.axes.along + "YX"
-        FolderLock(path).check()
-        if in_color:
-            samples = self.axes.length("S") if self.axes.in_color else 3
-            shape, names = (*shape, samples), names + "S"
-        if path.exists() and not PlaneStore.removed_if_empty(path):
-            return PlaneStore.reopen(path, shape, dtype, self._described())
-        limits = {} if self._rendering else find_limits(self._stack, self.axes)
-        found = {_LIMITS: [[series, pair] for series, pair in limits.items()]}
-        return PlaneStore.create(path, shape, dtype, names, self._described(), found)
 
     def _compare(self) -> None:
         """Check that the planes that are done were painted from those of this stack.
@@ -277,19 +207,15 @@ class StackTransfer:
             with suppress(Exception):  # said when it is to be painted
                 values = self.axes.take(self._stack, index)
                 content, _ = self._rendering_of(index).straight(values)
-                settings = dataclasses.replace(self.settings, color="style")
-                styles = recolored(self._recipe.styles, content)
+                recipe = self._recipe.recolored(content)
                 self._store.keep(_MATCHED, index)
-                return dataclasses.replace(self._recipe, styles=styles, settings=settings)
+                return recipe
         return self._recipe
 
     def _rendering_of(self, index: Index) -> Rendering:
         if self._rendering is not None:
             return self._rendering
-        # Found once and kept: a plane that is mended later must not change them.
-        limits = {tuple(series): pair for series, pair in self._store.found[_LIMITS]}
-        low, high = limits[self.axes.series(index)]
-        return Rendering("plane", (low, high))
+        return kept_rendering(self._store, self.axes.series(index))
 
     # ------------------------------------------------------------------- facts
 
@@ -341,16 +267,11 @@ class StackTransfer:
         from napari_neural_style.transfer.update import Estimate
 
         schedule = self._schedule()
-        anew, following = self._kinds(schedule)
         if not len(schedule):
             return Estimate(0, 0.0)
-        painter = PlanePainter(self._recipe)
-        values = self.axes.take(self._stack, self._wanted[0])
-        rendering = self._rendering_of(self._wanted[0])
-        memory, seconds = painter.estimate(values, rendering, following)
-        if anew != 1:
-            seconds += (anew - 1) * painter.estimate(values, rendering, 0)[1]
-        return Estimate(memory, seconds)
+        index = self._wanted[0]
+        task = Task(self.axes.take(self._stack, index), self._rendering_of(index))
+        return Estimate(*PlanePainter(self._recipe).estimate(task, *schedule.kinds))
 
     # ---------------------------------------------------------------- control
 
@@ -374,7 +295,7 @@ class StackTransfer:
 
     def _paint(self) -> Iterator[StackUpdate]:
         schedule = self._schedule()
-        pace = StackPace(*self._kinds(schedule))
+        pace = StackPace(*schedule.kinds)
         lock = FolderLock(self.path)
         try:
             if len(schedule):
@@ -383,7 +304,7 @@ class StackTransfer:
         finally:
             lock.release()
             self._backend.close()
-            self._planes.clear()
+            self._source.clear()
         if len(self._failed) == self.total:
             raise ValueError(f"No plane could be painted. {next(iter(self._failed.values()))}")
 
@@ -401,7 +322,7 @@ class StackTransfer:
                 except Exception as error:  # a lazy stack may raise anything
                     yield self._update(Event(index, error=f"it cannot be read ({error})."), pace)
                     continue
-                self._backend.start(index, values, self._rendering_of(index), begun, mask)
+                self._backend.start(index, Task(values, self._rendering_of(index), begun, mask))
                 running += 1
             if not running:
                 break
@@ -412,7 +333,7 @@ class StackTransfer:
 
     def _finished(self, parent: Parent) -> Finished | None:
         values, mask = self._values(parent.index)
-        self._planes.move_to_end(parent.index, last=False)  # of no more use: the first to go
+        self._source.drop_first(parent.index)
         if mask is not None and not mask.any():
             return None  # it is not painted, and so few steps would not do
         return Finished(values, self._store.read(parent.index), parent.moved)
@@ -421,7 +342,7 @@ class StackTransfer:
         """Keep what an event brought, and tell it."""
         error = None
         if event.painted is not None:
-            self._store.write(event.index, event.painted, self._digests[event.index])
+            self._store.write(event.index, event.painted, self._source.digests[event.index])
         elif event.error is not None:
             error = self._failed[event.index] = f"{self.axes.named(event.index)}: {event.error}"
         elif event.steps:
@@ -443,24 +364,11 @@ class StackTransfer:
     def _schedule(self) -> Schedule:
         return Schedule(self.axes, self._wanted, self._store.done, self._failed, self._segment)
 
-    def _kinds(self, schedule: Schedule) -> tuple[int, int]:
-        """How many of the planes left start from nothing, and how many from another one."""
-        left = [index for index in self._wanted if index not in self._store.done]
-        following = sum(schedule.parent(index) is not None for index in left)
-        return len(left) - following, following
-
-    def _values(self, index: Index) -> tuple[npt.NDArray[Any], _PlaneMask]:
-        """Read a plane and its mask; the last ones are kept, for the next one starts from them."""
-        if index not in self._planes:
-            values = self.axes.take(self._stack, index)
-            mask = None if self._masks is None else self._mask_axes.take(self._masks, index)
-            self._digests[index] = digest_of(values, mask)
-            self._store.check(index, self._digests[index])
-            self._planes[index] = values, mask
-        self._planes.move_to_end(index)
-        while len(self._planes) > self._backend.room + 1:
-            self._planes.popitem(last=False)
-        return self._planes[index]
+    def _values(self, index: Index) -> Plane:
+        """Read a plane and its mask; if it is done already, it must be what was painted."""
+        plane = self._source.read(index, keep=self._backend.room + 1)
+        self._store.check(index, self._source.digests[index])
+        return plane
 
     def _described(self) -> dict[str, Any]:
         """What decides how the result looks, as plain data for JSON."""
@@ -479,19 +387,13 @@ class StackTransfer:
             "dtype": str(self._stack.dtype),
             "segment": self._segment,
             "styles": [hashlib.sha256(image).hexdigest() for image in recipe.styles],
-            "plane_masks": self._masks is not None,
+            "plane_masks": self._source.masks is not None,
             "style_masks": [digest_of(mask) for mask in recipe.style_masks],
             "rendering": hashlib.sha256(pickle.dumps(self._rendering)).hexdigest(),
             "output": "rgb" if recipe.in_color else "intensity",
             "version": __version__,
             "note": "This stack was stylized by a neural network; it is not data.",
         }
-
-
-def _temporary_place() -> Path:
-    folder = tempfile.mkdtemp(prefix="neural-style-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder) / "stack.zarr"
 
 
 def _connect(client: Any) -> Backend:

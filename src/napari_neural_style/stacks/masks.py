@@ -1,0 +1,57 @@
+"""Masks of a stack: one for all of its planes, or one for each."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_neural_style.stacks.axes import Axes
+from napari_neural_style.stacks.task import Recipe
+
+
+def guided(recipe: Recipe, axes: Axes, mask: Any, style_masks: Any) -> tuple[Recipe, Any]:
+    """Return a recipe with the masks that all planes share, and the masks of each plane.
+
+    Parameters
+    ----------
+    recipe
+        Without them.
+    axes
+        Of the stack.
+    mask, style_masks
+        As for :class:`StackTransfer`.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the stack, the styles or each other.
+    """
+    from napari_neural_style.transfer.guides import check_masks
+
+    shapes = [image.shape[:2] for image in recipe.styles]
+    settings = recipe.settings
+    if mask is not None and not hasattr(mask, "shape"):
+        mask = np.asarray(mask)
+    if isinstance(style_masks, np.ndarray) or style_masks:
+        # With any mask, for the one that comes may be each plane's own.
+        some = settings.mask if mask is None else np.ones(axes.plane, np.uint8)
+        guides: dict[str, Any] = {"mask": some, "style_masks": style_masks}
+        settings = replace(settings, **guides)
+    if mask is None or len(mask.shape) == 2:
+        if mask is not None:
+            settings = replace(settings, mask=np.asarray(mask))
+        check_masks(settings, axes.plane, shapes)
+        return replace(recipe, settings=settings), None
+    shape, own = tuple(mask.shape), axes.of_masks.shape
+    if shape != own:
+        raise ValueError(
+            f"mask has shape {shape}: it must be {axes.plane} for all planes, or {own} "
+            "for each its own."
+        )
+    style_masks = settings.style_masks
+    if style_masks:
+        label = style_masks[0].max()
+        trial = replace(settings, mask=np.full(axes.plane, label), style_weights=())
+        check_masks(trial, axes.plane, shapes)
+    settings = replace(settings, mask=None, style_masks=())
+    return replace(recipe, settings=settings, style_masks=style_masks), mask
