@@ -200,6 +200,8 @@ def test_a_recipe_does_not_choose_the_files_that_are_read(tmp_path):
     with pytest.raises(ValueError, match=r"weights file '/home/you/secret\.pth'.*--weights"):
         Recipe.from_dict(theirs)
     assert Recipe.from_dict(theirs, "my.pth").settings.weights == "my.pth"
+    named = data(Settings(weights="torchvision"))
+    assert Recipe.from_dict(named, "my.pth").settings.weights == "torchvision"
     write_recipe(tmp_path / "a.json", theirs)
     assert read_recipe(tmp_path / "a.json", "original").settings == Settings()
 

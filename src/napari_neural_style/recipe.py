@@ -70,7 +70,7 @@ class Recipe:
             What ``StyleTransfer.provenance`` gives, a result layer keeps in its metadata, or
             :meth:`Settings.to_dict` returns.
         weights
-            Used instead of the weights in the recipe.
+            Used instead of a file of weights that the recipe names.
         called
             What errors call it.
 
@@ -170,15 +170,15 @@ def beyond_preset(settings: Settings) -> dict[str, Any]:
 
 
 def _with_weights(settings: Mapping[str, Any], weights: str | None) -> Mapping[str, Any]:
-    if weights is not None:
-        return {**settings, "weights": weights}
     named = settings.get("weights")
-    if isinstance(named, str) and named not in _KNOWN_WEIGHTS:
+    if not isinstance(named, str) or named in _KNOWN_WEIGHTS:
+        return settings
+    if weights is None:
         raise ValueError(
             f"it names the weights file {_short(named)}, and no recipe may choose the files that "
             "are read: give the weights yourself (--weights)."
         )
-    return settings
+    return {**settings, "weights": weights}
 
 
 def _other(versions: Mapping[str, str]) -> str:

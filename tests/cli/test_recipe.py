@@ -7,7 +7,7 @@ import zarr
 from PIL import Image
 
 from napari_neural_style import PRESETS, Settings
-from napari_neural_style.cli import DONE, main
+from napari_neural_style.cli import BAD_INPUT, DONE, main
 from napari_neural_style.images import read_image, write_image
 from napari_neural_style.recipe import read_recipe, write_recipe
 from napari_neural_style.settings import strength_to_weight
@@ -100,6 +100,9 @@ def test_weights_of_a_file_are_given_anew(folder, capsys):
     write_recipe("a.json", {"settings": Settings(weights="mine.pth", steps=2).to_dict()})
     assert main([*RUN, "b.png", "--recipe", "a.json", "--weights", "original"]) == DONE
     assert settings_of("b.png") == Settings(steps=2)
+    write_recipe("c.json", {"settings": Settings(weights="original", steps=2).to_dict()})
+    assert main([*RUN, "d.png", "--recipe", "c.json", "--weights", "gone.pth"]) == BAD_INPUT
+    assert "gone.pth" in capsys.readouterr().err
 
 
 def test_a_run_that_was_steered_is_said_to_be_another(folder, capsys):
