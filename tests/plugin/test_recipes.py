@@ -40,7 +40,7 @@ def test_the_strength_that_was_chosen(preset, strength):
     assert left_out(settings, CONTROLS) == ()
 
 
-@pytest.mark.parametrize(("weight", "shown"), [(0, 0), (5e-324, 0), (1e-9, 0), (1e9, 100)])
+@pytest.mark.parametrize(("weight", "shown"), [(0, 0), (1e-300, 0), (1e-9, 0), (1e9, 100)])
 def test_a_weight_beyond_all_strengths(weight, shown):
     settings = Settings(style_weight=weight)
     assert values_of(settings)["style_strength"] == shown
