@@ -6,10 +6,17 @@ import signal
 import numpy as np
 import pytest
 import zarr
+from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
-from napari_neural_style.plugin.layers import is_result
-from napari_neural_style.plugin.stack_job import axis_letters
+from napari_neural_style import Settings
+from napari_neural_style.plugin.layers import (
+    displayed_plane,
+    is_result,
+    stack_mask,
+    stack_planes,
+)
+from napari_neural_style.plugin.stack_job import StackJob, axis_letters
 
 from .conftest import SMALL, picture
 
@@ -31,6 +38,21 @@ TIMEOUT = 120_000
 )
 def test_axes_have_letters(labels, letters):
     assert axis_letters(labels) == letters
+
+
+def test_planes_labels_and_styles_of_a_pyramid_have_one_resolution(tmp_path):
+    viewer = ViewerModel()
+    full, labels = np.stack([picture(64, 64)] * 2), np.ones((2, 64, 64), int)
+    content = viewer.add_image([full, full[:, ::2, ::2]], multiscale=True)
+    style = viewer.add_image([full[0], full[0, ::2, ::2]], multiscale=True)
+    mask = viewer.add_labels([labels, labels[:, ::2, ::2]], multiscale=True)
+    source, plane = stack_planes(content, viewer.dims), displayed_plane(style, viewer.dims)
+    settings = Settings(preset="fast", scales=(32,), device="cpu")
+    place = tmp_path / "painted.zarr"
+    job = StackJob("cells", source, (plane,), settings, {}, {"rgb": True}, place, "")
+    region = stack_mask(mask, source, source.plane((0,)), viewer.dims, job.size)
+    job.guides = {"mask": region, "style_masks": (np.ones(plane.shape(job.style_size), int),)}
+    assert job.prepare().axes.shape == region.shape == (2, 32, 32)
 
 
 @pytest.fixture
