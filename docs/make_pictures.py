@@ -24,7 +24,7 @@ from napari_neural_style import StyleTransfer
 from napari_neural_style.artwork import ARTWORKS, draw
 from napari_neural_style.images import to_rgb, to_uint8
 from napari_neural_style.plugin import samples
-from napari_neural_style.settings import strength_to_weight
+from napari_neural_style.settings import strength_to_weight, texture_to_layers
 
 FOLDER = Path(__file__).parent / "images"
 SIZE = 384
@@ -190,6 +190,17 @@ def scale() -> None:
     sheet("scale.jpg", [f"style_scale={scale:g}" for scale in scales], rows)
 
 
+def texture() -> None:
+    """Which of the style's patterns, from fine to coarse."""
+    steps = (0, 25, 50, 75, 100)
+    rows = []
+    for sample in ("histology", "cat"):
+        content, style = pair(sample)
+        layers = (texture_to_layers(step) for step in steps)
+        rows.append([paint(content, style, size=SIZE, style_layers=own)[0] for own in layers])
+    sheet("texture.jpg", [f"{step} %" for step in steps], rows)
+
+
 def colors() -> None:
     """Whose colours the result has."""
     modes = ("style", "match", "luminance")
@@ -228,7 +239,7 @@ def gif() -> None:
 
 PICTURES: dict[str, Callable[[], None]] = {
     make.__name__: make
-    for make in (window, regions, peers, strength, speed, scale, colors, gallery, gif)
+    for make in (window, regions, peers, strength, texture, speed, scale, colors, gallery, gif)
 }
 
 if __name__ == "__main__":
