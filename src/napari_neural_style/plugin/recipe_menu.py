@@ -28,6 +28,10 @@ class Desk(Protocol):
     def own_presets(self) -> OwnPresets | None:
         """The user's own presets; None if there is nowhere to keep them."""
 
+    @property
+    def weights(self) -> str:
+        """The encoder's weights that are chosen, in place of a file that a recipe names."""
+
     def recipe(self) -> dict[str, Any]:
         """Return what the controls ask for, as plain data."""
 
@@ -114,12 +118,20 @@ class RecipeMenu(QMenu):
         layer = self._selected()
         if layer is None:
             raise ValueError("Select the layer of a result, then choose this again.")
-        recipe = Recipe.from_dict(layer.metadata[METADATA_KEY], called=f"“{layer.name}”")
-        self._desk.take_settings(recipe.settings, f"As “{layer.name}” was painted.")
+        data, called = layer.metadata[METADATA_KEY], f"“{layer.name}”"
+        recipe = Recipe.from_dict(data, self._desk.weights, called)
+        self._take(recipe, f"As “{layer.name}” was painted.")
 
     def load(self, path: str | Path) -> None:
         """Let the controls show a recipe from a file."""
-        self._desk.take_settings(read_recipe(path).settings, f"As in {Path(path).name}.")
+        self._take(read_recipe(path, self._desk.weights), f"As in {Path(path).name}.")
+
+    def _take(self, recipe: Recipe, source: str) -> None:
+        if recipe.changed:
+            source += " Settings were changed meanwhile: these are the last ones."
+        if recipe.own_masks:
+            source += " Each plane had regions of its own, which no recipe holds."
+        self._desk.take_settings(recipe.settings, source)
 
     def save(self, path: str | Path) -> None:
         """Write what the controls ask for to a file."""
@@ -131,7 +143,7 @@ class RecipeMenu(QMenu):
         """Put a script that paints the same picture on the clipboard."""
         clipboard = QApplication.clipboard()
         assert clipboard is not None
-        clipboard.setText(to_python(Recipe.from_dict(self._desk.recipe(), weights=None)))
+        clipboard.setText(to_python(Recipe.from_dict(self._desk.recipe(), self._desk.weights)))
         self._desk.say("A script that paints this is on the clipboard.")
 
     def keep(self, name: str) -> None:

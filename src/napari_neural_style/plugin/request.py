@@ -237,26 +237,25 @@ class Request:
             plane = displayed_plane(content, dims)
         except ValueError:  # the slider is elsewhere
             plane = source.plane((0,) * len(source.shape))
-        settings = self.settings()
-        # A stack takes its masks apart, for each of its planes may have its own.
-        sizes = Job(plane, self._planes(), settings, {"rgb": True})
-        mask, guides = self._value("mask"), {}
-        if mask not in (None, EVERYWHERE):
-            guides = {
-                "mask": stack_mask(mask, source, plane, dims, sizes.size),
-                "style_masks": self._style_masks(sizes),
-            }
-            settings = replace(settings, feather=float(self._value("feather")))
-        return StackJob(
+        job = StackJob(
             content.name,
             source,
-            sizes.styles,
-            settings,
-            guides,
+            self._planes(),
+            self.settings(),
+            {},
             self._appearance(content),
             self._value("save_to"),
             self._value("scheduler").strip(),
         )
+        mask = self._value("mask")
+        if mask not in (None, EVERYWHERE):
+            # A stack takes its masks apart, for each of its planes may have its own.
+            job.guides = {
+                "mask": stack_mask(mask, source, plane, dims, job.size),
+                "style_masks": self._style_masks(job),
+            }
+            job.settings = replace(job.settings, feather=float(self._value("feather")))
+        return job
 
     def _appearance(self, content: Any) -> dict[str, Any]:
         """How the result's layer shows its values."""
@@ -276,7 +275,7 @@ class Request:
             "feather": float(self._value("feather")),
         }
 
-    def _style_masks(self, job: Job) -> tuple[Any, ...]:
+    def _style_masks(self, job: Job | StackJob) -> tuple[Any, ...]:
         chosen = self._value("style_mask")
         if chosen in (None, WHOLE_STYLE) or len(job.styles) > 1:
             return ()

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
+from magicgui.widgets.bases import RangedWidget
 from napari.utils.notifications import notification_manager, show_error
 from napari.utils.theme import get_theme
 from psygnal import Signal
@@ -225,6 +226,11 @@ class StyleTransferWidget(Container[Any]):
         assert own is not None
         self._show_settings(Settings.from_dict(own.get(name)), "A preset of your own.")
 
+    @property
+    def weights(self) -> str:
+        """The encoder's weights that are chosen."""
+        return str(self["weights"].value)
+
     def recipe(self) -> dict[str, Any]:
         """Return what the controls ask for, as plain data."""
         content, styles = self["content"].value, self._request.styles
@@ -261,7 +267,7 @@ class StyleTransferWidget(Container[Any]):
             del values["device"]
         for control in self:
             if control.name in values and control.name != "weights":
-                control.value = values[control.name]
+                control.value = _within(control, values[control.name])
         reference = texture_to_layers(50, base.preset)
         weights = values["style_layers"]
         same = weights.keys() == reference.keys()
@@ -594,6 +600,13 @@ class StyleTransferWidget(Container[Any]):
         # Of a bug napari offers the traceback, which a report needs.
         self.say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
         notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+def _within(control: Any, value: Any) -> Any:
+    """Return the value that a control can show that is nearest."""
+    if not isinstance(control, RangedWidget):
+        return value
+    return min(max(value, control.min), control.max)
 
 
 def _name(content: Any) -> str:
