@@ -87,8 +87,8 @@ class Adam:
             variable.addcdiv_(mean, denominator.add_(self._epsilon), value=-rate)
         return losses
 
-    def rescale(self) -> None:
-        """Expect larger or smaller gradients from now on, of a loss that is weighed anew.
+    def weigh_anew(self) -> None:
+        """Expect larger or smaller gradients from now on: the losses have other weights.
 
         Otherwise the first steps would be too large, or a thousand of them too small.
         """
@@ -152,6 +152,10 @@ class LBFGS:
         self.variable.grad = None
         return found[0]
 
+    def weigh_anew(self) -> None:
+        """Forget the gradients so far: the losses have other weights."""
+        self._optimizer.state[self.variable].clear()
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as tensors, lists of tensors and numbers."""
         return dict(self._optimizer.state[self.variable])
@@ -194,13 +198,24 @@ class BoundedLBFGS:
     def __init__(self, variable: torch.Tensor, settings: Settings, share: float = 1.0) -> None:
         self.variable = variable
         self._painted = share
+        self._pairs = history_pairs(variable.nbytes)
+        self._share = variable.new_ones(())
+        self._forget()
+
+    def _forget(self) -> None:
         # Moves of the image, the changes of the gradient that they made, and the inverse
         # of their product: 0 for a pair that tells nothing.
         self._history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        self._pairs = history_pairs(variable.nbytes)
         self._before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
-        self._share = variable.new_ones(())
         self._curvature: torch.Tensor | None = None
+
+    def weigh_anew(self) -> None:
+        """Forget the gradients so far: the losses have other weights.
+
+        The image may be near its goal: the first step is a short one.
+        """
+        self._forget()
+        self._share = torch.full_like(self._share, 0.25)
 
     def step(self, evaluate: Evaluate, learning_rate: float) -> torch.Tensor:
         """Evaluate, move the image, and return the losses before the move."""

@@ -8,7 +8,7 @@ from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.convergence import Convergence
 from napari_neural_style.transfer.guard import Guard
 from napari_neural_style.transfer.objective import Evaluation
-from napari_neural_style.transfer.optimizers import Adam, Evaluate, Optimizer, make_optimizer
+from napari_neural_style.transfer.optimizers import Evaluate, Optimizer, make_optimizer
 
 
 class Painting:
@@ -59,10 +59,8 @@ class Painting:
     def weigh_anew(self) -> None:
         """Go on with other weights of the losses: those so far do not compare."""
         self._forget_losses()
-        if isinstance(self._optimizer, Adam):
-            self._optimizer.rescale()
-        else:  # its history is of another function
-            self.restart_optimizer()
+        if self._optimizer is not None:
+            self._optimizer.weigh_anew()
 
     def aim_anew(self) -> None:
         """Go on towards another goal."""
