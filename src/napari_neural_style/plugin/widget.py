@@ -606,7 +606,7 @@ def _within(control: Any, value: Any) -> Any:
     """Return the value that a control can show that is nearest."""
     if not isinstance(control, RangedWidget):
         return value
-    return min(max(value, control.min), control.max)
+    return type(control.value)(min(max(value, control.min), control.max))
 
 
 def _name(content: Any) -> str:

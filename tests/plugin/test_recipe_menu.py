@@ -1,0 +1,120 @@
+"""Recipes and presets of one's own in the widget, in a real viewer."""
+
+import json
+
+import pytest
+from qtpy.QtWidgets import QApplication
+
+from napari_neural_style.images import METADATA_KEY
+from napari_neural_style.recipe import read_recipe
+from napari_neural_style.settings import PRESETS
+
+from .conftest import errors
+
+
+@pytest.fixture
+def menu(open_widget):
+    viewer, widget = open_widget()
+    return viewer, widget, widget._menu
+
+
+def test_settings_are_copied_from_a_result(menu, finish):
+    viewer, widget, menu = menu
+    wanted = {
+        **{"style_strength": 73, "texture": 20, "content_weight": 2.5, "tv_weight": 0.5},
+        **{"color": "luminance", "size": 48, "steps": 5},
+    }
+    for name, value in wanted.items():
+        widget[name].value = value
+    before = widget._request.settings()
+    widget.run.native.click()
+    finish(widget)
+    widget.preset.value = "gatys"
+    for name in ("size", "steps", "style_strength"):
+        widget[name].value = 64
+    menu.copy_from_result()
+    assert {name: widget[name].value for name in wanted} == wanted
+    assert widget.preset.value == "fast"
+    after = widget._request.settings()
+    assert after == before
+    assert "was painted" in widget._form.description.text()
+    assert viewer.layers[-1].metadata[METADATA_KEY]["settings"]["tv_weight"] == 0.5
+
+
+def test_a_recipe_is_saved_and_loaded(menu, tmp_path):
+    _, widget, menu = menu
+    widget.style_strength.value = 61
+    widget._form.equalizer._sliders["relu2_1"].setValue(90)
+    before = widget._request.settings()
+    menu.save(tmp_path / "mine")
+    assert read_recipe(tmp_path / "mine.json").settings == before
+    widget.preset.value = "default"
+    menu.load(tmp_path / "mine.json")
+    assert widget._request.settings() == before
+    assert widget.style_strength.value == 61
+
+
+def test_settings_without_a_control_are_kept(menu, tmp_path):
+    _, widget, menu = menu
+    settings = {"preset": "fast", "pooling": "avg", "optimizer": "adam", "learning_rate": 0.02}
+    (tmp_path / "a.json").write_text(json.dumps(settings))
+    menu.load(tmp_path / "a.json")
+    now = widget._request.settings()
+    assert (now.pooling, now.optimizer, now.learning_rate) == ("avg", "adam", 0.02)
+
+
+def test_values_beyond_a_control_are_shown_as_near_as_it_can(menu, tmp_path):
+    _, widget, menu = menu
+    (tmp_path / "a.json").write_text(json.dumps({"size": 60_000, "steps": 10**6}))
+    menu.load(tmp_path / "a.json")
+    assert (widget.size.value, widget.steps.value) == (32_768, 100_000)
+
+
+def test_a_bad_recipe_is_a_sentence(menu, tmp_path, qtbot):
+    _, widget, menu = menu
+    (tmp_path / "a.json").write_text('{"size": -3}')
+    widget.attempt(lambda: menu.load(tmp_path / "a.json"))
+    assert "size=-3" in widget._form.status.text()
+    assert len(errors()) == 1
+
+
+def test_presets_of_ones_own(menu, open_widget):
+    _, widget, menu = menu
+    widget.style_strength.value = 12
+    widget.tv_weight.value = 1.5
+    before = widget._request.settings()
+    menu.keep("my cells")
+    assert widget.preset.value == "my cells"
+    assert list(widget.preset.choices) == [*PRESETS, "my cells"]
+
+    _, another = open_widget()
+    another.preset.value = "my cells"
+    assert another.style_strength.value == 12
+    assert another._request.settings() == before
+    # In another session, the preset that it started from is shown.
+    assert another._memory.preset in PRESETS
+
+    another._menu.remove("my cells")
+    assert list(another.preset.choices) == list(PRESETS)
+    assert another.preset.value == "fast"
+
+
+def test_the_script_is_on_the_clipboard(menu):
+    _, widget, menu = menu
+    widget.size.value = 77
+    menu.copy_as_python()
+    script = QApplication.clipboard().text()
+    compile(script, "script", "exec")
+    assert "size=77" in script
+
+
+def test_the_menu_offers_what_can_be_done(menu, finish):
+    _, widget, menu = menu
+    menu.aboutToShow.emit()
+    assert not menu._copy.isEnabled()
+    assert all(action.toolTip() for action in menu.actions() if not action.isSeparator())
+    widget.steps.value = 2
+    widget.run.native.click()
+    finish(widget)
+    menu.aboutToShow.emit()
+    assert menu._copy.isEnabled()
