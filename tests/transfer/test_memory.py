@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from napari_neural_style import PRESETS, Settings
 from napari_neural_style.layers import LAYERS
-from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles
+from napari_neural_style.transfer.fallback import Means
+from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles, room
 from napari_neural_style.transfer.scales import fit
+from napari_neural_style.transfer.studio import fitting_means, needed_with
 
 CPU = torch.device("cpu")
 DTYPES = [torch.float32, torch.bfloat16, torch.float64]
@@ -89,3 +91,39 @@ def test_a_size_beyond_the_memory_names_one_that_fits(memory, tile):
         check_side(fitting)
 
     check()
+
+
+def test_tiles_are_as_small_as_the_memory_asks_for(memory):
+    memory(64)
+
+    @given(side=st.integers(256, 4000), gigabytes=st.floats(0.6, 8))
+    def check(side, gigabytes):
+        settings = Settings(memory_limit=gigabytes)
+        auto, shape = Means(CPU, torch.float32, "auto"), (side, side)
+
+        def needed(means):
+            return needed_with(settings, shape, means) / 2**30
+
+        if needed(auto._replace(tile=64)) > gigabytes:
+            words = rf"memory_limit allows {gigabytes:g} GB: .*, or a higher limit"
+            with pytest.raises(ValueError, match=words):
+                fitting_means(settings, auto, shape)
+            return
+        means = fitting_means(settings, auto, shape)
+        assert needed(means) <= gigabytes
+        assert (means == auto) == (needed(auto) <= gigabytes)
+
+    check()
+
+
+def test_given_tiles_are_kept():
+    settings = Settings(memory_limit=1, tile=1024)
+    with pytest.raises(ValueError, match="memory_limit allows 1 GB: choose a size of at most"):
+        fitting_means(settings, Means(CPU, torch.float32, 1024), (2000, 2000))
+
+
+def test_a_limit_is_no_more_than_is_free(memory):
+    memory(2)
+    assert room(Settings(memory_limit=64), CPU) == room(Settings(), CPU) == int(1.6 * 2**30)
+    assert room(Settings(memory_limit=1), CPU) == 2**30
+    assert room(Settings(), CPU, held=2**30) == int(2.4 * 2**30)

@@ -345,6 +345,28 @@ def test_a_timed_run_plans_anew_for_another_size():
     assert transfer._stopwatch.elapsed < 30
 
 
+def test_a_memory_limit_makes_tiles_and_not_another_picture():
+    free = begin(steps=3)
+    need = free.estimate().memory
+    assert free._run.studio.means.tile == "auto"
+    limited = begin(steps=3, memory_limit=(need - 1) / 2**30)
+    assert isinstance(limited._run.studio.means.tile, int)
+    assert limited.estimate().memory < need
+    assert totals(limited) == totals(free)
+    np.testing.assert_array_equal(limited.result, free.result)
+
+
+def test_a_run_that_grows_heeds_its_limit():
+    limit = begin(scales=(256,), tile=64).estimate().memory / 2**30 * 1.01
+    transfer = made(1, memory_limit=limit)
+    transfer.update(size=256)
+    next(transfer)
+    assert isinstance(transfer._run.studio.means.tile, int)
+    assert transfer.estimate().memory < limit * 2**30
+    with pytest.raises(ValueError, match=r"needs about .* memory_limit allows"):
+        transfer.update(size=2000)
+
+
 # --------------------------------------------------------------------- failures
 
 
