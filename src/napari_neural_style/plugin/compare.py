@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QToolButton
 
 KEY = "B"
@@ -25,6 +25,7 @@ class CompareButton(QToolButton):
         super().__init__()
         self.setText("◧")
         self.setFixedSize(QSize(26, 24))
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Compare")
         self.setToolTip(
             f"Hold to see the content instead of the result; or hold {KEY} over the canvas, with "

@@ -49,11 +49,17 @@ class CountBox(RangedWidget[int]):
         self.native.setSpecialValueText(words)
 
 
+class _WeightBox(QDoubleSpinBox):
+    def textFromValue(self, v: float) -> str:
+        """Show no digits that say nothing."""
+        return f"{v:.10g}"
+
+
 class _NativeWeightBox(QBaseRangedWidget):
     _qwidget: Any
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(QDoubleSpinBox, **kwargs)
+        super().__init__(_WeightBox, **kwargs)
         self._qwidget.setKeyboardTracking(False)
         # Weights come in all decades.
         self._qwidget.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)

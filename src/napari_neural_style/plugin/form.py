@@ -65,13 +65,15 @@ class Form:
 
     def __init__(self, container: Container[Any]) -> None:
         self.pictures = {"content": Picture(_PICTURE_HEIGHT), "style": Picture(_PICTURE_HEIGHT)}
-        self.menu = QToolButton()
+        self.menu = _small_button("⋯", "Recipes: take over, save and load settings.")
+        self.help = _small_button("?", "The documentation, in the browser.")
         self.description = QLabel()
         self.equalizer = Equalizer()
         self.forecast = QLabel()
         self.progress = QProgressBar()
         self.status = QLabel()
         self._below = QVBoxLayout()
+        self._of_runs: list[QWidget] = []
         self.sections: dict[str, QCollapsible] = {}
         self._controls = container
         container["scheduler"].native.setPlaceholderText("none: here")
@@ -79,12 +81,19 @@ class Form:
         self._lay_out()
 
     def add_below(self, *widgets: QWidget) -> None:
-        """Add a row of what tells about the run."""
+        """Add a row of what tells about a run; it is not seen before there is one."""
         row = QHBoxLayout()
         row.setSpacing(6)
         for widget in widgets:
             row.addWidget(widget)
+            widget.hide()
         self._below.addLayout(row)
+        self._of_runs += widgets
+
+    def show_below(self) -> None:
+        """Show what tells about a run."""
+        for widget in self._of_runs:
+            widget.show()
 
     def _lay_out(self) -> None:
         outer = self._controls.native.layout()
@@ -145,10 +154,7 @@ class Form:
     def _settings(self) -> QGridLayout:
         self.description.setWordWrap(True)
         self.description.setMinimumHeight(2 * self.description.fontMetrics().lineSpacing())
-        self.menu.setText("⋯")
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu.setToolTip("Recipes: take over, save and load settings. And help.")
-        self.menu.setFixedSize(QSize(30, 24))
         # Qt's own arrow for a menu would leave no room for the dots.
         self.menu.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         preset = QHBoxLayout()
@@ -156,6 +162,7 @@ class Form:
         box = self._controls["preset"].native
         preset.addWidget(box, 1)
         preset.addWidget(self.menu)
+        preset.addWidget(self.help)
         may_be_narrow(box)
         settings = QGridLayout()
         settings.addWidget(_label("Preset", box), 0, 0)
@@ -181,11 +188,10 @@ class Form:
         grid.setContentsMargins(12, 0, 0, 0)
         self._fill(grid, rows)
         if title == "Details":
-            label = QLabel("Style layers")
-            label.setToolTip("The weights of the style's layers, from fine to coarse.")
-            row = grid.rowCount()
-            grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(self.equalizer, row, 1)
+            label = QLabel("Style layers, fine to coarse")
+            label.setToolTip("The weights of the style's layers.")
+            for part in (label, self.equalizer):
+                grid.addWidget(part, grid.rowCount(), 0, 1, 2)
         # Arrows that are letters take the theme's colour; the icons are black in any.
         section = QCollapsible(f"▸ {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
         section.toggled.connect(lambda open_: section.setText(f"{'▾' if open_ else '▸'} {title}"))
@@ -200,6 +206,7 @@ class Form:
         layout = section.layout()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
         return section
 
     def _buttons(self) -> QHBoxLayout:
@@ -219,6 +226,15 @@ def _scrolling(widget: QWidget) -> QScrollArea:
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
+
+
+def _small_button(text: str, tooltip: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    button.setToolTip(tooltip)
+    button.setFixedSize(QSize(24, 24))
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return button
 
 
 def _label(text: str, buddy: QWidget) -> QLabel:

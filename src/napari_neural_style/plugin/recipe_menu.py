@@ -1,4 +1,4 @@
-"""The menu beside the presets: recipes, presets of one's own, preferences and help."""
+"""The menu beside the presets: recipes, and presets of one's own."""
 
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,6 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu
 
 from ..recipe import Recipe, read_recipe, write_recipe
 from ..settings import Settings
-from .help import show_help
 from .layers import METADATA_KEY, is_result
 from .own_presets import OwnPresets
 from .script import to_python
@@ -88,8 +87,6 @@ class RecipeMenu(QMenu):
             "The settings as they are now, offered among the presets from now on.",
         )
         self._remove = self.addMenu("Remove a preset of your own")
-        self.addSeparator()
-        self._offer("Help", show_help, "The documentation, in the browser.")
         self.aboutToShow.connect(self._show_what_applies)
 
     def _offer(self, text: str, do: Any, tooltip: str) -> Any:

@@ -97,10 +97,6 @@ class Run:
             self._worker.stop()
             self.said.emit("Stopping after this step …")
 
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait for its thread to end; tell whether it has."""
-        return self._worker is None or self._worker.wait(seconds)
-
     def abandon(self) -> None:
         """End for good, without another signal."""
         if self._worker is not None:

@@ -20,6 +20,7 @@ from .encoder_choice import EncoderChoice
 from .fields import EVERYWHERE, make_controls
 from .forecast import Forecast
 from .form import PROGRESS_TICKS, Form
+from .help import show_help
 from .history import History
 from .history_bar import HistoryBar
 from .layer_choices import ChosenPictures, Edits, LayerOffers
@@ -91,6 +92,7 @@ class StyleTransferWidget(Container[Any]):
         self._request = Request(self, self._form.equalizer, napari_viewer, self._memory)
         self._menu = RecipeMenu(self)
         self._form.menu.setMenu(self._menu)
+        self._form.help.clicked.connect(show_help)
         self._encoder = EncoderChoice(self["weights"], self.say, self._fail)
         self.offer_presets()
         self._recall()
@@ -441,6 +443,7 @@ class StyleTransferWidget(Container[Any]):
         run.advanced.connect(self._advance)
         run.failed.connect(self._report)
         run.ended.connect(self._end)
+        self._form.show_below()
         self._show_running(True)
         self._form.progress.setRange(0, 0)
         self.say("Getting ready …")
