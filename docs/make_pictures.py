@@ -2,7 +2,7 @@
 
     python docs/make_pictures.py [NAME ...]
 
-``window`` and ``regions`` need a display (``xvfb-run`` will do). ``peers`` runs every
+``window``, ``widget`` and ``regions`` need a display (``xvfb-run`` will do). ``peers`` runs every
 program on the same pairs for the time that the default preset takes; it needs
 ``pastiche``'s command, which is installed with the package. ``gif`` is a run from the
 content to the end. Pairs are those of File ▸ Open Sample.
@@ -91,6 +91,36 @@ def window() -> None:
     """Write the whole window of napari after the demo."""
     command = Path(sys.executable).with_name("napari-neural-style")
     subprocess.run([command, "demo", "--screenshot", FOLDER / "demo.png"], check=True)
+
+
+def widget() -> None:
+    """The widget after a sketch, one of its sections open."""
+    import napari
+    from napari.qt import get_qapp
+
+    from napari_neural_style.plugin.widget import StyleTransferWidget
+
+    viewer = napari.Viewer(show=False)
+    for data, attributes, kind in samples.histology():
+        getattr(viewer, f"add_{kind}")(data, **attributes)
+    panel = StyleTransferWidget(viewer, remember=False)
+    viewer.window.add_dock_widget(panel, name="Style Transfer (Neural Style)", area="right")
+    panel["preset"].value = "fast"
+    panel.open_section("Details")
+    viewer.window.show()
+    viewer.window.set_geometry(0, 0, 1500, 1180)
+    ended: list[object] = []
+    panel.run_ended.connect(ended.append)
+    panel["run"].native.click()
+    while not ended:
+        get_qapp().processEvents()
+        time.sleep(0.01)
+    until = time.monotonic() + 5  # what comes later: the estimate of the next run
+    while time.monotonic() < until:
+        get_qapp().processEvents()
+        time.sleep(0.01)
+    panel.native.grab().save(str(FOLDER / "widget.png"))
+    viewer.close()
 
 
 def regions() -> None:
@@ -239,7 +269,19 @@ def gif() -> None:
 
 PICTURES: dict[str, Callable[[], None]] = {
     make.__name__: make
-    for make in (window, regions, peers, strength, texture, speed, scale, colors, gallery, gif)
+    for make in (
+        window,
+        widget,
+        regions,
+        peers,
+        strength,
+        texture,
+        speed,
+        scale,
+        colors,
+        gallery,
+        gif,
+    )
 }
 
 if __name__ == "__main__":
