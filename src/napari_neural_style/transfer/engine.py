@@ -309,8 +309,7 @@ class StyleTransfer:
             self._taken, self._pending = self._pending, {}
         before, reason = self._run, None
         try:
-            inputs = before.inputs.changed(self._taken)
-            run = before.changed(inputs, self._taken.get("picture"))
+            run = before.changed(self._taken)
         except Exception as error:
             reason = _reason(error)
         if reason is not None:  # not earlier: the error holds on to what did not fit

@@ -36,7 +36,7 @@ def recipe(run: "Run", losses: torch.Tensor | None, device: str, precision: str)
         "total": progress.total,
         "scales": [list(shape) for shape in progress.shapes],
         "steps": progress.steps_made,
-        "styles": list(run.inputs.style_digests),
+        "styles": list(run.pictures.inputs.style_digests),
         "changes": run.changes,
         "device": device,
         "precision": precision,

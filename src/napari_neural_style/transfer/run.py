@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeVar
 
 import torch
@@ -291,8 +291,8 @@ class Run:
             )
         self._fitting_means(inputs.settings, inputs.shapes[-1])
 
-    def changed(self, inputs: Inputs, picture: torch.Tensor | None = None) -> Self:
-        """Return the same run with other inputs, which goes on from the present picture.
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """Return the same run after some changes, which goes on from the present picture.
 
         What is heavy is left to its next step. This one makes no more, unless it is
         :meth:`recalled`. After the end, what brings no further step changes nothing: this
@@ -300,11 +300,12 @@ class Run:
 
         Parameters
         ----------
-        inputs : Inputs
-            What it is to be made of; the images may be on any device.
-        picture : torch.Tensor, optional
-            (1, 3, H, W) RGB in [0, 1], to go on from instead.
+        changes : mapping
+            Of its :class:`Inputs`; and ``picture``, (1, 3, H, W) RGB in [0, 1], to go on from
+            instead. Images may be on any device.
         """
+        self._means = self.studio.means
+        inputs, picture = self.inputs.changed(changes), changes.get("picture")
         names, progress = live.changed(self.inputs, inputs), self.progress
         replanned = "steps" in names or inputs.shapes != progress.shapes
         if replanned:
@@ -313,7 +314,6 @@ class Run:
             progress, replanned = progress.taken_up(max(picture.shape[2:])), True
         elif not names or (self.finished and progress.finished):
             return self
-        self._means = self.studio.means
         run = copy.copy(self)
         run.settings, run.progress, run.notes = inputs.settings, progress, []
         self._reform(run, inputs, names)
