@@ -10,8 +10,9 @@ from napari_neural_style.validation import LayerWeights, choice, layer_weights, 
 
 # By eye, on five pairs: below, the content hardly changes; above, nothing does any more.
 _STRENGTH_DECADES: Final = 1.7
-# By eye, on four pairs: what the deepest layer gains over the shallowest, either way.
-_TEXTURE_DECADES: Final = 3.0
+# What the deepest layer gains over the shallowest, either way. By eye, on two pairs: with a
+# decade more the coarse end loses the style's colours, which the shallow layers hold.
+_TEXTURE_DECADES: Final = 2.0
 
 
 def strength_to_weight(percent: float, preset: str = "default") -> float:

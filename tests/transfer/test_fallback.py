@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from napari_neural_style import Settings
 from napari_neural_style.transfer import devices
-from napari_neural_style.transfer.fallback import Means, fall_back, is_out_of_memory
+from napari_neural_style.transfer.fallback import Means, fall_back, is_out_of_memory, smaller_tiles
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
 FLOAT, HALF = torch.float32, torch.bfloat16
@@ -81,3 +81,11 @@ def test_lack_of_memory_is_recognised_and_nothing_else():
     assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for lstm"))
     assert not is_out_of_memory(RuntimeError("index out of range"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_tiles_alone_do_not_change_device_or_precision():
+    means, tiles = Means(CUDA, FLOAT, "auto"), []
+    while means := smaller_tiles(means, needed):
+        assert means[:2] == (CUDA, FLOAT)
+        tiles.append(means.tile)
+    assert tiles == [1024, 512, 256, 128, 64]

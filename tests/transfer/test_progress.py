@@ -38,3 +38,49 @@ def test_it_goes_on_from_its_state():
     again.load(run.state())
     assert again.state() == run.state()
     assert again.plan == run.plan
+
+
+def test_another_plan_goes_on_where_it_is():
+    run = Progress([Scale(16, 20, 2), Scale(24, 30, 2), Scale(32, 40, 6)])
+    for _ in range(3):
+        if run.upcoming != run.scale:
+            run.enter(run.upcoming)
+        run.count()
+    assert (run.scale, run.scale_step) == (1, 1)
+    longer = run.replanned([s._replace(steps=5) for s in run.plan], total=20)
+    assert longer.steps == (2, 5, 13)
+    assert (longer.total, longer.step, longer.scale, longer.scale_step) == (20, 3, 1, 1)
+    shorter = run.replanned([s._replace(steps=1) for s in run.plan], total=3)
+    assert shorter.steps == (2, 1, 1)
+    assert shorter.upcoming == 2
+    larger = run.replanned([Scale(20, 25, 4), Scale(28, 35, 4), Scale(56, 70, 4)], total=12)
+    assert larger.steps == (0, 4, 5)
+    assert (larger.upcoming, larger.scale_step, larger.total) == (1, 0, 12)
+    smaller = run.replanned([Scale(8, 10, 4), Scale(16, 20, 4)], total=None)
+    assert smaller.steps_made == [0, 0]
+    assert (smaller.upcoming, smaller.total) == (1, 7)
+    assert run.steps == (2, 2, 6)
+
+
+def test_what_is_done_does_not_jump_when_more_is_planned():
+    run = Progress([Scale(32, 40, 10)])
+    for _ in range(8):
+        run.count()
+    assert run.done == 0.8
+    longer = run.replanned([Scale(32, 40, 40)], total=40)
+    assert longer.done == 0.8
+    done = []
+    while not longer.finished:
+        longer.count()
+        done.append(longer.done)
+    assert done == sorted(done)
+    assert done[-1] == 1
+    longer.forget_done()
+    assert longer.replanned([Scale(32, 40, 80)], total=80).done == 1
+    again = run.replanned([Scale(16, 20, 40)], total=40)
+    assert again.done == 8 / 48
+
+
+def test_there_is_nothing_to_go_on_from_before_the_first_step():
+    plan = [Scale(16, 20, 4), Scale(32, 40, 4)]
+    assert progress().replanned(plan, total=30).plan == plan

@@ -16,7 +16,7 @@ class Progress:
     """
 
     def __init__(self, plan: list[Scale]) -> None:
-        self.plan = plan
+        self.plan = list(plan)
         self.step = 0
         """Steps made, over all scales."""
         self.scale = 0
@@ -104,7 +104,7 @@ class Progress:
         total : int or None
             Steps in all: what coarser scales did not have of it, the last scale gets.
         """
-        progress = Progress(list(plan))
+        progress = Progress(plan)
         if not self.step:
             return progress
         progress.step = self.step
