@@ -328,7 +328,7 @@ class Run:
         if run.painting is self.painting is not None:
             if self.finished:
                 run._reopen()
-            elif progress.scale_ends:
+            elif progress.scale_ends and not self.progress.scale_ends:
                 run._settle()
         self._stand_by(run)
         return run
