@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from napari_neural_style.images import to_uint8
 from napari_neural_style.plugin.channels import Channels
 from napari_neural_style.plugin.fields import EVERYWHERE
-from napari_neural_style.plugin.layers import is_result
+from napari_neural_style.plugin.layers import displayed_plane, is_result
 
 from .conftest import SMALL, TIMEOUT, picture
 
@@ -125,7 +126,8 @@ def test_channels_are_painted_as_they_look_together(paint):
         viewer.add_image(picture(32, 40, seed=seed), name=name, colormap=name, blending="additive")
     widget = paint.open()
     viewer.layers.selection = {viewer.layers["green"], viewer.layers["red"]}
-    together = Channels((viewer.layers["red"], viewer.layers["green"]))
+    chosen = frozenset({viewer.layers["red"], viewer.layers["green"]})
+    together = Channels(chosen, viewer.layers)
     assert together in widget["content"].choices
     widget["content"].value = together
     viewer.layers.selection.active = viewer.layers["style"]
@@ -134,6 +136,30 @@ def test_channels_are_painted_as_they_look_together(paint):
     result = paint.run()
     assert result.name == "red + green in the style of style"
     assert result.data.shape == (32, 40, 3)
+
+
+def test_channels_are_blended_in_the_order_that_they_have_now(paint, qtbot):
+    viewer = paint.viewer
+    below = viewer.add_image(picture(32, 40, seed=2), name="A", colormap="red", blending="opaque")
+    above = viewer.add_image(picture(32, 40, seed=3), name="B", colormap="green", opacity=0.7)
+    labels = viewer.add_labels(np.pad([[1]], ((0, 31), (0, 39))), name="corner")
+    widget = paint.open(mask=labels, size=40, feather=0)
+    content, shown = widget["content"], widget._form.pictures["content"]
+    viewer.layers.selection = {below, above}
+    content.value = Channels(frozenset({below, above}), viewer.layers)
+    before = shown._pixmap.toImage()
+
+    viewer.layers.move(0, 2)  # A is the upper one now, and covers B
+    viewer.layers.selection = {below, above}
+
+    offered = [choice.name for choice in content.choices if isinstance(choice, Channels)]
+    assert offered == [content.value.name] == [content.native.currentText()] == ["B + A"]
+    assert shown.toolTip() == "B + A"
+    assert shown._pixmap.toImage() != before
+    result = paint.run()
+    expected = displayed_plane(below, viewer.dims).rgb()
+    np.testing.assert_array_equal(result.data[1:], to_uint8(expected)[1:])
+    assert result.name == "B + A in the style of style"
 
 
 def test_a_mask_of_another_shape_is_refused(paint):
@@ -189,7 +215,8 @@ def test_hidden_channels_are_left_out(paint):
     widget = paint.open(mask=labels)
     names = ("red", "green", "blue")
     viewer.layers.selection = {viewer.layers[name] for name in names}
-    widget["content"].value = Channels(tuple(viewer.layers[name] for name in names))
+    chosen = frozenset(viewer.layers[name] for name in names)
+    widget["content"].value = Channels(chosen, viewer.layers)
     viewer.layers["green"].visible = False
     result = paint.run()
     assert result.name == "red + blue in the style of style"

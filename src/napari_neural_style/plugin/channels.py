@@ -1,7 +1,7 @@
 """Several layers chosen together."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -9,23 +9,33 @@ from typing import Any
 class Channels:
     """Layers whose blend, as napari shows it, is the content.
 
+    Two choices of the same layers are the same, however the layers are ordered meanwhile.
+
     Attributes
     ----------
-    layers
-        Image layers, bottom to top.
+    members
+        Image layers.
+    among
+        The layers of the viewer, bottom to top.
     """
 
-    layers: tuple[Any, ...]
+    members: frozenset[Any]
+    among: Iterable[Any] = field(compare=False, repr=False)
+
+    @property
+    def layers(self) -> tuple[Any, ...]:
+        """The members that are in the viewer, bottom to top as they are now."""
+        return tuple(layer for layer in self.among if layer in self.members)
 
     @property
     def name(self) -> str:
         """The names of all, to be read and to name a result."""
-        return " + ".join(layer.name for layer in self.layers)
+        return " + ".join(layer.name for layer in self)
 
     @property
     def visible(self) -> "Channels":
         """Those that are seen."""
-        return Channels(tuple(layer for layer in self.layers if layer.visible))
+        return Channels(frozenset(layer for layer in self if layer.visible), self.among)
 
     def __len__(self) -> int:
         return len(self.layers)

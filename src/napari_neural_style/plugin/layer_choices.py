@@ -21,6 +21,9 @@ _EDITS: dict[type[Any], tuple[str, ...]] = {
 }
 """Events by which layers tell that they were drawn in, among other things."""
 
+_LOOKS = ("thumbnail", "visible", "blending", "name")
+"""Events by which images tell that they look different, or are called so."""
+
 Offers = list[tuple[str, Any]]
 
 
@@ -47,11 +50,12 @@ class LayerOffers:
     def contents(self, box: Any) -> Offers:
         """Images that can be painted, and the selected ones together."""
         single = self.styles()
-        selected = self._viewer.layers.selection
-        together = [Channels(tuple(layer for _, layer in single if layer in selected))]
+        layers = self._viewer.layers
+        selected = frozenset(layer for _, layer in single if layer in layers.selection)
+        together = [Channels(selected, layers)]
         # What was chosen stays, whatever is selected later.
         chosen = box.value if box is not None else None
-        if isinstance(chosen, Channels) and all(layer in self._viewer.layers for layer in chosen):
+        if isinstance(chosen, Channels) and all(layer in layers for layer in chosen.members):
             together.append(chosen)
         several = {channels: None for channels in together if len(channels) > 1}
         return [*single, *((channels.name, channels) for channels in several)]
@@ -81,33 +85,37 @@ class ChosenPictures:
     def __init__(self, controls: Container[Any], pictures: dict[str, Picture], viewer: Any) -> None:
         self._pictures, self._viewer = pictures, viewer
         self._shown: dict[str, Any] = {}
+        self._followed: set[Any] = set()
+        viewer.layers.events.reordered.connect(self._update)
         for name in pictures:
             controls[name].changed.connect(partial(self._choose, name))
             self._choose(name, controls[name].value)
 
     def let_go(self) -> None:
         """Follow no layer any more."""
-        for chosen in self._shown.values():
-            for layer in layers_of(chosen):
-                layer.events.thumbnail.disconnect(self._update)
-                layer.events.visible.disconnect(self._update)
+        self._viewer.layers.events.reordered.disconnect(self._update)
+        self._follow(set())
         self._shown.clear()
 
     def _choose(self, name: str, chosen: Any) -> None:
-        shown = {**self._shown, name: chosen}
-        self.let_go()
-        self._shown = shown
-        self._pictures[name].setToolTip("" if chosen is None else chosen.name)
-        for choice in shown.values():
-            for layer in layers_of(choice):
-                layer.events.thumbnail.connect(self._update)
-                layer.events.visible.connect(self._update)
+        self._shown[name] = chosen
+        self._follow({layer for choice in self._shown.values() for layer in layers_of(choice)})
         self._update()
+
+    def _follow(self, layers: set[Any]) -> None:
+        for layer in self._followed - layers:
+            for event in _LOOKS:
+                getattr(layer.events, event).disconnect(self._update)
+        for layer in layers - self._followed:
+            for event in _LOOKS:
+                getattr(layer.events, event).connect(self._update)
+        self._followed = layers
 
     def _update(self, _event: Any = None) -> None:
         for name, chosen in self._shown.items():
             layers = layers_of(chosen.visible if isinstance(chosen, Channels) else chosen)
             background = canvas_background(self._viewer)
+            self._pictures[name].setToolTip("" if chosen is None else chosen.name)
             self._pictures[name].show_pixels(
                 thumbnail(layers, self._viewer.dims, _PICTURE_PIXELS, background)
                 if layers
