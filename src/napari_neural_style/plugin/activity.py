@@ -1,8 +1,16 @@
 """The run's bar in napari's activity dock."""
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
 
 from napari.utils.progress import cancelable_progress
+
+# Of the indicator's own: a picture a second.
+_PERCENT_OF_SPEED: Final = 3
+# Seconds between two changes of a bar.
+_INTERVAL: Final = 1.0
 
 
 class ActivityBar:
@@ -23,9 +31,15 @@ class ActivityBar:
         self._bar = cancelable_progress(total=0, desc=description)
         # napari's own cancel only ends a loop over the bar, and there is none.
         self._bar.cancel = cancel
+        self._due = 0.0
+        _calm_indicator()
 
     def show(self, step: int, total: int, text: str) -> None:
-        """Show how many steps are done, and a text behind the bar."""
+        """Show how many steps are done, and a text behind the bar; once a second."""
+        now = time.monotonic()
+        if now < self._due and step < total:
+            return
+        self._due = now + _INTERVAL
         if self._bar.total != total:
             self._bar.total = total
         self._bar.update(step - self._bar.n)
@@ -34,3 +48,18 @@ class ActivityBar:
     def close(self) -> None:
         """Remove the bar."""
         self._bar.close()
+
+
+def _calm_indicator() -> None:
+    """Slow down what turns in the status bar while something goes on.
+
+    Each of its pictures lets Qt put the whole window together anew, the canvas too: thirty
+    times a second, which where there is no GPU takes most of a core from the run.
+    """
+    from napari.qt import get_qapp
+
+    for window in get_qapp().topLevelWidgets():
+        with suppress(AttributeError):  # it is napari's own affair
+            window._activity_dialog._toggleButton._inProgressIndicator.movie().setSpeed(
+                _PERCENT_OF_SPEED
+            )

@@ -445,7 +445,6 @@ class StyleTransferWidget(Container[Any]):
         run.ended.connect(self._end)
         self._form.show_below()
         self._show_running(True)
-        self._form.progress.setRange(0, 0)
         self.say("Getting ready …")
         run.start()
 
@@ -491,7 +490,6 @@ class StyleTransferWidget(Container[Any]):
     def _advance(self, frame: Frame) -> None:
         run = self._run
         assert run is not None
-        self._form.progress.setRange(0, PROGRESS_TICKS)
         self._form.progress.setValue(round(PROGRESS_TICKS * frame.share))
         self._history.set_steps(run.history.steps, max(frame.total, *run.history.steps, 0))
         self._plot.add(frame.losses)
@@ -583,7 +581,6 @@ class StyleTransferWidget(Container[Any]):
         self._show_what_applies()
         self._offer_to_go_on()
         if not running:
-            self._form.progress.setRange(0, PROGRESS_TICKS)
             self._form.progress.setValue(0)
 
     def say(self, text: str) -> None:

@@ -42,8 +42,8 @@ class Change(NamedTuple):
     images."""
 
 
-_GUI_SHARE = 0.1
-"""Part of the GUI's time that frames may take."""
+_GUI_SHARE = 0.05
+"""Part of the GUI's time that making frames visible may take; drawing them takes as much again."""
 
 
 @dataclass(frozen=True)
