@@ -17,6 +17,9 @@ from .stack_job import StackJob
 from .stack_worker import StackPainter
 from .worker import Change, Frame, Outcome, Painter, Worker
 
+_DRAWN_MS = 100
+"""Milliseconds after which Qt has drawn a frame; it does so in several goes."""
+
 
 class Run:
     """A run in a layer; to be used in the GUI's thread.
@@ -148,7 +151,7 @@ class Run:
         worker = self._worker
         if worker is None:
             return
-        begin = time.perf_counter()
+        begin = time.thread_time()
         if self.showing:
             try:
                 self.result.show(frame.data)
@@ -158,7 +161,7 @@ class Run:
                 return
         self.advanced.emit(self._counted_on(frame))
         # The next frame is asked for when Qt has drawn this one, and told what it cost.
-        QTimer.singleShot(0, lambda: worker.shown(time.perf_counter() - begin))
+        QTimer.singleShot(_DRAWN_MS, lambda: worker.shown(time.thread_time() - begin))
         if self._activity is not None:
             # Lets napari process events, so it comes last: the run may be over after it.
             self._activity.show(frame.step, frame.total, frame.time_left)
