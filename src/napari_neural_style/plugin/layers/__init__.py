@@ -5,6 +5,7 @@ from .composite import Composite, canvas_background, displayed_composite
 from .earlier import earlier_picture
 from .geometry import Geometry
 from .guides import content_mask, stack_mask
+from .labels import StackLabels
 from .names import is_result, quoted
 from .plane import Plane, displayed_plane
 from .stack import StackSource, stack_planes
@@ -15,6 +16,7 @@ __all__ = [
     "Composite",
     "Geometry",
     "Plane",
+    "StackLabels",
     "StackSource",
     "canvas_background",
     "content_mask",

@@ -7,19 +7,14 @@ from numpy.typing import NDArray
 
 from .composite import Composite
 from .geometry import Geometry
+from .labels import StackLabels, read_labels, stack_labels
 from .names import quoted
 from .plane import Plane
-from .slicing import (
-    displayed_slice,
-    fitting,
-    hidden_spans,
-    layer_geometry,
-    layer_levels,
-    refuse_volume,
-)
+from .slicing import displayed_slice, hidden_spans, layer_geometry, refuse_volume
 from .stack import StackSource
 
 _WITH_AREA = ("rectangle", "ellipse", "polygon")
+_ADVICE = "Use a Labels layer of the same shape and place, or draw shapes, which may lie anywhere."
 
 
 def content_mask(
@@ -55,7 +50,7 @@ def content_mask(
     if hasattr(layer, "shape_type"):
         mask = _drawn(layer, plane, dims, shape)
     else:
-        mask = _painted(layer, plane, dims, size, shape)
+        mask = _painted(layer, plane, dims, shape)
     if not mask.any():
         raise ValueError(
             f"{quoted(layer)} marks nothing of the {plane.name}: draw the regions over this "
@@ -64,14 +59,16 @@ def content_mask(
     return mask
 
 
-def stack_mask(layer: Any, source: StackSource, plane: Plane, dims: Any, size: int | None) -> Any:
+def stack_mask(
+    layer: Any, source: StackSource, plane: Plane, dims: Any, size: int | None
+) -> NDArray[Any] | StackLabels:
     """Return the regions of a stack's planes that a Labels or Shapes layer draws over them.
 
     Parameters
     ----------
     layer
-        As for :func:`content_mask`. Of a Labels layer with as many axes as the stack, each
-        plane has its own labels; of others, all planes have those of one.
+        As for :func:`content_mask`. Of a Labels layer that is a stack itself, each plane has
+        the labels that lie in it; of others, all planes have those of one.
     source
         The stack.
     plane
@@ -87,43 +84,29 @@ def stack_mask(layer: Any, source: StackSource, plane: Plane, dims: Any, size: i
     Raises
     ------
     ValueError
-        As :func:`content_mask`.
+        As :func:`content_mask`; of a stack of lazy labels, only if none lies in any plane.
     """
-    if hasattr(layer, "shape_type") or layer.ndim < len(source.geometry.scale):
+    if hasattr(layer, "shape_type") or layer.ndim == 2:
         return content_mask(layer, plane, dims, size)
-    levels = layer_levels(layer)
-    labels = layer_geometry(layer, dims, levels[0].shape)
-    source.geometry.check_units(labels, f"the {plane.name}", quoted(layer))
-    level = next(
-        (data for data in levels if data.shape == source.level(size).shape[: data.ndim]), None
-    )
-    if level is None or not source.geometry.covers(labels, dims):
+    refuse_volume(layer, dims)
+    labels = stack_labels(layer, source, dims, size)
+    names = f"the {plane.name}", quoted(layer)
+    source.geometry.check_covers(labels.geometry, dims, *names, _ADVICE)
+    if labels.empty:
         raise ValueError(
-            f"{quoted(layer)} does not lie on the {plane.name}, pixel on pixel: it has the shape "
-            f"{levels[0].shape}, the other {source.levels[0].shape}. Use a Labels layer of the "
-            "same shape and place."
+            f"{quoted(layer)} marks nothing of the {plane.name}: paint labels in its planes, or "
+            "paint everywhere."
         )
-    return level
+    return labels
 
 
 def _painted(
-    layer: Any, plane: Plane | Composite, dims: Any, size: int | None, shape: tuple[int, int]
+    layer: Any, plane: Plane | Composite, dims: Any, shape: tuple[int, int]
 ) -> NDArray[Any]:
     labels = displayed_slice(layer, dims, plane.geometry)
-    advice = (
-        "Use a Labels layer of the same shape and place, or draw shapes, which may lie anywhere."
-    )
     names = f"the {plane.name}", quoted(layer)
-    plane.geometry.check_covers(labels.geometry, dims, *names, advice)
-    mask = labels.read(fitting(labels.shapes, size))
-    if mask.shape == shape:
-        return mask
-    # The label under the centre of each pixel: labels cannot be averaged.
-    rows, columns = (
-        ((np.arange(wanted) + 0.5) * there / wanted).astype(np.intp)
-        for wanted, there in zip(shape, mask.shape, strict=True)
-    )
-    return mask[np.ix_(rows, columns)]
+    plane.geometry.check_covers(labels.geometry, dims, *names, _ADVICE)
+    return read_labels(labels, shape)
 
 
 def _drawn(

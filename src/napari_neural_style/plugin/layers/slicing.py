@@ -41,8 +41,7 @@ class Slice:
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """Height and width of the plane at each level."""
-        row, column = self.geometry.displayed
-        return [(level.shape[row], level.shape[column]) for level in self.levels]
+        return plane_shapes(self.geometry, self.levels)
 
     def read(self, level: int) -> NDArray[Any]:
         """Return the plane at one level: ``(H, W)``, or ``(H, W, channels)``, as shown."""
@@ -68,6 +67,12 @@ class Slice:
             taken[axis] = slice(None, None, step)
         thin = data[tuple(taken)]
         return replace(self, levels=(thin,), slices=((slice(None),) * thin.ndim,))
+
+
+def plane_shapes(geometry: Geometry, levels: Sequence[Any]) -> list[tuple[int, int]]:
+    """Return height and width of a plane, as shown, at each level of resolution."""
+    row, column = geometry.displayed
+    return [(level.shape[row], level.shape[column]) for level in levels]
 
 
 def fitting(shapes: Sequence[tuple[int, int]], size: int | None) -> int:

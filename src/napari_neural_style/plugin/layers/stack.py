@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from numpy.typing import NDArray
+
 from ...images.rendering import Rendering
+from .evidence import evidence
 from .geometry import Geometry
 from .names import quoted
 from .plane import Plane
 from .rendering import layer_rendering
-from .slicing import Span, cut, fitting, layer_geometry, layer_levels, refuse_volume
+from .slicing import Span, cut, fitting, layer_geometry, layer_levels, plane_shapes, refuse_volume
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,13 @@ class StackSource:
 
     def level(self, size: int | None) -> Any:
         """Return the data at the resolution that :meth:`Plane.rgb` reads for a size."""
-        row, column = self.geometry.displayed
-        shapes = [(data.shape[row], data.shape[column]) for data in self.levels]
-        return self.levels[fitting(shapes, size)]
+        return self.levels[fitting(plane_shapes(self.geometry, self.levels), size)]
+
+    def evidence(self, size: int | None) -> list[NDArray[Any]]:
+        """Return pixels by which the planes can be told from others, see :func:`evidence`."""
+        ends = (0,) * len(self.shape), tuple(length - 1 for length in self.shape)
+        reads = [partial(self.plane(index).values, size) for index in ends]
+        return evidence(self.level(size), reads)
 
     def plane(self, index: Sequence[int]) -> Plane:
         """Return one plane, by its index along each of the axes.
