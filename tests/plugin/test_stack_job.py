@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 
+import dask.array as da
 import numpy as np
 import pytest
 import zarr
@@ -218,15 +220,133 @@ def test_a_folder_with_something_else_is_left_alone(open_stack, qtbot, tmp_path)
     assert (tmp_path / "painted.zarr" / "thesis.txt").read_text() == "precious"
 
 
-def test_without_a_place_it_finds_one_of_its_own(open_stack, finish, tmp_path, monkeypatch):
+@pytest.fixture
+def own_places(tmp_path, monkeypatch):
+    """Return the folders that runs without a place of their own have made, oldest first."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    folder = tmp_path / "data" / "napari-neural-style"
+    return lambda: sorted(folder.iterdir(), key=lambda place: place.stat().st_ctime_ns)
+
+
+@pytest.fixture
+def paint_anew(finish):
+    """Paint into a place of its own, and return the data of the result."""
+
+    def paint_anew(viewer, widget):
+        for result in [layer for layer in viewer.layers if is_result(layer)]:
+            viewer.layers.remove(result)
+        widget["save_to"].value = None
+        widget.run.native.click()
+        data = np.asarray(finish(viewer, widget).data[:])
+        assert "Done" in widget._form.status.text()
+        return data
+
+    return paint_anew
+
+
+def test_without_a_place_it_finds_one_of_its_own(open_stack, paint_anew, own_places):
     viewer, widget = open_stack(moving())
-    widget["save_to"].value = None
-    widget.run.native.click()
-    finish(viewer, widget)
-    (folder,) = (tmp_path / "data" / "napari-neural-style").iterdir()
+    before = paint_anew(viewer, widget)
+    (folder,) = own_places()
     assert folder.suffix == ".zarr"
     assert str(folder) in widget._form.status.text()
+    np.testing.assert_array_equal(paint_anew(viewer, widget), before)
+    assert own_places() == [folder]
+    stack = moving()
+    stack[1, 8:16] += 50
+    viewer.layers["cells"].data = stack
+    after = paint_anew(viewer, widget)
+    assert len(own_places()) == 2
+    assert (after[1] != before[1]).any()
+
+
+def test_a_place_of_its_own_where_lazy_planes_were_others_is_left(
+    open_stack, paint_anew, own_places
+):
+    stack = moving()
+    # Planes are computed anew whenever they are asked for.
+    lazy = da.map_blocks(
+        lambda block_info: stack[block_info[None]["chunk-location"][0]][np.newaxis],
+        chunks=((1, 1, 1), (32,), (40,)),
+        dtype=stack.dtype,
+    )
+    viewer, widget = open_stack(lazy, contrast_limits=(0, 255), cache=False)
+    before = paint_anew(viewer, widget)
+    stack[1, 8:16] += 50
+    after = paint_anew(viewer, widget)
+    first, second = own_places()
+    assert second.name == f"{first.stem}-2.zarr"
+    assert (after[1] != before[1]).any()
+    # It is found again.
+    np.testing.assert_array_equal(paint_anew(viewer, widget), after)
+    assert len(own_places()) == 2
+
+
+class Locked:
+    """Labels in something like an open file."""
+
+    def __init__(self, labels):
+        self.labels, self.shape, self.ndim = labels, labels.shape, labels.ndim
+        self.dtype, self.lock = labels.dtype, threading.Lock()
+
+    def __getitem__(self, key):
+        with self.lock:
+            return self.labels[key]
+
+
+def test_labels_that_are_computed_find_the_same_place(open_stack, paint_anew, own_places):
+    labels = np.zeros((3, 32, 40), int)
+    labels[:, 4:24, 5:25] = 1
+    viewer, widget = open_stack(moving())
+    painted = []
+    for name in ("one graph", "another graph"):
+        lazy = da.from_array(Locked(labels), chunks=(1, 32, 40), name=name)
+        widget["mask"].value = viewer.add_labels(lazy)
+        painted.append(paint_anew(viewer, widget))
+    assert len(own_places()) == 1
+    np.testing.assert_array_equal(*painted)
+    labels[2, :4] = 1
+    paint_anew(viewer, widget)
+    assert len(own_places()) == 2
+
+
+def test_only_the_planes_that_are_painted_are_read(open_stack, paint_anew, own_places):
+    read = set()
+
+    def level(number, side):
+        def block(block_info):
+            read.add((number, block_info[None]["chunk-location"][0]))
+            return picture(side, side)[np.newaxis]
+
+        return da.map_blocks(block, chunks=((1,) * 4, (side,), (side,)), dtype=np.uint8)
+
+    viewer, widget = open_stack(
+        [level(0, 128), level(1, 64), level(2, 32)],
+        multiscale=True,
+        contrast_limits=(0, 200),
+        cache=False,
+    )
+    widget["size"].value = 32
+    plane = viewer.dims.current_step[0]
+    read.clear()
+    paint_anew(viewer, widget)
+    assert {index for level, index in read if level == 2} == {0, 1, 2, 3}
+    # What the viewer shows, it reads itself.
+    assert {index for level, index in read if level < 2} <= {plane}
+
+
+def test_labels_shifted_along_the_stack_guide_the_planes_that_they_lie_in(open_stack, finish):
+    stack = np.repeat(moving()[..., np.newaxis], 3, axis=-1)
+    labels = np.zeros(stack.shape[:3], int)
+    labels[0, 4:24, 5:25] = 1
+    viewer, widget = open_stack(stack, rgb=True)
+    widget["mask"].value = viewer.add_labels(labels, translate=(2, 0, 0))
+    widget["feather"].value = 0
+    widget.run.native.click()
+    changed = (np.asarray(finish(viewer, widget).data) != stack).any(-1)
+    assert not changed[:2].any()
+    assert changed[2][labels[0] == 1].mean() > 0.5
+    assert not changed[2][labels[0] == 0].any()
 
 
 def test_the_workers_of_a_cluster_paint(open_stack, finish):

@@ -4,9 +4,10 @@ import hashlib
 import json
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from platformdirs import user_data_path
 
 from ..settings import Settings
 from .job import read_size
-from .layers import Plane, StackSource
+from .layers import Plane, StackLabels, StackSource
 from .machine import load_engine
 from .preferences import PLUGIN
 from .stack_view import PaintedStack, as_layer_data
@@ -74,9 +75,19 @@ class StackJob:
     def prepare(self) -> "StackTransfer":
         """Read the styles and make the run."""
         load_engine()
-        from ..stacks import StackTransfer
+        from ..stacks.store import PaintedOtherwiseError
 
         styles = [style.rgb(self.style_size) for style in self.styles]
+        if self.save_to is not None:
+            return self._transfer(styles, self.save_to)
+        places = self._own_places(styles)
+        while True:
+            with suppress(PaintedOtherwiseError):  # lazy planes have changed in the middle
+                return self._transfer(styles, next(places))
+
+    def _transfer(self, styles: Sequence[NDArray[np.float32]], place: Path) -> "StackTransfer":
+        from ..stacks import StackTransfer
+
         geometry, level = self.source.geometry, self.source.level(self.size)
         row, column = geometry.displayed
         letters = dict(zip(geometry.hidden, axis_letters(self.source.axes), strict=True))
@@ -87,7 +98,7 @@ class StackJob:
             styles,
             axes + "S" * (level.ndim - len(axes)),
             client=self.scheduler or "here",
-            out=self.save_to or self._own_place(styles),
+            out=place,
             output="rgb" if self.appearance["rgb"] else "intensity",
             rendering=self.source.rendering,
             settings=self.settings,
@@ -100,21 +111,22 @@ class StackJob:
         data = as_layer_data(painted, [*geometry.hidden, *geometry.displayed])
         return data, geometry.place_stack(data.shape)
 
-    def _own_place(self, styles: Sequence[NDArray[np.float32]]) -> Path:
-        """A folder that the same stack, styles and settings find again."""
-        rendering = replace(self.source.rendering, name="")
-        looks = json.dumps([self.settings.to_dict(), self.appearance["rgb"]], sort_keys=True)
-        digest = hashlib.sha256(looks.encode())
-        pixels = (style.tobytes() for style in styles)
-        for part in (pickle.dumps(rendering), pickle.dumps(self.guides), *pixels):
-            digest.update(part)
-        first = (0,) * len(self.source.shape)
-        last = tuple(length - 1 for length in self.source.shape)
-        for index in (first, last):
-            with suppress(Exception):  # a plane that cannot be read is named when it is painted
-                digest.update(self.source.plane(index).pixels.read(0).tobytes())
+    def _own_places(self, styles: Sequence[NDArray[np.float32]]) -> Iterator[Path]:
+        """Folders that the same stack, styles and settings find again, in this order."""
+        from ..stacks.store import digest_of
+
+        mask, style_masks = self.guides.get("mask"), self.guides.get("style_masks", ())
+        drawn = mask.evidence if isinstance(mask, StackLabels) else [mask]
+        pixels = digest_of(*styles, *style_masks, *drawn, *self.source.evidence(self.size))
+        facts = [self.settings.to_dict(), self.appearance["rgb"], pixels]
+        looks = json.dumps(facts, sort_keys=True)
+        rendering = pickle.dumps(replace(self.source.rendering, name=""))
+        digest = hashlib.sha256(looks.encode() + rendering).hexdigest()[:12]
         name = re.sub(r"\W+", "-", self.name).strip("-")
-        return user_data_path(PLUGIN, ensure_exists=True) / f"{name}-{digest.hexdigest()[:12]}.zarr"
+        folder = user_data_path(PLUGIN, ensure_exists=True)
+        yield folder / f"{name}-{digest}.zarr"
+        for number in count(2):
+            yield folder / f"{name}-{digest}-{number}.zarr"
 
 
 def axis_letters(labels: Sequence[str]) -> str:
