@@ -109,7 +109,7 @@ class StackJob:
         """Return what is painted as data of a layer, with its scale and translate."""
         geometry = self.source.geometry
         data = as_layer_data(painted, [*geometry.hidden, *geometry.displayed])
-        return data, geometry.place_stack(data.shape)
+        return data, geometry.place_stack(data.shape, self.source.levels[0].shape)
 
     def _own_places(self, styles: Sequence[NDArray[np.float32]]) -> Iterator[Path]:
         """Folders that the same stack, styles and settings find again, in this order."""

@@ -134,7 +134,7 @@ def test_results_of_any_content_have_its_outer_edges(place, data, sides):
         geometry = stack.plane(index).geometry
         shape = np.array(content.data.shape)
         shape[list(shown)] = sides
-        placement = stack.geometry.place_stack([*shape, 3])
+        placement = stack.geometry.place_stack([*shape, 3], content.data.shape)
         result = np.zeros((*shape, 3), np.uint8)
         result = Image(result, rgb=True, **placement, **geometry.orientation)
         np.testing.assert_allclose(
@@ -149,3 +149,17 @@ def test_results_of_any_content_have_its_outer_edges(place, data, sides):
         np.testing.assert_allclose(
             edges(result, shown), edges(content, shown, geometry.position), atol=1e-8
         )
+
+
+def test_a_result_of_a_coarser_pyramid_has_the_outer_edges_of_the_stack():
+    data, viewer = picture((9, 8, 16)), ViewerModel()
+    content = viewer.add_image(data, scale=(4, 3, 2), translate=(1, 2, 3), rotate=20)
+    geometry = stack_planes(content, viewer.dims).geometry
+    placement = geometry.place_stack((3, 4, 4), data.shape)
+    result = viewer.add_image(np.zeros((3, 4, 4)), **placement, **geometry.orientation)
+    for end in itertools.product((0, 1), repeat=3):
+        corners = [
+            layer.data_to_world(np.array(end) * layer.data.shape - 0.5)
+            for layer in (content, result)
+        ]
+        np.testing.assert_allclose(*corners)

@@ -81,31 +81,31 @@ class Geometry:
         """
         row, column = self.displayed
         data = np.expand_dims(image if row < column else image.swapaxes(0, 1), self.hidden)
-        return data, self._attributes(data.shape, self.position)
+        factor = np.ones(len(self.scale))
+        factor[[row, column]] = np.divide(self.shape, image.shape[:2])
+        return data, self._attributes(factor, self.position)
 
-    def place_stack(self, shape: Sequence[int]) -> dict[str, Any]:
+    def place_stack(self, shape: Sequence[int], full: Sequence[int]) -> dict[str, Any]:
         """Return the attributes that make a result of the whole stack cover its content.
 
         Parameters
         ----------
         shape
-            Of the result: its axes in the order of the layer's, those that are not
-            displayed as long as the layer's, those displayed of any resolution; channels,
+            Of the result: its axes in the order of the layer's, of any resolution; channels,
             if any, come last.
+        full
+            Of the content, in the same order, at the full resolution.
 
         Returns
         -------
         dict
             The layer's ``scale`` and ``translate``, see :meth:`place`.
         """
-        return self._attributes(shape, (0,) * len(self.scale))
+        ndim = len(self.scale)
+        return self._attributes(np.divide(full[:ndim], shape[:ndim]), (0,) * ndim)
 
-    def _attributes(self, shape: Sequence[int], position: Sequence[int]) -> dict[str, Any]:
-        axes = list(self.displayed)
-        factor = np.ones(len(self.scale))
-        factor[axes] = np.divide(self.shape, np.array(shape)[axes])
-        offset = np.array(position, float)
-        offset[axes] = (factor[axes] - 1) / 2
+    def _attributes(self, factor: NDArray[np.float64], position: Sequence[float]) -> dict[str, Any]:
+        offset = position + (factor - 1) / 2
         return {"scale": self.scale * factor, "translate": self._data_to_physical(offset)}
 
     @property
