@@ -1,10 +1,15 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 from napari import settings
 from napari.utils.notifications import notification_manager
+from tests.transfer.serving import serve
 
 from napari_neural_style.plugin.layers import is_result
+from napari_neural_style.transfer import weights
+from napari_neural_style.transfer.weight_files import FOLDER_VARIABLE
 
 SMALL = {"preset": "fast", "size": 32, "steps": 3, "device": "cpu"}
 """Settings of a run that takes about a second."""
@@ -91,3 +96,33 @@ def errors():
 
 def results(viewer):
     return [layer for layer in viewer.layers if is_result(layer)]
+
+
+@pytest.fixture(scope="session")
+def whole_file(tmp_path_factory):
+    """A file such as torchvision's."""
+    file = tmp_path_factory.mktemp("whole") / "whole.pth"
+    torch.save(weights.load_weights("original"), file)
+    return file.read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where the weights live: nothing is there."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def server(folder, whole_file, monkeypatch):
+    """A server that is taken for torchvision's; sets the path that is asked for."""
+    monkeypatch.setattr(weights, "TORCHVISION_SHA256", hashlib.sha256(whole_file).hexdigest())
+    with serve(whole_file) as (serving, address):
+
+        def ask_for(path):
+            monkeypatch.setattr(weights, "TORCHVISION_URL", f"{address}/{path}")
+            return serving
+
+        ask_for("file")
+        yield ask_for

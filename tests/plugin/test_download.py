@@ -1,50 +1,17 @@
-import hashlib
 import sys
 import threading
 import time
 
 import pytest
-import torch
 from napari.utils.progress import progress
 from qtpy.QtCore import QThread
 from qtpy.QtWidgets import QApplication
-from tests.transfer.serving import CUT, serve
+from tests.transfer.serving import CUT
 
 from napari_neural_style.plugin.download import WeightsDownload
-from napari_neural_style.transfer import weights
-from napari_neural_style.transfer.weight_files import FOLDER_VARIABLE, is_installed
+from napari_neural_style.transfer.weight_files import is_installed
 
 TIMEOUT = 60_000
-
-
-@pytest.fixture(scope="module")
-def whole_file(tmp_path_factory):
-    """A file such as torchvision's."""
-    file = tmp_path_factory.mktemp("whole") / "whole.pth"
-    torch.save(weights.load_weights("original"), file)
-    return file.read_bytes()
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Where the weights live: nothing is there."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "weights"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    return tmp_path / "weights"
-
-
-@pytest.fixture
-def server(folder, whole_file, monkeypatch):
-    """A server that is taken for torchvision's; sets the path that is asked for."""
-    monkeypatch.setattr(weights, "TORCHVISION_SHA256", hashlib.sha256(whole_file).hexdigest())
-    with serve(whole_file) as (serving, address):
-
-        def ask_for(path):
-            monkeypatch.setattr(weights, "TORCHVISION_URL", f"{address}/{path}")
-            return serving
-
-        ask_for("file")
-        yield ask_for
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class Desk(Protocol):
         """The user's own presets; None if there is nowhere to keep them."""
 
     @property
-    def weights(self) -> str:
+    def chosen_weights(self) -> str:
         """The encoder's weights that are chosen, in place of a file that a recipe names."""
 
     def recipe(self) -> dict[str, Any]:
@@ -116,12 +116,12 @@ class RecipeMenu(QMenu):
         if layer is None:
             raise ValueError("Select the layer of a result, then choose this again.")
         data, called = layer.metadata[METADATA_KEY], f"“{layer.name}”"
-        recipe = Recipe.from_dict(data, self._desk.weights, called)
+        recipe = Recipe.from_dict(data, self._desk.chosen_weights, called)
         self._take(recipe, f"As “{layer.name}” was painted.")
 
     def load(self, path: str | Path) -> None:
         """Let the controls show a recipe from a file."""
-        self._take(read_recipe(path, self._desk.weights), f"As in {Path(path).name}.")
+        self._take(read_recipe(path, self._desk.chosen_weights), f"As in {Path(path).name}.")
 
     def _take(self, recipe: Recipe, source: str) -> None:
         if recipe.changed:
@@ -140,7 +140,7 @@ class RecipeMenu(QMenu):
         """Put a script that paints the same picture on the clipboard."""
         clipboard = QApplication.clipboard()
         assert clipboard is not None
-        clipboard.setText(to_python(Recipe.from_dict(self._desk.recipe(), self._desk.weights)))
+        clipboard.setText(to_python(Recipe.from_dict(self._desk.recipe(), self._desk.chosen_weights)))
         self._desk.say("A script that paints this is on the clipboard.")
 
     def keep(self, name: str) -> None:

@@ -229,7 +229,7 @@ class StyleTransferWidget(Container[Any]):
         self._show_settings(Settings.from_dict(own.get(name)), "A preset of your own.")
 
     @property
-    def weights(self) -> str:
+    def chosen_weights(self) -> str:
         """The encoder's weights that are chosen."""
         return str(self["weights"].value)
 
