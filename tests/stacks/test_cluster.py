@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ pytest.importorskip("distributed")
 from distributed import Client, LocalCluster
 
 from napari_neural_style import StackTransfer
-from napari_neural_style.stacks.cluster import Cluster, active_client
+from napari_neural_style.stacks.cluster import Cluster
+from napari_neural_style.stacks.connect import active_client
 
 from .conftest import QUICK, moving, stripes
 from .test_transfer import Lazy
@@ -130,6 +132,37 @@ def test_a_worker_that_is_killed_loses_nothing(here):
         assert np.array_equal(run.result[:], here)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_workers_killed_at_once_lose_nothing(here, workers):
+    with (
+        local_cluster(workers) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        run, processes = transfer(client), client.run(os.getpid).values()
+        for update in run:
+            if update.step and processes:
+                for process in processes:
+                    os.kill(process, signal.SIGKILL)
+                processes = []
+        assert not processes
+        assert run.failed == {}
+        assert np.array_equal(run.result[:], here)
+
+
+def test_a_run_waits_for_workers_to_come_and_says_so(here):
+    with local_cluster(1) as cluster, Client(cluster, set_as_default=False) as client:
+        run, told = transfer(client), []
+        for update in run:
+            if update.finished is not None and update.done == 2:
+                cluster.scale(0)
+            if update.note:
+                told.append(update.note)
+                cluster.scale(1)
+        assert told == ["there is no worker any more; the run goes on as soon as one comes."]
+        assert run.failed == {}
+        assert np.array_equal(run.result[:], here)
+
+
 def kill_one_at_work(client):
     """Kill a worker that paints; return its process."""
     processes = client.run(os.getpid)
@@ -184,12 +217,33 @@ def test_planes_are_read_once(client):
 
 
 def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_neural_style.stacks.cluster._SECONDS_TO_ANSWER", 1)
+    monkeypatch.setattr("napari_neural_style.stacks.connect._SECONDS_TO_ANSWER", 1)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(OSError, match=rf"The scheduler {address} does not answer: give"):
             transfer(address, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("says", [b"", HTTP])
+def test_what_listens_and_is_no_scheduler(tmp_path, monkeypatch, says):
+    monkeypatch.setattr("napari_neural_style.stacks.connect._SECONDS_TO_ANSWER", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        taken = []
+
+        def answer():
+            taken.append(server.accept()[0])
+            taken[0].sendall(says)
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(OSError, match=rf"^The scheduler {address} does not answer: .*\)\.$"):
+            transfer(address, out=tmp_path / "out")
+        taken[0].close()
     assert not (tmp_path / "out").exists()
 
 
@@ -216,19 +270,67 @@ asyncio.run(main())
 """
 
 
-def test_a_scheduler_that_dies_loses_nothing_that_is_finished(tmp_path, here):
-    program = [sys.executable, "-c", SCHEDULER]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as scheduler:
-        address = scheduler.stdout.readline().strip()
-        run = transfer(address, out=tmp_path / "out")
-        while run.done < 2:
-            next(run)
-        scheduler.kill()
-        with pytest.raises(OSError, match=rf"^The scheduler {address} is gone: .* is kept\.$"):
-            run.run()
+def test_a_scheduler_that_dies_loses_nothing_that_is_finished(scheduler, tmp_path, here):
+    process, address = scheduler
+    run = transfer(address, out=tmp_path / "out")
+    while run.done < 2:
+        next(run)
+    process.kill()
+    with pytest.raises(OSError, match=rf"^The scheduler {address} is gone: .* is kept\.$"):
+        run.run()
     again = transfer("here", out=tmp_path / "out")
     assert again.done >= 2
     assert np.array_equal(again.run()[:], here)
+
+
+@pytest.fixture
+def scheduler():
+    """A scheduler with a worker in a process of their own, and their address."""
+    program = [sys.executable, "-c", SCHEDULER]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        yield process, process.stdout.readline().strip()
+        process.kill()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are of POSIX")
+def test_a_scheduler_that_was_silent_before(scheduler, monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_neural_style.stacks.connect._SECONDS_TO_ANSWER", 1)
+    process, address = scheduler
+    process.send_signal(signal.SIGSTOP)
+    with pytest.raises(OSError, match=r"does not answer: .*nothing came within 1 s"):
+        transfer(address, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are of POSIX")
+@pytest.mark.parametrize("own", [True, False])
+def test_a_scheduler_that_falls_silent_loses_nothing(scheduler, monkeypatch, tmp_path, here, own):
+    process, address = scheduler
+    with ExitStack() as stack:
+        client = stack.enter_context(Client(address, set_as_default=False)) if own else address
+        run = transfer(client, out=tmp_path / "out")
+        while run.done < 2:
+            next(run)
+        monkeypatch.setattr("napari_neural_style.stacks.scheduler._SECONDS_OF_SILENCE", 2)
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(OSError, match=rf"^The scheduler {address} has said nothing for 2 sec"):
+            run.run()
+        process.send_signal(signal.SIGCONT)
+    again = transfer("here", out=tmp_path / "out")
+    assert again.done >= 2
+    assert np.array_equal(again.run()[:], here)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are of POSIX")
+def test_a_stop_does_not_wait_for_a_silent_scheduler(scheduler):
+    process, address = scheduler
+    run = transfer(address, steps=100_000)
+    while not next(run).step:
+        pass
+    process.send_signal(signal.SIGSTOP)
+    run.stop()
+    assert list(run) == []
+    assert run.done == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are of POSIX")

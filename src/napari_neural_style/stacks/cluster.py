@@ -1,33 +1,44 @@
 """Planes painted by the workers of dask.distributed."""
 
-import os
 import queue
-import sys
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.backend import Event
+from napari_neural_style.stacks.connect import Connection
+from napari_neural_style.stacks.scheduler import Scheduler
 from napari_neural_style.stacks.task import Recipe, Task
 
-_SECONDS_TO_ANSWER: Final = 10
-# Of a worker on this machine, where there is no GPU.
-_LEAST_CORES: Final = 4
+# To the end of a run: of a scheduler that is silent, and of one that still has to do.
+_SECONDS_OF_SILENCE: Final = 3
+_SECONDS_TO_END: Final = 10
 
 
-def active_client() -> Any:
-    """Return the client of dask.distributed that is active in this process, if there is one."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:  # not imported, so there is none
-        return None
-    try:
-        return distributed.default_client()
-    except ValueError:
-        return None
+@dataclass(frozen=True)
+class _Running:
+    """A plane that was sent out.
+
+    Attributes
+    ----------
+    task
+        What was sent.
+    worker
+        Who was meant to paint it; None for anybody.
+    future
+        Dask's.
+    outcome
+        What comes of it, brought here.
+    """
+
+    task: Task
+    worker: str | None
+    future: Any
+    outcome: "Future[Any]"
 
 
 class Cluster:
@@ -52,86 +63,23 @@ class Cluster:
 
     def __init__(self, client: Any) -> None:
         self._topic = f"napari-neural-style-{uuid.uuid4().hex}"
-        self._events: queue.Queue[Event | Index] = queue.Queue()
-        self._running: dict[Index, tuple[Any, str]] = {}  # futures, and the workers meant
-        self._owned: list[Callable[[], Any]] = []  # what ends what was made, in its order
-        self._briefed = self._gone = False
+        self._events: queue.Queue[Event | tuple[Index, Future[Any]]] = queue.Queue()
+        self._running: dict[Index, _Running] = {}
+        self._briefed = self._deserted = False
+        self._connection = Connection(client)
         try:
-            self._client = client if hasattr(client, "submit") else self._made_client(client)
-            self._address = self._client.scheduler.address
-            if not self._workers():
+            self._client = self._connection.client
+            self._scheduler = Scheduler(self._client)
+            address = self._scheduler.address
+            if not self._scheduler.workers:
                 raise OSError(
-                    f"The scheduler {self._address} has no worker: start one with “dask worker "
-                    f"{self._address}”."
+                    f"The scheduler {address} has no worker: start one with “dask worker "
+                    f"{address}”."
                 )
             self._client.subscribe_topic(self._topic, self._on_report)
         except BaseException:
-            self._let_go()
+            self._connection.close()
             raise
-
-    def _made_client(self, address: Any) -> Any:
-        try:
-            from distributed import Client, LocalCluster
-            from distributed.utils import LoopRunner
-        except ImportError as error:
-            raise ValueError(
-                "Painting on a cluster needs dask.distributed: pip install "
-                "'napari-neural-style[cluster]'."
-            ) from error
-        if address == "local":
-            workers, threads = _local_workers()
-            try:
-                address = LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=threads,
-                    # Any free port: a dashboard of its own is of no use, and may be taken.
-                    dashboard_address="127.0.0.1:0",
-                    preload=["napari_neural_style.stacks.uninterrupted"],
-                )
-            except (OSError, RuntimeError) as error:
-                raise OSError(
-                    f"Workers on this machine cannot be started ({error}). A script that starts "
-                    "them needs “if __name__ == '__main__':”; without them, planes are painted "
-                    "one by one."
-                ) from error
-            self._owned.append(address.close)
-        try:
-            if isinstance(address, str):
-                # A client that finds no scheduler would leave a thread behind.
-                LoopRunner().run_sync(_greet, address)
-            client = Client(address, timeout=_SECONDS_TO_ANSWER, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise OSError(
-                f"The scheduler {address} does not answer: give the address that “dask "
-                f"scheduler” prints, such as tcp://host:8786 ({error})."
-            ) from error
-        self._owned.append(client.close)
-        return client
-
-    def _workers(self) -> list[str]:
-        with self._asking():
-            return list(self._client.nthreads())
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Raise an OSError in words if the scheduler is gone."""
-        try:
-            self._check()
-            yield
-        except Exception as error:  # which one depends on the moment
-            self._check(error)
-            raise
-
-    def _check(self, error: Exception | None = None) -> None:
-        from distributed.comm.core import CommClosedError
-
-        # The client itself may notice later.
-        self._gone |= self._client.status != "running" or isinstance(error, CommClosedError)
-        if self._gone:
-            raise OSError(
-                f"The scheduler {self._address} is gone: start it and its workers again, and then "
-                "the run. What is finished is kept."
-            ) from error
 
     def brief(self, recipe: Recipe) -> None:
         """Tell the workers, also those that will come, what the planes have in common.
@@ -143,11 +91,15 @@ class Cluster:
         """
         from napari_neural_style.stacks.remote import Brief
 
+        async def register() -> None:
+            await self._client.register_plugin(Brief(self._topic, recipe))
+
         try:
-            self._client.register_plugin(Brief(self._topic, recipe))
+            self._scheduler.ask(register())
         except Exception as error:  # what a worker cannot import or do, it may say in any way
+            self._scheduler.check(error)
             raise OSError(
-                f"The workers of {self._address} cannot paint: {error}. They "
+                f"The workers of {self._scheduler.address} cannot paint: {error}. They "
                 "need napari-neural-style in the version that is used here."
             ) from error
         self._briefed = True
@@ -155,92 +107,94 @@ class Cluster:
     @property
     def room(self) -> int:
         """How many planes are painted at a time: one by each worker."""
-        return max(1, len(self._workers()))
+        return max(1, len(self._scheduler.workers))
 
     def start(self, index: Index, task: Task) -> None:
         """Send a plane to a worker."""
+        busy = {running.worker for running in self._running.values()}
+        # Left to itself, the scheduler gives a worker of several threads several planes.
+        free = (worker for worker in self._scheduler.workers if worker not in busy)
+        self._send(index, task, next(free, None))
+
+    def _send(self, index: Index, task: Task, worker: str | None) -> None:
         from napari_neural_style.stacks.remote import paint
 
-        busy = {worker for _, worker in self._running.values()}
-        # Left to itself, the scheduler gives a worker of several threads several planes.
-        worker = next((worker for worker in self._workers() if worker not in busy), "")
         with warnings.catch_warnings():
             # A plane travels with its task: where that is done again, it is there again.
             warnings.filterwarnings("ignore", "Sending large graph")
             future = self._client.submit(
                 paint,
-                self._topic,
-                index,
-                task,
-                key=f"{self._topic}-{'-'.join(map(str, index))}",
+                *(self._topic, index, task),
+                key=f"{self._topic}-{'-'.join(map(str, index))}{'' if worker else '-again'}",
                 pure=False,
-                workers=[worker] if worker else None,
-                allow_other_workers=bool(worker),
+                workers=worker,
             )
-        self._running[index] = future, worker
-        future.add_done_callback(partial(self._on_end, index))
+        outcome = self._scheduler.begin(_outcome(future))
+        self._running[index] = _Running(task, worker, future, outcome)
+        outcome.add_done_callback(lambda outcome: self._events.put((index, outcome)))
 
     def next_event(self, seconds: float) -> Event | None:
         """Wait for a report of a worker, or for a plane."""
-        from distributed import CancelledError, KilledWorker
+        from distributed import KilledWorker
 
+        self._look()
         try:
             event = self._events.get(timeout=seconds)
         except queue.Empty:
-            self._check()
             return None
         if isinstance(event, Event):  # one that came late is of no use
             return event if event.index in self._running else None
-        future, _ = self._running.pop(event)
+        index, outcome = event
+        if index not in self._running or self._running[index].outcome is not outcome:
+            return None
+        del self._running[index]
         try:
-            with self._asking():
-                painted, error = future.result(timeout=_SECONDS_TO_ANSWER)
+            painted, error = outcome.result()
         except (CancelledError, KilledWorker) as exception:
+            self._scheduler.check()
             painted, error = None, f"the workers that painted it were lost ({exception})."
-        return Event(event, painted=painted, error=error)
+        except Exception as exception:
+            self._scheduler.check(exception)
+            raise
+        return Event(index, painted=painted, error=error)
+
+    def _look(self) -> None:
+        """See which workers there are, and send planes of those that are gone to others."""
+        self._scheduler.look()
+        there = self._scheduler.workers
+        for index, running in list(self._running.items()):
+            if running.worker is not None and running.worker not in there:
+                # To any: where there is none, the first to come.
+                self._send(index, running.task, None)
+        if not there and not self._deserted and self._running:
+            note = "there is no worker any more; the run goes on as soon as one comes."
+            self._events.put(Event(next(iter(self._running)), note=note))
+        self._deserted = not there
 
     def close(self) -> None:
         """Stop what is going on."""
-        with suppress(OSError), self._asking():  # without the scheduler, nothing is going on
-            self._clear()
-        self._let_go()
+        with suppress(OSError):  # without the scheduler, nothing is going on
+            self._scheduler.ask(self._end(), _SECONDS_OF_SILENCE, _SECONDS_TO_END)
+        self._running.clear()
+        self._client.unsubscribe_topic(self._topic)
+        self._connection.close()
 
-    def _clear(self) -> None:
-        if self._running:
+    async def _end(self) -> None:
+        futures = [running.future for running in self._running.values()]
+        if futures:
             # Cancelling alone would let planes that are being painted go on to their end.
             from distributed import Event as Flag
 
-            Flag(self._topic, client=self._client).set()
-            self._client.cancel([future for future, _ in self._running.values()], force=True)
-            self._running.clear()
-        self._client.unsubscribe_topic(self._topic)
+            await Flag(self._topic, client=self._client).set()
+            await self._client.cancel(futures, force=True)
         if self._briefed:
-            self._client.unregister_worker_plugin(self._topic)
-
-    def _let_go(self) -> None:
-        while self._owned:
-            self._owned.pop()()
-
-    def _on_end(self, index: Index, _future: Any) -> None:
-        self._events.put(index)
+            await self._client.unregister_worker_plugin(self._topic)
 
     def _on_report(self, event: Any) -> None:
         _, (index, step, steps, note) = event
         self._events.put(Event(tuple(index), step, steps, note))
 
 
-async def _greet(address: str) -> None:
-    """Connect to a scheduler, and leave it."""
-    from distributed.comm.core import connect
-
-    comm = await connect(address, timeout=_SECONDS_TO_ANSWER)
-    await comm.close()
-
-
-def _local_workers() -> tuple[int, int]:
-    """How many workers this machine gets, and how many threads each."""
-    import torch
-
-    cores = os.cpu_count() or 1
-    workers = torch.cuda.device_count() or max(1, cores // _LEAST_CORES)
-    return workers, max(1, cores // workers)
+async def _outcome(future: Any) -> Any:
+    """What comes of a task, brought here."""
+    return await future

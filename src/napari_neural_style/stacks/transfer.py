@@ -398,11 +398,12 @@ class StackTransfer:
 
 def _connect(client: Any) -> Backend:
     """Return where planes are painted, see :class:`StackTransfer`."""
-    from napari_neural_style.stacks import cluster
+    from napari_neural_style.stacks.cluster import Cluster
+    from napari_neural_style.stacks.connect import active_client
 
     if client is None:
-        client = cluster.active_client()
-    return Here() if client in (None, "here") else cluster.Cluster(client)
+        client = active_client()
+    return Here() if client in (None, "here") else Cluster(client)
 
 
 def stylize_stack(
