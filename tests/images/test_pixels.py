@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from napari_neural_style.images import (
     intensity_like,
+    rgba_like,
     split_alpha,
     to_intensity,
     to_rgb,
@@ -309,6 +310,28 @@ def test_outside_a_mask_a_channel_keeps_its_values_to_the_bit():
     painted = intensity_like(plane, shown, (10, 1000), mask=mask)
     assert painted.dtype == plane.dtype
     assert painted.tolist() == [[0, 505], [2**24 + 1, 2**31 - 1]]
+
+
+def test_painted_colours_get_the_transparency_of_the_original():
+    original = np.random.default_rng(0).integers(0, 256, (4, 6, 4)).astype(np.uint8)
+    original[:2, :, 3] = 0
+    rgb = np.full((4, 6, 3), 0.2)
+    mask = np.zeros((4, 6), int)
+    mask[:, :3] = 5
+    painted = rgba_like(original, rgb, mask)
+    assert painted.dtype == np.uint8
+    assert (painted[:, :3, :3] == 51).all()
+    np.testing.assert_array_equal(painted[..., 3], original[..., 3])
+    np.testing.assert_array_equal(painted[:, 3:], original[:, 3:])
+    assert (rgba_like(original, rgb)[..., :3] == 51).all()
+
+
+def test_a_painted_image_of_another_size_gets_a_resized_transparency():
+    original = np.zeros((8, 8, 4), np.uint8)
+    original[:, 4:, 3] = 255
+    painted = rgba_like(original, np.full((4, 4, 3), 0.2), np.zeros((8, 8), bool))
+    assert (painted[..., :3] == 51).all()
+    assert painted[:, 0, 3].max() < 60 < 200 < painted[:, 3, 3].min()
 
 
 def test_a_mask_says_nothing_about_a_channel_of_another_size():

@@ -55,6 +55,22 @@ def test_transparency_is_kept(paint):
     np.testing.assert_array_equal(result.data[..., 3], content[..., 3])
 
 
+def test_hidden_colours_outside_of_the_mask_are_what_they_were(paint):
+    content = np.random.default_rng(0).integers(0, 256, (32, 40, 4)).astype(np.uint8)
+    content[..., :3] = picture(32, 40, 3)
+    content[4:28, 12:36, 3] = 0
+    content[4:28, 12:36, :3] = (255, 0, 255)
+    paint.viewer.add_image(content, rgb=True, name="content")
+    labels = np.zeros((32, 40), int)
+    labels[:, :20] = 1
+    paint.open(mask=paint.viewer.add_labels(labels), feather=0)
+    result = paint.run()
+    np.testing.assert_array_equal(result.data[labels == 0], content[labels == 0])
+    np.testing.assert_array_equal(result.data[..., 3], content[..., 3])
+    # Within, what is painted does not know of them.
+    assert (result.data[4:28, 12:20, :3] != (255, 0, 255)).any(-1).all()
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", ">f4"])
 def test_an_intensity_stays_one(paint, dtype):
     content = picture(32, 40).astype(dtype) * 7
@@ -241,10 +257,10 @@ def test_a_run_keeps_its_region_when_the_layer_goes(paint, qtbot):
     widget = paint.open(steps=100_000, mask=mask)
     widget.run.native.click()
     qtbot.waitUntil(lambda: is_result(paint.viewer.layers[-1]), timeout=TIMEOUT)
-    result, painter = paint.viewer.layers[-1], widget._painter
+    result, history = paint.viewer.layers[-1], widget._run.history
     paint.viewer.layers.remove(mask)
-    step = painter._transfer._step
-    qtbot.waitUntil(lambda: painter._transfer._step > step + 10, timeout=TIMEOUT)
+    step = history.steps[-1]
+    qtbot.waitUntil(lambda: history.steps[-1] > step + 10, timeout=TIMEOUT)
     widget.stop.native.click()
     qtbot.waitUntil(lambda: widget.run.enabled, timeout=TIMEOUT)
     np.testing.assert_array_equal(result.data[16:], content[16:])

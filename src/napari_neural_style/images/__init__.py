@@ -12,6 +12,7 @@ from napari_neural_style.images.files import (
 from napari_neural_style.images.pixels import (
     intensity_like,
     resized,
+    rgba_like,
     split_alpha,
     to_intensity,
     to_rgb,
@@ -27,6 +28,7 @@ __all__ = [
     "read_calibration",
     "read_image",
     "resized",
+    "rgba_like",
     "split_alpha",
     "to_intensity",
     "to_rgb",

@@ -274,6 +274,35 @@ def intensity_like(
     return painted
 
 
+def rgba_like(
+    original: NDArray[np.uint8], rgb: ArrayLike, mask: NDArray[Any] | None = None
+) -> NDArray[np.uint8]:
+    """Give painted colours the transparency of the image that they were painted from.
+
+    Parameters
+    ----------
+    original
+        ``(H, W, 4)`` straight RGBA, whose alpha the result gets.
+    rgb
+        ``(h, w, 3)`` painted colours, finite, in [0, 1].
+    mask
+        ``(H, W)``; where it is 0, the colours stay to the bit, also those of fully transparent
+        pixels, unless the result has another size.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(h, w, 4)``.
+    """
+    painted = to_uint8(rgb)
+    if painted.shape[:2] != original.shape[:2]:
+        alpha = resized(np.divide(original[..., 3], 255, dtype=np.float32), painted.shape[:2])
+        return np.dstack([painted, to_uint8(alpha)])
+    if mask is not None:
+        np.copyto(painted, original[..., :3], where=(mask == 0)[..., np.newaxis])
+    return np.dstack([painted, original[..., 3]])
+
+
 def resized(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return an image at another height and width; the same one where they are its own.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import intensity_like, resized, to_uint8
+from ..images import intensity_like, rgba_like, to_uint8
 from ..settings import Settings
 from .layers import Composite, Plane
 from .machine import load_engine
@@ -46,8 +46,7 @@ class Job:
     styles: tuple[Plane, ...]
     settings: Settings
     appearance: Mapping[str, Any]
-    _alpha: NDArray[np.float32] | None = field(default=None, init=False)
-    _values: NDArray[Any] | None = field(default=None, init=False)
+    _original: NDArray[Any] | None = field(default=None, init=False)
     _earlier: NDArray[Any] | None = field(default=None, init=False)
     _strokes: list[str] = field(default_factory=list, init=False)
 
@@ -89,11 +88,16 @@ class Job:
 
     def read_content(self) -> NDArray[np.float32]:
         """Read what is painted, and what its result is developed with."""
-        content: NDArray[np.float32]
-        if self.in_color:
-            content, self._alpha = self.content.straight(self.size)
-        else:
-            content, self._values = self._channel.gray(self.size), self._channel.values(self.size)
+        if self.in_color and isinstance(self.content, Composite):
+            return self.content.rgb(self.size)
+        values, shades = self._plane.values(self.size), self._plane.rendering
+        if not self.in_color:
+            self._original = values
+            return shades.gray(values)
+        content, alpha = shades.straight(values)
+        if alpha is not None:
+            colors, _ = shades.rgba(values)
+            self._original = np.dstack([to_uint8(colors), to_uint8(alpha)])
         return content
 
     def read_styles(self) -> list[NDArray[np.float32]]:
@@ -108,27 +112,25 @@ class Job:
 
     def engines(self, painted: NDArray[Any]) -> NDArray[Any]:
         """Return what was developed as an image for the engine."""
-        return painted[..., :3] if self.in_color else self._channel.rendering.gray(painted)
+        return painted[..., :3] if self.in_color else self._plane.rendering.gray(painted)
 
     def develop(self, image: NDArray[np.float32]) -> NDArray[Any]:
         """Make a layer's data of the engine's ``(h, w, 3)`` image."""
-        if not self.in_color:
-            return self._intensity(image[..., 0])
-        rgb = to_uint8(image)
-        if self._alpha is None:
-            return rgb
-        alpha = to_uint8(resized(self._alpha, image.shape[:2]))
-        return np.concatenate([rgb, alpha[..., np.newaxis]], axis=-1)
-
-    def _intensity(self, shown: NDArray[np.float32]) -> NDArray[Any]:
-        assert self._values is not None
-        shades = self._channel.rendering
+        if self._original is None:
+            return to_uint8(image)
+        if self.in_color:
+            return rgba_like(self._original, image, self.settings.mask)
+        shades = self._plane.rendering
         return intensity_like(
-            self._values, shown, shades.contrast_limits, shades.gamma, self.settings.mask
+            self._original,
+            image[..., 0],
+            shades.contrast_limits,
+            shades.gamma,
+            self.settings.mask,
         )
 
     @property
-    def _channel(self) -> Plane:
+    def _plane(self) -> Plane:
         if not isinstance(self.content, Plane):
             raise ValueError("Several channels together have no one intensity: choose one of them.")
         return self.content

@@ -15,8 +15,6 @@ def test_one_layer_alone_is_what_its_plane_is():
     composite = displayed_composite([layer], viewer.dims)
     rgb = composite.rgb()
     np.testing.assert_array_equal(rgb, displayed_plane(layer, viewer.dims).rgb())
-    np.testing.assert_array_equal(composite.straight()[0], rgb)
-    assert composite.straight()[1] is None
 
 
 def test_channels_of_a_pyramid_are_read_at_the_resolution_they_all_have():

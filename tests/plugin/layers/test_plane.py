@@ -214,7 +214,7 @@ def test_a_transparent_image_is_parted_into_colours_and_alpha():
     layer = viewer.add_image(data, rgb=True, contrast_limits=(0, 1), gamma=0.5)
 
     plane = displayed_plane(layer, viewer.dims)
-    rgb, alpha = plane.straight()
+    rgb, alpha = plane.rendering.straight(plane.values())
 
     seen = data[..., 3] > 0
     np.testing.assert_allclose(rgb[seen], np.sqrt(data[seen, :3]), atol=1e-6)
@@ -227,7 +227,7 @@ def test_other_images_have_no_alpha():
     viewer = ViewerModel()
     for layer in (viewer.add_image(picture()), viewer.add_image(picture((8, 9, 3)), rgb=True)):
         plane = displayed_plane(layer, viewer.dims)
-        rgb, alpha = plane.straight()
+        rgb, alpha = plane.rendering.straight(plane.values())
         assert alpha is None
         np.testing.assert_array_equal(rgb, plane.rgb())
 
@@ -238,14 +238,15 @@ def test_intensity_has_contrast_limits_and_gamma_but_no_colormap():
     layer = viewer.add_image(data, contrast_limits=(20, 60), gamma=2, colormap="viridis")
 
     plane = displayed_plane(layer, viewer.dims)
+    gray = plane.rendering.gray(plane.values())
 
-    np.testing.assert_allclose(
-        plane.gray(), np.clip((data.astype(float) - 20) / 40, 0, 1) ** 2, atol=1e-6
-    )
+    expected = np.clip((data.astype(float) - 20) / 40, 0, 1) ** 2
+    np.testing.assert_allclose(gray, expected, atol=1e-6)
     np.testing.assert_array_equal(plane.values(), data)
     colour = viewer.add_image(picture((8, 9, 3)), rgb=True, name="photo")
+    plane = displayed_plane(colour, viewer.dims)
     with pytest.raises(ValueError, match="layer “photo” is an RGB image"):
-        displayed_plane(colour, viewer.dims).gray()
+        plane.rendering.gray(plane.values())
 
 
 @pytest.mark.parametrize("kind", ["numpy", "dask", "zarr"])

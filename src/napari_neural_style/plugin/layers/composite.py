@@ -77,10 +77,6 @@ class Composite:
         check_structure(canvas.rgb, self.name)
         return canvas.rgb
 
-    def straight(self, size: int | None = None) -> tuple[NDArray[np.float32], None]:
-        """Return :meth:`rgb` and no alpha, for what lies over the canvas is opaque."""
-        return self.rgb(size), None
-
     def _shapes(self) -> list[tuple[int, int]]:
         first, *others = (sheet.plane.pixels.shapes for sheet in self.sheets)
         return [shape for shape in first if all(shape in shapes for shapes in others)]

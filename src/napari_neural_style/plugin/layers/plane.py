@@ -20,8 +20,8 @@ class Plane:
     Everything that the layer may change meanwhile has been copied, except its pixels.
 
     All methods take the longest side wanted, in pixels: of a multiscale layer, the
-    coarsest level that is at least as long is read; without it, the finest. All raise
-    ``ValueError`` for what cannot be stylized: NaN, a single colour, a single pixel.
+    coarsest level that is at least as long is read; without it, the finest. For colours
+    that cannot be stylized (NaN, a single one, a single pixel) they raise ``ValueError``.
     """
 
     pixels: Slice
@@ -44,16 +44,6 @@ class Plane:
     def rgb(self, size: int | None = None) -> NDArray[np.float32]:
         """Return ``(H, W, 3)`` colours in [0, 1] as napari shows them over black."""
         return self.rendering.rgb(self.values(size))
-
-    def straight(
-        self, size: int | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return the colours apart from transparency, see :meth:`Rendering.straight`."""
-        return self.rendering.straight(self.values(size))
-
-    def gray(self, size: int | None = None) -> NDArray[np.float32]:
-        """Return ``(H, W)`` values in [0, 1]: contrast limits and gamma, no colormap."""
-        return self.rendering.gray(self.values(size))
 
     def values(self, size: int | None = None) -> NDArray[Any]:
         """Return the layer's own values, ``(H, W)`` or ``(H, W, channels)``."""
