@@ -7,6 +7,7 @@ from napari import settings
 from napari.utils.notifications import notification_manager
 from tests.transfer.serving import serve
 
+from napari_neural_style.plugin import preferences as plugin_preferences
 from napari_neural_style.plugin.layers import is_result
 from napari_neural_style.transfer import weights
 from napari_neural_style.transfer.weight_files import FOLDER_VARIABLE
@@ -111,6 +112,8 @@ def folder(tmp_path, monkeypatch):
     """Where the weights live: nothing is there."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    # Without a preference, what the environment said when napari was started holds.
+    monkeypatch.setattr(plugin_preferences, "_FOLDER_OUTSIDE", str(tmp_path / "weights"))
     return tmp_path / "weights"
 
 
