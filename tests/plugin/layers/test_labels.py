@@ -104,6 +104,14 @@ def test_labels_that_lie_on_no_plane_are_refused():
         masks(viewer, viewer.add_labels(labels, translate=(0, 1, 0)), content)
 
 
+def test_labels_in_units_that_do_not_fit_along_the_stack_are_refused():
+    viewer = ViewerModel()
+    content = viewer.add_image(picture((3, 6, 7)), units=("s", "um", "um"))
+    layer = viewer.add_labels(labels_of((3, 6, 7)), units=("um", "um", "um"), name="tissue")
+    with pytest.raises(ValueError, match="“tissue” is measured in micrometer"):
+        masks(viewer, layer, content)
+
+
 def test_labels_are_read_plane_by_plane():
     viewer = ViewerModel()
     content = viewer.add_image(picture((6, 8, 8)))

@@ -181,11 +181,8 @@ class Geometry:
 
         Pixels go with anything, as in napari.
         """
-        pairs = [
-            (self.units[own], other.units[its])
-            for own, its in zip(self.displayed, other.displayed, strict=True)
-        ]
-        for own, its in pairs:
+        # The last axes of all layers are the viewer's last.
+        for own, its in zip(self.units[::-1], other.units[::-1], strict=False):
             if "pixel" not in (str(own), str(its)) and not (1 * own).is_compatible_with(its):
                 raise ValueError(
                     f"{other_name} is measured in {its} and {name} in {own}: give both layers "
