@@ -9,7 +9,7 @@ from napari_neural_style.stacks.painter import PlanePainter
 from napari_neural_style.stacks.task import BadPlaneError, Finished, Recipe, Task
 from napari_neural_style.transfer import studio
 
-from .conftest import QUICK, stripes
+from .conftest import QUICK, moving, stripes
 
 LIMITS = Rendering("plane", (400, 12000))
 BYTES = Rendering("plane", (0, 255))
@@ -143,6 +143,70 @@ def test_a_plane_with_a_mask_of_its_own_is_that_of_a_single_run(stack, style):
     alone = StyleTransfer(LIMITS.rgb(stack[0]), style, settings=make_settings(**QUICK, **guides))
     assert np.array_equal(painted, to_uint8(alone.run()))
     assert np.array_equal(painted[:, :9], to_uint8(LIMITS.rgb(stack[0]))[:, :9])
+
+
+def where(rows=slice(None), columns=slice(None)):
+    """Return a mask, (32, 32), of a rectangle."""
+    mask = np.zeros((32, 32), np.uint8)
+    mask[rows, columns] = 1
+    return mask
+
+
+LEFT, RIGHT = where(columns=slice(16)), where(columns=slice(16, None))
+
+
+def test_a_region_that_is_new_is_painted_as_one_alone(stack, style):
+    painter = PlanePainter(recipe(style, steps=20))
+    first, _ = paint(painter, stack[0], mask=LEFT)
+    parent = Finished(stack[0], first, False, LEFT)
+    second, steps = paint(painter, stack[1], parent, mask=RIGHT)
+    alone, _ = paint(painter, stack[1], mask=RIGHT)
+    assert steps == 20
+    assert np.array_equal(second, alone)
+
+
+def test_a_region_that_grows_gets_all_steps_and_what_was_painted_stays_steady(style):
+    plane = moving(1)[0]
+    painter = PlanePainter(recipe(style, steps=60))
+    first, _ = paint(painter, plane, mask=LEFT)
+    whole = where()
+    second, steps = paint(painter, plane, Finished(plane, first, False, LEFT), mask=whole)
+    alone, _ = paint(painter, plane, mask=whole)
+    assert steps == 60
+    content = to_uint8(LIMITS.rgb(plane)).astype(float)
+    new, old = RIGHT > 0, LEFT > 0
+    assert np.abs(second - content)[new].mean() > 0.75 * np.abs(alone - content)[new].mean()
+    unlike = np.abs(alone - first.astype(float))[old].mean()
+    assert np.abs(second - first.astype(float))[old].mean() < 0.8 * unlike
+
+
+def test_a_mask_that_hardly_changes_needs_few_steps(stack, style):
+    painter = PlanePainter(recipe(style, steps=40))
+    rows = slice(8, 24)
+    first, _ = paint(painter, stack[0], mask=where(rows, slice(2, 30)))
+    parent = Finished(stack[0], first, True, where(rows, slice(2, 30)))
+    assert paint(painter, stack[0], parent, mask=where(slice(8, 23), slice(4, 30)))[1] <= 20
+    assert paint(painter, stack[0], parent, mask=where(slice(8, 28), slice(2, 30)))[1] == 40
+
+
+def test_a_region_of_another_label_is_new(stack, style):
+    painter = PlanePainter(Recipe([style], make_settings(**QUICK), True, (halves(),)))
+    first, _ = paint(painter, stack[0], mask=halves())
+    parent = Finished(stack[0], first, False, halves())
+    assert paint(painter, stack[0], parent, mask=halves())[1] == 3
+    swapped, steps = paint(painter, stack[0], parent, mask=3 - halves())
+    assert steps == 6
+    assert np.array_equal(swapped, paint(painter, stack[0], mask=3 - halves())[0])
+
+
+def test_regions_of_a_result_of_another_size(stack, style):
+    painter = PlanePainter(recipe(style, scales="auto", size=48, steps=(20,)))
+    first, _ = paint(painter, stack[0], mask=LEFT)
+    second, steps = paint(painter, stack[1], Finished(stack[0], first, True, LEFT), mask=where())
+    assert second.shape == (48, 48, 3)
+    assert steps >= 20
+    parent = Finished(stack[1], second, True, where())
+    assert paint(painter, stack[1], parent, mask=where())[1] <= 12
 
 
 @pytest.mark.parametrize(("mask", "why"), [(3 * halves(), "label 3"), (-1.0 * halves(), "mask")])

@@ -171,6 +171,15 @@ def test_each_plane_is_painted_within_its_own_labels(stack):
     assert np.array_equal(painted[2], alone[2])
 
 
+def test_regions_that_come_are_painted_as_those_of_planes_alone(stack):
+    masks = np.zeros((4, 32, 32), np.uint8)
+    for t in range(4):
+        masks[t, 16 * (t % 2) : 16 + 16 * (t % 2)] = 1
+    painted = transfer(stack, mask=masks).run()[:]
+    alone = transfer(stack, mask=masks, planes=slice(3, 4)).run()
+    assert np.array_equal(painted[3], alone[3])
+
+
 def test_masks_of_planes_belong_to_what_was_painted(stack, tmp_path):
     options = {"out": tmp_path / "out", "steps": 1}
     transfer(stack, mask=regions(), **options).run()

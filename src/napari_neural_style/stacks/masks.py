@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_neural_style.stacks.axes import Axes
 from napari_neural_style.stacks.task import Recipe
@@ -55,3 +56,21 @@ def guided(recipe: Recipe, axes: Axes, mask: Any, style_masks: Any) -> tuple[Rec
         check_masks(trial, axes.plane, shapes)
     settings = replace(settings, mask=None, style_masks=())
     return replace(recipe, settings=settings, style_masks=style_masks), mask
+
+
+def at_places(mask: NDArray[Any], places: NDArray[np.float32]) -> NDArray[Any]:
+    """Return the labels at some places of a plane.
+
+    Parameters
+    ----------
+    mask
+        ``(H, W)``, of any shape of its own.
+    places
+        ``(2, h, w)``: rows and columns of a plane of ``(h, w)`` pixels; beyond its edges, the
+        labels there.
+    """
+    rows, columns = (
+        np.clip((part + 0.5) * (ours / theirs), 0, ours - 1).astype(np.intp)
+        for part, ours, theirs in zip(places, mask.shape, places.shape[1:], strict=True)
+    )
+    return np.asarray(mask[rows, columns])

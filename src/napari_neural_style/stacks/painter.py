@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_neural_style.images import intensity_like, resized, to_uint8
 from napari_neural_style.images.rendering import Rendering, is_rgba
+from napari_neural_style.stacks.masks import at_places
 from napari_neural_style.stacks.motion import optical_flow, visible_before, warp
 from napari_neural_style.stacks.task import BadPlaneError, Finished, Recipe, Task
 
@@ -22,6 +23,11 @@ _STEPS_SHARE: Final = 0.15
 _RATE_SHARE: Final = 0.5
 # Fewer than these do not bring the style to what is new, unless half of all steps are fewer.
 _LEAST_STEPS: Final = 12
+# If more of a plane's own mask was not painted before, it gets all steps, at all sizes. It starts
+# from its neighbour none the less, so that what was painted stays steady.
+_NEW_SHARE: Final = 0.03
+# Less of a pixel than this could be seen before, and it is new.
+_KNOWN: Final = 0.5
 
 
 class PlanePainter:
@@ -60,7 +66,7 @@ class PlanePainter:
             content = self._content(task.values, task.rendering)
             changes = {} if mask is None else self._guides(mask)
             if task.parent is not None:
-                changes |= self._from(task.parent, task.rendering, content)
+                changes |= self._from(task.parent, task, content)
         except ValueError as error:
             raise BadPlaneError(str(error)) from error
         transfer = self._run(content, changes)
@@ -146,20 +152,31 @@ class PlanePainter:
             "learning_rate": _RATE_SHARE * settings.learning_rate,
         }
 
-    def _from(
-        self, parent: Finished, rendering: Rendering, content: NDArray[np.float32]
-    ) -> dict[str, Any]:
-        painted = self._painted(parent, rendering)
-        start = painted
+    def _from(self, parent: Finished, task: Task, content: NDArray[np.float32]) -> dict[str, Any]:
+        """Settings of a run that starts from a finished plane, as far as that was painted."""
+        start = self._painted(parent, task.rendering)
+        shape = start.shape[:2]
+        now, places = resized(content, shape), np.indices(shape, np.float32)
+        before, known = places, np.ones(shape, np.float32)
         if parent.moved:
-            shape = painted.shape[:2]
-            before = self._content(parent.values, rendering)
-            then, now = (resized(image, shape) for image in (before, content))
+            then = resized(self._content(parent.values, task.rendering), shape)
             flow = optical_flow(then, now)
-            seen = visible_before(flow, optical_flow(now, then))[..., np.newaxis]
-            # What was hidden before starts as its own content.
-            start = seen * warp(painted, flow) + (1 - seen) * now
-        return {**self._warm(content), "init": start}
+            before, known = places + flow, visible_before(flow, optical_flow(now, then))
+            start = warp(start, flow)
+        steps = self._warm(content)
+        if task.mask is not None and parent.mask is not None:
+            wanted, painted = at_places(task.mask, places), at_places(parent.mask, before)
+            # Of other labels, it was painted with other parts of the styles.
+            alike = painted == wanted if self._recipe.style_masks else painted != 0
+            known = known * alike
+            new = known[wanted != 0] < _KNOWN
+            if new.all():
+                return {}
+            if new.mean() > _NEW_SHARE:
+                steps = {}
+        # What was hidden before, or not painted, starts as its own content.
+        share = known[..., np.newaxis]
+        return {**steps, "init": share * start + (1 - share) * now}
 
     def _painted(self, parent: Finished, rendering: Rendering) -> NDArray[np.float32]:
         """A stored plane as RGB in [0, 1]."""

@@ -71,11 +71,14 @@ class Finished:
         As it was stored.
     moved
         Whether what it shows has moved since.
+    mask
+        Where it was painted, if it has a mask of its own.
     """
 
     values: NDArray[Any]
     painted: NDArray[Any]
     moved: bool
+    mask: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)

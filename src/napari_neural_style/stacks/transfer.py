@@ -331,12 +331,10 @@ class StackTransfer:
                 running -= event.ends
                 yield self._update(event, pace)
 
-    def _finished(self, parent: Parent) -> Finished | None:
+    def _finished(self, parent: Parent) -> Finished:
         values, mask = self._values(parent.index)
         self._source.drop_first(parent.index)
-        if mask is not None and not mask.any():
-            return None  # it is not painted, and so few steps would not do
-        return Finished(values, self._store.read(parent.index), parent.moved)
+        return Finished(values, self._store.read(parent.index), parent.moved, mask)
 
     def _update(self, event: Event, pace: StackPace) -> StackUpdate:
         """Keep what an event brought, and tell it."""
