@@ -9,12 +9,12 @@ from napari_neural_style.images import METADATA_KEY, read_image
 MAIN = "from napari_neural_style.cli import main; exit(main())"
 
 WITH_A_BUG = """
-from napari_neural_style.transfer.engine import StyleTransfer
+from napari_neural_style.transfer.run import Run
 
 def fail(transfer):
     raise ZeroDivisionError("a bug")
 
-StyleTransfer._evaluate_once = fail
+Run.step = fail
 """
 
 

@@ -419,10 +419,13 @@ class StyleTransferWidget(Container[Any]):
         """Start a run in a new layer, or in one of an earlier result."""
         job = self._request.job()
         history = History(preference(self._memory, "history_memory") << 20)
-        if layer is not None:
+        if layer is not None or picture is not None:
             if isinstance(job, StackJob):
                 raise ValueError("A whole stack goes on by itself: press Run.")
-            job = self._request.onward(job, layer) if picture is None else job.onward(picture)
+            if layer is not None:
+                job = self._request.onward(job, layer)
+            if picture is not None:
+                job = job.onward(picture)
             if self._run is not None and self._run.result.layer is layer:
                 history = self._run.history
         geometry = job.source.geometry if isinstance(job, StackJob) else job.content.geometry
