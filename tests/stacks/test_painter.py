@@ -166,18 +166,17 @@ def test_a_region_that_is_new_is_painted_as_one_alone(stack, style):
 
 
 def test_a_region_that_grows_gets_all_steps_and_what_was_painted_stays_steady(style):
-    plane = moving(1)[0]
+    plane, most, whole = moving(1)[0], where(columns=slice(24)), where()
     painter = PlanePainter(recipe(style, steps=60))
-    first, _ = paint(painter, plane, mask=LEFT)
-    whole = where()
-    second, steps = paint(painter, plane, Finished(plane, first, False, LEFT), mask=whole)
+    first, _ = paint(painter, plane, mask=most)
+    second, steps = paint(painter, plane, Finished(plane, first, False, most), mask=whole)
     alone, _ = paint(painter, plane, mask=whole)
     assert steps == 60
     content = to_uint8(LIMITS.rgb(plane)).astype(float)
-    new, old = RIGHT > 0, LEFT > 0
-    assert np.abs(second - content)[new].mean() > 0.75 * np.abs(alone - content)[new].mean()
+    new, old = most == 0, most > 0
+    assert np.abs(second - content)[new].mean() > 0.7 * np.abs(alone - content)[new].mean()
     unlike = np.abs(alone - first.astype(float))[old].mean()
-    assert np.abs(second - first.astype(float))[old].mean() < 0.8 * unlike
+    assert np.abs(second - first.astype(float))[old].mean() < 0.9 * unlike
 
 
 def test_a_mask_that_hardly_changes_needs_few_steps(stack, style):
