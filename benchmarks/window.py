@@ -1,7 +1,7 @@
 """The figures of the real window: how soon it paints, how smooth it stays, what that costs.
 
     xvfb-run -a -s "-screen 0 1920x1200x24 +extension GLX +render -noreset" \
-        python benchmarks/window.py [--sizes 512 2048]
+        nice -n -15 python benchmarks/window.py [--sizes 512 2048]
 
 Opens napari with the widget docked, drives it as a user would, and watches the GUI's thread
 with a timer: how much later than asked for it comes is the stall. The engine's pace with the
@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+
+from napari_neural_style import Settings
 
 TICK = 0.005
 """Seconds between two looks at the GUI's thread."""
@@ -79,6 +81,14 @@ def measure(viewer, widget, size: int) -> None:
     spin(lambda: len(viewer.layers) > before, 120)
     first = time.perf_counter() - begin
     print(f"{f'{size} px: first painted frame after Run':42} {first:8.2f} s", flush=True)
+    widget["stop"].native.click()
+    spin(lambda: not widget.running, 120)
+
+    # From here on at the full size, without an end.
+    widget.take_settings(Settings(scales=(size,), steps=20_000, size=size), "")
+    before = len(viewer.layers)
+    widget["run"].native.click()
+    spin(lambda: len(viewer.layers) > before, 120)
     result, transfer = viewer.layers[-1], widget._run._worker._transfer
 
     busy = stalls(WATCHED)
@@ -98,8 +108,7 @@ def measure(viewer, widget, size: int) -> None:
     seconds = statistics.median(reactions)
     print(f"{f'{size} px: a control is seen in the picture after':42} {seconds:8.2f} s", flush=True)
 
-    # In turns, at the last scale: with the window, and paused with the same step made here.
-    spin(lambda: transfer._run.progress.scale == len(transfer.scales) - 1, 600)
+    # In turns: with the window, and paused with the same step made here.
     shown, alone = [], []
     for _ in range(4):
         shown.append(pace(transfer, lambda: spin(lambda: False, 3)))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..images import intensity_like, rgba_like, to_uint8
 from ..settings import Settings
-from .layers import Composite, Plane
+from .layers import Composite, Geometry, Plane
 from .machine import load_engine
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class Job:
     _strokes: list[str] = field(default_factory=list, init=False)
 
     @property
+    def geometry(self) -> Geometry:
+        """Where the content lies."""
+        return self.content.geometry
+
+    @property
     def size(self) -> int | None:
         """Longest side that the content is read at; None for its own."""
         return read_size(self.settings)
@@ -58,7 +63,7 @@ class Job:
     @property
     def style_size(self) -> int:
         """Longest side that the style is read at."""
-        return self.size or max(self.content.geometry.shape)
+        return self.size or max(self.geometry.shape)
 
     @property
     def in_color(self) -> bool:
@@ -109,6 +114,10 @@ class Job:
     def paints_like(self, other: "Job") -> bool:
         """Tell whether both have read the same styles."""
         return self._strokes == other._strokes
+
+    def place(self, painted: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Return what was developed as data of a layer, with its scale and translate."""
+        return self.geometry.place(painted)
 
     def engines(self, painted: NDArray[Any]) -> NDArray[Any]:
         """Return what was developed as an image for the engine."""

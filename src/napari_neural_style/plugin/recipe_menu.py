@@ -140,7 +140,9 @@ class RecipeMenu(QMenu):
         """Put a script that paints the same picture on the clipboard."""
         clipboard = QApplication.clipboard()
         assert clipboard is not None
-        clipboard.setText(to_python(Recipe.from_dict(self._desk.recipe(), self._desk.chosen_weights)))
+        clipboard.setText(
+            to_python(Recipe.from_dict(self._desk.recipe(), self._desk.chosen_weights))
+        )
         self._desk.say("A script that paints this is on the clipboard.")
 
     def keep(self, name: str) -> None:

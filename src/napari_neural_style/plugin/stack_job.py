@@ -17,7 +17,7 @@ from platformdirs import user_data_path
 
 from ..settings import Settings
 from .job import read_size
-from .layers import Plane, StackLabels, StackSource
+from .layers import Geometry, Plane, StackLabels, StackSource
 from .machine import load_engine
 from .preferences import PLUGIN
 from .stack_view import PaintedStack, as_layer_data
@@ -63,6 +63,11 @@ class StackJob:
     scheduler: str
 
     @property
+    def geometry(self) -> Geometry:
+        """Where the stack lies."""
+        return self.source.geometry
+
+    @property
     def size(self) -> int | None:
         """Longest side that the planes are read at; None for their own."""
         return read_size(self.settings)
@@ -70,7 +75,7 @@ class StackJob:
     @property
     def style_size(self) -> int:
         """Longest side that the styles are read at."""
-        return self.size or max(self.source.geometry.shape)
+        return self.size or max(self.geometry.shape)
 
     def prepare(self) -> "StackTransfer":
         """Read the styles and make the run."""
@@ -88,7 +93,7 @@ class StackJob:
     def _transfer(self, styles: Sequence[NDArray[np.float32]], place: Path) -> "StackTransfer":
         from ..stacks import StackTransfer
 
-        geometry, level = self.source.geometry, self.source.level(self.size)
+        geometry, level = self.geometry, self.source.level(self.size)
         row, column = geometry.displayed
         letters = dict(zip(geometry.hidden, axis_letters(self.source.axes), strict=True))
         letters |= {row: "Y", column: "X"}
@@ -107,7 +112,7 @@ class StackJob:
 
     def place(self, painted: PaintedStack) -> tuple[Any, dict[str, Any]]:
         """Return what is painted as data of a layer, with its scale and translate."""
-        geometry = self.source.geometry
+        geometry = self.geometry
         data = as_layer_data(painted, [*geometry.hidden, *geometry.displayed])
         return data, geometry.place_stack(data.shape, self.source.levels[0].shape)
 

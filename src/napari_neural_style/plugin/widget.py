@@ -416,9 +416,17 @@ class StyleTransferWidget(Container[Any]):
         self._try(partial(self._begin, self._viewer.layers.selection.active))
 
     def _begin(self, layer: Any = None, picture: Any = None) -> None:
-        """Start a run in a new layer, or in one of an earlier result."""
+        """Start a run.
+
+        Parameters
+        ----------
+        layer
+            An earlier result to paint into; by default a new layer.
+        picture
+            What was developed earlier, to go on from; by default what the layer shows, or
+            nothing.
+        """
         job = self._request.job()
-        history = History(preference(self._memory, "history_memory") << 20)
         if layer is not None or picture is not None:
             if isinstance(job, StackJob):
                 raise ValueError("A whole stack goes on by itself: press Run.")
@@ -426,21 +434,21 @@ class StyleTransferWidget(Container[Any]):
                 job = self._request.onward(job, layer)
             if picture is not None:
                 job = job.onward(picture)
-            if self._run is not None and self._run.result.layer is layer:
-                history = self._run.history
-        geometry = job.source.geometry if isinstance(job, StackJob) else job.content.geometry
+        if layer is not None and self._run is not None and self._run.result.layer is layer:
+            history = self._run.history
+        else:
+            history = History(preference(self._memory, "history_memory") << 20)
+            self._history.clear()
+            self._plot.clear()
         result = ResultLayer(
             self._viewer,
-            job.place if isinstance(job, StackJob) else geometry.place,
-            geometry.orientation,
+            job.place,
+            job.geometry.orientation,
             _name(self["content"].value),
             " and ".join(style.name for style in self._request.styles),
             job.appearance,
             layer,
         )
-        if layer is None or self._run is None or history is not self._run.history:
-            self._history.clear()
-            self._plot.clear()
         self._run = run = Run(job, result, history, preference(self._memory, "preview_interval"))
         run.said.connect(self.say)
         run.advanced.connect(self._advance)
