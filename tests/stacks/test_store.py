@@ -71,6 +71,36 @@ def test_a_torn_line_is_no_plane_and_harms_no_other(path, torn):
     assert reopen(path).done == {(0, 1), (1, 0)}
 
 
+@pytest.mark.parametrize("spoilt", [b"\0\0\0\0\n", b"5\n", b'{"plane": 3}\n'])
+def test_a_line_that_a_power_cut_has_spoilt_harms_no_other(path, spoilt):
+    create(path).write((0, 1), plane(), "of it")
+    with (path / JOURNAL).open("ab") as journal:
+        journal.write(spoilt)
+    again = reopen(path)
+    again.write((1, 0), plane(), "of it")
+    assert reopen(path).done == {(0, 1), (1, 0)}
+
+
+def test_another_version_is_named(path):
+    create(path, {"steps": 5, "version": "0.3.0"}).write((0, 0), plane(), "of it")
+    why = r"painted otherwise \(version 0\.3\.0 of this program\): choose another place"
+    with pytest.raises(PaintedOtherwiseError, match=why):
+        reopen(path, recipe={"steps": 5, "version": "0.4.0"})
+    with pytest.raises(PaintedOtherwiseError, match="other images or settings"):
+        reopen(path, recipe={"steps": 6, "version": "0.4.0"})
+
+
+def test_what_others_painted_since_is_found(path):
+    store = create(path)
+    reopen(path).write((1, 0), plane(), "of it")
+    store.refresh()
+    assert store.done == {(1, 0)}
+    other = reopen(path)
+    other.keep("limits", [1, 9])
+    with pytest.raises(PaintedOtherwiseError):
+        store.refresh()
+
+
 def test_a_torn_first_line(path):
     create(path)
     (path / JOURNAL).write_text('{"pla')
@@ -122,7 +152,9 @@ def test_a_folder_that_cannot_be_written():
 
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_painted(path):
-    with pytest.raises(OSError, match=r"takes up to 1\.3e\+09 GB, and the disk has .* GB free"):
+    with pytest.raises(
+        OSError, match=r"takes up to 1342177\.3 TB, and the disk has [\d.]+ .B free"
+    ):
         PlaneStore.create(path, (10**10, 8192, 8192), DTYPE, "TYX", RECIPE, {})
     assert not path.exists()
 

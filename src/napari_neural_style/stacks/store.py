@@ -1,12 +1,12 @@
 """The painted planes, in a zarr array on disk that knows which of them are done."""
 
-import errno
 import hashlib
 import json
 import math
 import os
 import shutil
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
@@ -15,19 +15,28 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_neural_style.images import METADATA_KEY, check_writable
-from napari_neural_style.images.files import reason
 from napari_neural_style.stacks.axes import Index
+from napari_neural_style.stacks.disk import check_room, explained
 
 # Beside the chunks; a line for each plane, in the order in which they were finished.
 _JOURNAL: Final = "planes.jsonl"
+_VERSION: Final = "version"  # of the program, in a recipe
 
 
 class PaintedOtherwiseError(ValueError):
-    """What is in a folder was painted from other images, or with other settings."""
+    """What is in a folder was painted from other images, or with other settings.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path
+        The folder.
+    how
+        What was other.
+    """
+
+    def __init__(self, path: Path, how: str = "other images or settings") -> None:
         super().__init__(
-            f"{path} holds a stack that was painted otherwise (other images or settings): "
+            f"{path} holds a stack that was painted otherwise ({how}): "
             "choose another place, or delete it."
         )
 
@@ -54,9 +63,7 @@ class PlaneStore:
         """What made it, as data for JSON."""
         self.found: dict[str, Any] = dict(cast(Any, array.attrs["found"]))
         """What was found out about the stack, as data for JSON."""
-        self._digests: dict[Index, str] = {}
-        for line in self._lines():
-            self._digests[tuple(line["plane"])] = line["source"]
+        self._digests: dict[Index, str] = self._done()
 
     @property
     def done(self) -> Set[Index]:
@@ -94,7 +101,7 @@ class PlaneStore:
             If the folder cannot be written, or the disk has no room for half of the array.
         """
         check_writable(path)
-        _check_room(path, shape, dtype)
+        check_room(path, math.prod(shape) * dtype.itemsize)
         in_plane = 3 if names.endswith("S") else 2
         try:
             array = zarr.create_array(
@@ -103,14 +110,10 @@ class PlaneStore:
                 dtype=dtype,
                 chunks=(*(1,) * (len(shape) - in_plane), *shape[-in_plane:]),
                 dimension_names=list(names),
-                attributes={
-                    METADATA_KEY: dict(recipe),
-                    "fingerprint": _fingerprint(recipe),
-                    "found": dict(found),
-                },
+                attributes={METADATA_KEY: dict(recipe), "found": dict(found)},
             )
         except OSError as error:
-            raise _explained(path, error) from error
+            raise explained(path, error) from error
         return cls(path, array)
 
     @classmethod
@@ -126,25 +129,44 @@ class PlaneStore:
         """
         try:
             array = zarr.open_array(path, mode="r+")
-            theirs = array.attrs.get("fingerprint")
+            theirs = dict(cast(Any, array.attrs[METADATA_KEY]))
         except Exception as error:  # what zarr raises on other folders and files is not documented
             raise ValueError(
                 f"{path} is there already, and is no painted stack: choose another place."
             ) from error
-        if theirs != _fingerprint(recipe) or array.shape != shape or array.dtype != dtype:
+        ours = json.loads(json.dumps(recipe))
+        if theirs != ours or array.shape != shape or array.dtype != dtype:
+            if theirs == ours | {_VERSION: theirs.get(_VERSION)}:
+                raise PaintedOtherwiseError(path, f"version {theirs[_VERSION]} of this program")
             raise PaintedOtherwiseError(path)
         return cls(path, array)
+
+    def refresh(self) -> None:
+        """Read again what is done, for other runs may have painted since.
+
+        Raises
+        ------
+        ValueError
+            If the array was replaced by another one.
+        """
+        now = self.reopen(self.path, self.array.shape, self.array.dtype, self.recipe)
+        if now.found != json.loads(json.dumps(self.found)):
+            raise PaintedOtherwiseError(self.path)
+        self._digests.update(now._digests)
 
     @classmethod
     def removed_if_empty(cls, path: Path) -> bool:
         """Remove an array of this kind of which no plane is done; return whether there was one."""
         try:
             array = zarr.open_array(path, mode="r")
-            if "fingerprint" not in array.attrs or cls(path, array).done:
+            if METADATA_KEY not in array.attrs or cls(path, array).done:
                 return False
         except Exception:  # it is something else
             return False
-        shutil.rmtree(path)
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            raise explained(path, error) from error
         return True
 
     def check(self, index: Index, digest: str) -> None:
@@ -177,29 +199,40 @@ class PlaneStore:
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
-            raise _explained(self.path, error) from error
+            raise explained(self.path, error) from error
         self._digests[index] = digest
 
     def keep(self, name: str, value: Any) -> None:
         """Keep something that was found out about the stack, as data for JSON."""
         self.found[name] = value
-        self.array.attrs["found"] = self.found
+        try:
+            self.array.attrs["found"] = self.found
+        except OSError as error:
+            raise explained(self.path, error) from error
 
     def read(self, index: Index) -> NDArray[Any]:
         """Read a plane that is done."""
         return np.asarray(self.array[index])
 
-    def _lines(self) -> list[dict[str, Any]]:
+    def _done(self) -> dict[Index, str]:
         journal = self.path / _JOURNAL
         try:
             text = journal.read_bytes()
+            # The last line is whole only if it ends; another must not be added to a torn one.
+            whole = text[: text.rfind(b"\n") + 1]
+            if len(whole) < len(text):
+                os.truncate(journal, len(whole))
         except FileNotFoundError:
-            return []
-        # The last line is whole only if it ends; another one must not be added to a torn one.
-        whole = text[: text.rfind(b"\n") + 1]
-        if len(whole) < len(text):
-            os.truncate(journal, len(whole))
-        return [json.loads(line) for line in whole.splitlines()]
+            return {}
+        except OSError as error:
+            raise explained(self.path, error) from error
+        done = {}
+        for line in whole.splitlines():
+            # One that a power cut has spoilt is of a plane that is to be painted again.
+            with suppress(ValueError, TypeError, KeyError):
+                entry = json.loads(line)
+                done[tuple(entry["plane"])] = entry["source"]
+        return done
 
 
 def digest_of(*arrays: NDArray[Any] | None) -> str:
@@ -211,29 +244,3 @@ def digest_of(*arrays: NDArray[Any] | None) -> str:
             digest.update(f"{native.dtype}{native.shape}".encode())
             digest.update(native.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _fingerprint(recipe: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-
-
-def _check_room(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    size = math.prod(shape) * dtype.itemsize
-    free = shutil.disk_usage(path.parent).free
-    if free < size / 2:  # compressed, paintings take more than half
-        raise OSError(
-            f"Cannot write {path}: the stack takes up to {size / 1e9:.2g} GB, and the disk has "
-            f"{free / 1e9:.2g} GB free. Choose another place, or a smaller size."
-        )
-
-
-def _explained(path: Path, error: OSError) -> OSError:
-    if error.errno == errno.ENOSPC:
-        free = shutil.disk_usage(path if path.exists() else path.parent).free
-        full = OSError(
-            f"Cannot write {path}: the disk is full ({free / 1e6:.0f} MB are free). Make room and "
-            "start again: what is done is kept."
-        )
-        full.errno = error.errno  # given with the message, it would stand before it
-        return full
-    return type(error)(f"Cannot write {path}: {reason(error)}.")
