@@ -136,3 +136,17 @@ def test_every_plane_once_and_parents_first_whatever_the_order_of_finishing(data
     in_order = run(1, lambda _: 0)
     assert set(in_order) == wanted
     assert run(room, lambda count: random.Random(shuffle.random()).randrange(count)) == in_order
+
+
+def test_where_a_plane_cannot_be_read_again_its_parent_stands_in():
+    axes, done = axes_of("T", 5), {(2,)}
+    plan = schedule(axes, done=done)
+    assert plan.next() == (0,)
+    assert plan.next() == (3,)
+    plan.put_back((3,), unreadable=(2,))
+    assert plan.parent((3,)) == Parent((1,), moved=True)
+    assert plan.next() is None  # until what it starts from is finished
+    done |= {(0,)}
+    assert plan.next() == (1,)
+    done |= {(1,)}
+    assert plan.next() == (3,)

@@ -379,7 +379,50 @@ def test_two_runs_into_one_folder(stack, tmp_path):
     transfer(stack, out=out, steps=2).run()
 
 
+def test_of_two_made_for_one_folder_the_second_is_not_mixed_with_the_first(stack, tmp_path):
+    first = transfer(stack, out=tmp_path / "out")
+    same = transfer(stack, out=tmp_path / "out", planes=slice(0, 2))
+    same.run()
+    assert {update.plane for update in first} == {(2,), (3,)}
+    assert np.array_equal(first.result[:], transfer(stack).run()[:])
+
+    first = transfer(stack, out=tmp_path / "b")
+    second = transfer(stack, out=tmp_path / "b", steps=3)
+    with pytest.raises(ValueError, match="painted otherwise"):
+        first.run()
+    other = transfer(stack, out=tmp_path / "c")
+    darker = transfer(stack // 2, out=tmp_path / "c")
+    with pytest.raises(ValueError, match="painted otherwise"):
+        other.run()
+    assert np.array_equal(second.run()[:], transfer(stack, steps=3).run()[:])
+    darker.run()
+
+
 # ------------------------------------------------------------------ bad planes
+
+
+@pytest.mark.parametrize("damaged", [{2}, {1, 2}, {0, 1, 2}])
+def test_what_follows_an_unreadable_plane_starts_from_another(tmp_path, damaged):
+    values, options = (moving(5) >> 6).astype(np.uint8), {"out": tmp_path / "out", "steps": 2}
+    transfer(values, planes=slice(0, 3), **options).run()
+    run = transfer(Lazy(values, damaged), **options)
+    notes = {update.plane[0]: update.note for update in run if update.note}
+    why = "it cannot be read again (chunk 5 is damaged): others start from other planes."
+    assert notes == dict.fromkeys(damaged, why)
+    assert run.failed == {}
+    assert run.done == 5
+    assert run.result[:].any(axis=(1, 2, 3)).all()
+
+
+def test_a_blank_channel_is_told_once(stack, style):
+    channels = np.stack([stack, np.full_like(stack, 7)], 1)
+    run = transfer(channels, "TCYX", steps=2)
+    told = [update.error for update in run if update.error]
+    assert told == ["C 1: its planes cannot be read, hold NaN or infinite values, or are constant."]
+    assert run.failed == {(t, 1): told[0] for t in range(4)}
+    assert run.done == 4
+    with pytest.warns(UserWarning, match=r"4 of 8 planes could not be painted: C 1: [^:]*$"):
+        stylize_stack(channels, style, "TCYX", client="here", **QUICK | {"steps": 2})
 
 
 def test_a_bad_plane_is_told_and_skipped_and_done_when_it_is_mended(tmp_path):
@@ -468,6 +511,8 @@ BAD = [
     ({"mask": regions(), "style_masks": np.ones((5, 6), int)}, "style_masks[0] has shape (5, 6)"),
     ({"mask": regions(), "style_masks": np.ones((32, 32))}, "style_masks[0]"),
     ({"style_masks": np.ones((32, 32), int)}, "there is no mask"),
+    ({"mask": np.zeros((4, 32, 32), bool)}, "mask has no label in any of the planes"),
+    ({"mask": Lazy(regions()), "planes": slice(1, 2)}, "mask has no label in any of the planes"),
     (
         {"mask": np.full((32, 32), 3), "style_masks": np.ones((32, 32), int)},
         "3",

@@ -122,6 +122,11 @@ class Axes:
         """Return which series a plane belongs to: its index without time and depth."""
         return tuple(i for letter, i in zip(self.along, index, strict=True) if letter not in "TZ")
 
+    def named_series(self, series: Index) -> str:
+        """Return a series in words: ``C 1``."""
+        letters = (letter for letter in self.along if letter not in "TZ")
+        return ", ".join(f"{letter} {i}" for letter, i in zip(letters, series, strict=True))
+
     def named(self, index: Index) -> str:
         """Return a plane's index in words: ``T 3, Z 5``."""
         return ", ".join(f"{letter} {i}" for letter, i in zip(self.along, index, strict=True))

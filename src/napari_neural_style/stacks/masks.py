@@ -1,12 +1,13 @@
 """Masks of a stack: one for all of its planes, or one for each."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_neural_style.stacks.axes import Axes
+from napari_neural_style.stacks.axes import Axes, Index
 from napari_neural_style.stacks.task import Recipe
 
 
@@ -56,6 +57,20 @@ def guided(recipe: Recipe, axes: Axes, mask: Any, style_masks: Any) -> tuple[Rec
         check_masks(trial, axes.plane, shapes)
     settings = replace(settings, mask=None, style_masks=())
     return replace(recipe, settings=settings, style_masks=style_masks), mask
+
+
+def check_marked(masks: Any, axes: Axes, indices: Iterable[Index]) -> None:
+    """Raise a ValueError if the masks of some planes have no label at all.
+
+    They are read, one at a time, until there is one.
+    """
+    for index in indices:
+        try:
+            if axes.of_masks.take(masks, index).any():
+                return
+        except Exception:  # said when the plane is to be painted
+            return
+    raise ValueError("mask has no label in any of the planes: there would be nothing to paint.")
 
 
 def at_places(mask: NDArray[Any], places: NDArray[np.float32]) -> NDArray[Any]:

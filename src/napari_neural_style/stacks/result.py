@@ -70,6 +70,11 @@ def kept_rendering(store: PlaneStore, series: Index) -> Rendering:
     return Rendering("plane", (low, high))
 
 
+def blank_series(store: PlaneStore) -> set[Index]:
+    """Return the series without contrast limits: their planes cannot be read, or are constant."""
+    return {tuple(key) for key, (low, high) in store.found[_LIMITS] if low >= high}
+
+
 def _temporary_place() -> Path:
     folder = tempfile.mkdtemp(prefix="neural-style-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

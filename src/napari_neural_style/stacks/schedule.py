@@ -28,8 +28,8 @@ class Schedule:
     A plane starts from the one before it in time; those of the first time start from the
     one before in depth; channels and other axes are stacks of their own. Every `segment`-th
     plane along time (along depth, where there is no time) starts from the one a segment
-    before, so that segments can be painted side by side. Where a plane failed, its parent
-    stands in. None of this depends on when and where planes are painted.
+    before, so that segments can be painted side by side. Where a plane failed, or cannot be
+    read again, its parent stands in. None of this depends on when and where planes are painted.
 
     Parameters
     ----------
@@ -55,8 +55,9 @@ class Schedule:
         self._done, self._failed = done, failed
         wanted = set(wanted)
         # Planes along time one after another: what one shows is needed again by the next.
-        self._waiting = sorted(wanted - set(done), key=self._time_last)
+        self._waiting = sorted(wanted - set(done) - set(failed), key=self._time_last)
         self._wanted = wanted
+        self._unreadable: set[Index] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -75,15 +76,19 @@ class Schedule:
                 return self._waiting.pop(place)
         return None
 
+    def put_back(self, index: Index, unreadable: Index) -> None:
+        """Take back a plane that cannot start from a finished one; no other will start from it."""
+        self._unreadable.add(unreadable)
+        self._waiting.insert(0, index)
+
     def parent(self, index: Index) -> Parent | None:
         """Return what a plane starts from, finished or still to be; None for nothing."""
         moved = False
         parent = self._neighbour(index)
         while parent is not None:
             moved |= parent.moved
-            if parent.index in self._done:
-                return Parent(parent.index, moved)
-            if parent.index in self._wanted and parent.index not in self._failed:
+            to_come = parent.index in self._wanted and parent.index not in self._failed
+            if (to_come or parent.index in self._done) and parent.index not in self._unreadable:
                 return Parent(parent.index, moved)
             parent = self._neighbour(parent.index)
         return None

@@ -20,10 +20,10 @@ from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.stacks.axes import Axes, Index
 from napari_neural_style.stacks.backend import Backend, Event, Here
 from napari_neural_style.stacks.lock import FolderLock
-from napari_neural_style.stacks.masks import guided
+from napari_neural_style.stacks.masks import check_marked, guided
 from napari_neural_style.stacks.pace import StackPace
 from napari_neural_style.stacks.painter import PlanePainter
-from napari_neural_style.stacks.result import kept_rendering, open_result
+from napari_neural_style.stacks.result import blank_series, kept_rendering, open_result
 from napari_neural_style.stacks.schedule import Parent, Schedule
 from napari_neural_style.stacks.source import Plane, Source
 from napari_neural_style.stacks.store import PaintedOtherwiseError, digest_of
@@ -152,6 +152,8 @@ class StackTransfer:
         self._source = Source(stack, self.axes, masks)
         self._segment = segment
         self._wanted = self._selected(planes)
+        if masks is not None:
+            check_marked(masks, self.axes, self._wanted)
         self._rendering = rendering
         self._backend = _connect(client)
         try:
@@ -163,6 +165,7 @@ class StackTransfer:
         except BaseException:
             self._backend.close()
             raise
+        self._missing = set(self._wanted) - self._store.done
         self._failed: dict[Index, str] = {}
         self._stop = threading.Event()
         self._updates = self._paint()
@@ -241,7 +244,7 @@ class StackTransfer:
     @property
     def done(self) -> int:
         """How many of the planes asked for are finished."""
-        return sum(index in self._store.done for index in self._wanted)
+        return self.total - len(self._missing)
 
     @property
     def finished(self) -> Set[Index]:
@@ -294,12 +297,17 @@ class StackTransfer:
         return self.result
 
     def _paint(self) -> Iterator[StackUpdate]:
-        schedule = self._schedule()
-        pace = StackPace(*schedule.kinds)
         lock = FolderLock(self.path)
         try:
-            if len(schedule):
+            if self._missing:
                 lock.acquire()
+                self._store.refresh()
+                self._missing -= self._store.done
+            blank = list(self._fail_blank())
+            schedule = self._schedule()
+            pace = StackPace(*schedule.kinds)
+            for index in blank:
+                yield self._told(Event(index), pace, self._failed[index])
             yield from self._paint_all(schedule, pace)
         finally:
             lock.release()
@@ -307,6 +315,20 @@ class StackTransfer:
             self._source.clear()
         if len(self._failed) == self.total:
             raise ValueError(f"No plane could be painted. {next(iter(self._failed.values()))}")
+
+    def _fail_blank(self) -> Iterator[Index]:
+        """Note planes that nothing can be painted of; return the first of each series."""
+        blank = set() if self._rendering else blank_series(self._store)
+        for index in self._wanted:
+            series = self.axes.series(index)
+            if series in blank and index in self._missing:
+                error = (
+                    f"{self.axes.named_series(series)}: its planes cannot be read, hold NaN or "
+                    "infinite values, or are constant."
+                )
+                if error not in self._failed.values():
+                    yield index
+                self._failed[index] = error
 
     def _paint_all(self, schedule: Schedule, pace: StackPace) -> Iterator[StackUpdate]:
         running = 0
@@ -316,11 +338,20 @@ class StackTransfer:
                 pace.start(index, follows=parent is not None)
                 try:
                     values, mask = self._values(index)
-                    begun = None if parent is None else self._finished(parent)
                 except PaintedOtherwiseError:
                     raise
                 except Exception as error:  # a lazy stack may raise anything
                     yield self._update(Event(index, error=f"it cannot be read ({error})."), pace)
+                    continue
+                try:
+                    begun = None if parent is None else self._finished(parent)
+                except PaintedOtherwiseError:
+                    raise
+                except Exception as error:
+                    assert parent is not None
+                    schedule.put_back(index, parent.index)
+                    note = f"it cannot be read again ({error}): others start from other planes."
+                    yield self._update(Event(parent.index, note=note), pace)
                     continue
                 self._backend.start(index, Task(values, self._rendering_of(index), begun, mask))
                 running += 1
@@ -341,12 +372,16 @@ class StackTransfer:
         error = None
         if event.painted is not None:
             self._store.write(event.index, event.painted, self._source.digests[event.index])
+            self._missing.discard(event.index)
         elif event.error is not None:
             error = self._failed[event.index] = f"{self.axes.named(event.index)}: {event.error}"
         elif event.steps:
             pace.step(event.index, event.step / event.steps)
         if event.ends:
             pace.end(event.index, event.painted is not None)
+        return self._told(event, pace, error)
+
+    def _told(self, event: Event, pace: StackPace, error: str | None) -> StackUpdate:
         return StackUpdate(
             plane=event.index,
             step=event.step,
@@ -439,7 +474,7 @@ def stylize_stack(
     if transfer.failed:
         warnings.warn(
             f"{len(transfer.failed)} of {transfer.total} planes could not be painted: "
-            + " ".join(transfer.failed.values()),
+            + " ".join(dict.fromkeys(transfer.failed.values())),
             stacklevel=2,
         )
     return result

@@ -23,7 +23,7 @@ class StackUpdate:
     finished
         The plane as it was stored, if this is its end.
     error
-        Why this plane could not be painted: a sentence. The others go on.
+        Why this plane, or all of its channel, could not be painted: a sentence. The others go on.
     note
         Something that the user should read.
     seconds_left
