@@ -1,10 +1,12 @@
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -257,6 +259,8 @@ BAD = [
     ),
     (f"{RUN} --mask gone.tif", "gone.tif: there is no such file"),
     (f"{RUN} --mask colours.tif", "colours.tif"),
+    (f"{RUN} --mask empty.tif", "mask has no label in any of the planes"),
+    ("stack cells.ome.tif style.png -o file.zarr", "file.zarr is there already, and is no"),
     (f"{RUN} --planes ten", "'ten' is no range"),
     (f"{RUN} --planes 5:9", "5:9 chooses nothing: cells.ome.tif has the planes 0 to 2 along T."),
     (f"{RUN} --planes 7", "the planes 0 to 2 along T"),
@@ -270,6 +274,8 @@ BAD = [
 def test_bad_usage_is_told_in_one_line(series, tmp_path, capfd, arguments, words):
     tifffile.imwrite("colours.tif", np.ones((3, 32, 40, 3), np.uint8), photometric="rgb")
     tifffile.imwrite("short.tif", series[:2], photometric="minisblack")
+    tifffile.imwrite("empty.tif", np.zeros_like(series), photometric="minisblack")
+    (tmp_path / "file.zarr").write_text("data")
     tifffile.imwrite("long.tif", series.astype(np.int64), photometric="minisblack")
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     assert main([*arguments.split(), "--quiet"]) == BAD_INPUT
@@ -279,6 +285,62 @@ def test_bad_usage_is_told_in_one_line(series, tmp_path, capfd, arguments, words
     assert output.err.startswith("napari-neural-style: ")
     assert words in output.err
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of its own, and what mounts it again with other options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(*options):
+        return subprocess.run(["mount", *options, folder], check=False, capture_output=True)
+
+    if not shutil.which("mount") or mount("-t", "tmpfs", "-o", "size=100k", "tmpfs").returncode:
+        pytest.skip("only the administrator of a Linux machine can mount disks")
+    yield folder, lambda options: mount("-o", f"remount,{options}")
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_the_same_command_goes_on(disk, series, capsys):
+    folder, remount = disk
+    command = ("cells.ome.tif", "style.png", "-o", "disk/out.zarr", "--quiet")
+    assert stack(*command, "--planes", "0") == DONE
+    done = zarr.open_array("disk/out.zarr", mode="r")[0]
+    with suppress(OSError), (folder / "junk").open("wb", buffering=0) as junk:
+        while True:
+            junk.write(b"x" * 100)
+    for _ in range(2):
+        assert stack(*command) == BAD_INPUT
+        error = capsys.readouterr().err
+        assert "Cannot write disk/out.zarr: the disk is full (0.0 kB are free). Make" in error
+        assert error.endswith("start again: what is done is kept.\n")
+        assert error.count("\n") == 1
+    (folder / "junk").unlink()
+    remount("size=10m")
+    assert stack(*command) == DONE
+    result = zarr.open_array("disk/out.zarr", mode="r")[:]
+    assert np.array_equal(result[0], done)
+    assert result.any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("out", ["disk/out.zarr", "disk/out.tif"])
+def test_a_disk_that_can_only_be_read_is_told(disk, series, capsys, out):
+    _, remount = disk
+    remount("size=10m")
+    command = ("cells.ome.tif", "style.png", "-o", out, "--quiet")
+    assert stack(*command, "--planes", "0") == DONE
+    remount("ro")
+    assert stack(*command) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert f"napari-neural-style: Cannot write {out}" in error
+    assert "[Errno" not in error
+    assert error.count("\n") == 1
+    if out.endswith(".zarr"):
+        assert "Make it writable and start again: what is done is kept." in error
+        assert stack(*command, "--planes", "0") == DONE  # there is nothing to write
+    remount("rw")
+    assert stack(*command) == DONE
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")

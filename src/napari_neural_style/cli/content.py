@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.images import (
+    intensity_like,
     read_calibration,
     read_image,
     resized,
     split_alpha,
-    to_intensity,
     to_rgb,
 )
 
@@ -57,19 +57,22 @@ class Content:
         """Of a result of one channel; None for colours."""
         return self._image.dtype if self._one_channel else None
 
-    def finish(self, result: NDArray[np.float32]) -> NDArray[Any]:
-        """Return a result, ``(H, W, 3)`` in [0, 1] of any size, as ``write_image`` takes it."""
+    def finish(self, result: NDArray[np.float32], mask: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return a result as ``write_image`` takes it.
+
+        Parameters
+        ----------
+        result
+            ``(H, W, 3)`` in [0, 1], of any size.
+        mask
+            Where it was painted, if not everywhere.
+        """
         if self._alpha is not None:
             return np.dstack([result, resized(self._alpha, result.shape[:2])])
         if not self._one_channel:
             return result
         assert self._limits is not None
-        painted = result[..., 0]
-        values = to_intensity(painted, self._image.dtype, self._limits)
-        if painted.shape != self._image.shape:
-            return values
-        # Float32 cannot tell all values of 32 bits apart: what was not painted stays as it is.
-        return np.where(painted == self.rgb[..., 0], self._image, values)
+        return intensity_like(self._image, result[..., 0], self._limits, mask=mask)
 
 
 def _limits(image: NDArray[Any]) -> tuple[float, float] | None:

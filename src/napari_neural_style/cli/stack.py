@@ -219,6 +219,7 @@ def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
     styles = [Content(path, "rgb").rgb for path in arguments.styles]
 
     from napari_neural_style.stacks import StackTransfer
+    from napari_neural_style.stacks.disk import explained
 
     transfer = StackTransfer(
         stack.data,
@@ -231,7 +232,12 @@ def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
         settings=settings,
         **masks,
     )
-    keep_calibration(transfer.result, _calibration(transfer, stack))
+    calibration = _calibration(transfer, stack)
+    if open_stack(transfer.path).calibration != calibration:
+        try:
+            keep_calibration(transfer.result, calibration)
+        except OSError as error:
+            raise explained(transfer.path, error) from error
     return transfer
 
 
@@ -267,10 +273,9 @@ def _calibration(transfer: "StackTransfer", stack: StackFile) -> Calibration:
     own = stack.calibration
     rows = own.axes.index("Y")
     before, after = (array.shape[rows : rows + 2] for array in (stack.data, transfer.result))
-    resized = own.resized(before, after)
-    sizes = {axis: size for axis in own.axes if (size := resized.size(axis))}
     colours = "S" if transfer.result.ndim > rows + 2 else ""
-    return Calibration.of(own.axes.removesuffix("S") + colours, sizes, own.channels)
+    axes = own.axes.removesuffix("S") + colours
+    return Calibration.of(axes, own.resized(before, after).sizes, own.channels)
 
 
 def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:

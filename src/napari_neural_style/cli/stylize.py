@@ -175,7 +175,7 @@ def _write_result(
         write_image(arguments.out, result, arguments.bits, recipe)
     else:
         calibration = content.calibration.resized(content.rgb.shape[:2], (height, width))
-        image = content.finish(result)
+        image = content.finish(result, transfer.settings.mask)
         write_image(arguments.out, image, arguments.bits, recipe, calibration)
     if arguments.save_recipe is not None:
         write_recipe(arguments.save_recipe, recipe)
