@@ -45,6 +45,10 @@ class Change(NamedTuple):
 _GUI_SHARE = 0.035
 """Part of its time that the GUI's thread may show frames: without a GPU, what they cost the run
 elsewhere is thrice as much."""
+_LONGEST_INTERVAL = 2.0
+"""Seconds between two frames, unless these keep the GUI busy …"""
+_MOST_GUI_SHARE = 0.2
+"""… for more than this part of its time."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,8 @@ class Worker(QObject):
 
     def shown(self, seconds: float) -> None:
         """Ask for the next frame, given what showing this one cost the GUI's thread."""
-        self._interval = max(self._least_interval, seconds / _GUI_SHARE)
+        unnoticed = min(seconds / _GUI_SHARE, _LONGEST_INTERVAL)
+        self._interval = max(self._least_interval, unnoticed, seconds / _MOST_GUI_SHARE)
         self._shown.set()
 
     @abstractmethod
