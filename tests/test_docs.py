@@ -148,7 +148,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     y, x = np.mgrid[:32, :32] / 32
     disc = np.hypot(x - 0.5, y - 0.5) < 0.3
-    write_image("cells.png", np.stack([x, y, disc], -1))
+    for name in ("cells.png", "other.png"):
+        write_image(name, np.stack([x, y, disc], -1))
     counts = (400 * x + 300 * disc).astype(np.uint16)
     for name in ("cells.tif", "actin.tif"):
         write_image(name, counts)
