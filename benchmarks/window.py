@@ -75,6 +75,8 @@ def import_seconds() -> float:
 
 def measure(viewer, widget, size: int) -> None:
     """Run at a size, and print what was seen."""
+    widget.take_settings(Settings(size=size), "")
+    spin(lambda: False, 5)  # with the estimate
     before = len(viewer.layers)
     begin = time.perf_counter()
     widget["run"].native.click()
