@@ -55,6 +55,14 @@ def test_lossless_round_trip(tmp_path, colours, name, bits, dtype, alpha):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])
+def test_arrays_of_any_strides_are_written(tmp_path, colours, name):
+    turned = to_uint8(colours).swapaxes(0, 1)[::-1]
+    write_image(tmp_path / name, turned)
+    write_image(tmp_path / f"plain-{name}", turned.copy())
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"plain-{name}").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG"])
 def test_jpeg_round_trip(tmp_path, name):
     ramp = np.broadcast_to(np.linspace(0, 1, 32)[:, None, None], (32, 24, 3))

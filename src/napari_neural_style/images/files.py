@@ -254,7 +254,7 @@ _Encoder = Callable[[NDArray[Any], _Metadata, Calibration | None], bytes]
 def _encode_png(image: NDArray[Any], metadata: _Metadata, calibration: Calibration | None) -> bytes:
     import imagecodecs
 
-    data = bytes(imagecodecs.png_encode(image))
+    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(image)))
     if metadata is None:
         return data
     body = b"tEXt" + METADATA_KEY.encode() + b"\0" + json.dumps(metadata).encode()
