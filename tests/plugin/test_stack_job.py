@@ -368,3 +368,20 @@ def test_a_single_plane_is_no_stack(open_stack):
     _, widget = open_stack(picture(32, 40))
     assert not widget["whole_stack"].enabled
     assert not widget["whole_stack"].value
+
+
+def test_a_renamed_stack_goes_on_where_it_was(open_stack, finish, tmp_path):
+    def written():
+        chunks = (tmp_path / "painted.zarr" / "c").rglob("*")
+        return {chunk: chunk.stat().st_mtime_ns for chunk in chunks if chunk.is_file()}
+
+    viewer, widget = open_stack(moving())
+    widget.run.native.click()
+    viewer.layers.remove(finish(viewer, widget))
+    before = written()
+    viewer.layers["cells"].name = "renamed"
+    widget.run.native.click()
+    finish(viewer, widget)
+    assert "Done: 3 planes" in widget._form.status.text()
+    assert len(before) == 3
+    assert written() == before

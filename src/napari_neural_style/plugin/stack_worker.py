@@ -59,7 +59,9 @@ class StackPainter(Worker):
                 transfer.stop()
         self.started.emit(transfer.provenance())
         for update in transfer:
-            for note in (update.error, update.note):
+            plane = transfer.axes.named(update.plane)
+            # An error names its plane.
+            for note in (update.error, update.note and f"{plane}: {update.note}"):
                 if note:
                     self.noted.emit(note)
             if self._due():

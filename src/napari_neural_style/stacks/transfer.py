@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_neural_style.transfer.update import Estimate
 
 # What decides where and how fast a stack is painted, but not how it looks.
-_NO_LOOKS: Final = ("device", "tile")
+_NO_LOOKS: Final = ("device", "tile", "memory_limit")
 _SECONDS_BETWEEN_LOOKS: Final = 0.2
 # Of planes that are done already, so many are compared with the stack before a run goes on.
 _COMPARED: Final = 8
@@ -413,6 +413,8 @@ class StackTransfer:
             for name, value in recipe.settings.to_dict().items()
             if name not in _NO_LOOKS
         }
+        # A name is for messages: a layer may be renamed.
+        shades = self._rendering and dataclasses.replace(self._rendering, name="")
         return {
             "settings": settings,
             "axes": self.axes.letters,
@@ -422,7 +424,7 @@ class StackTransfer:
             "styles": [hashlib.sha256(image).hexdigest() for image in recipe.styles],
             "plane_masks": self._source.masks is not None,
             "style_masks": [digest_of(mask) for mask in recipe.style_masks],
-            "rendering": hashlib.sha256(pickle.dumps(self._rendering)).hexdigest(),
+            "rendering": hashlib.sha256(pickle.dumps(shades)).hexdigest(),
             "output": "rgb" if recipe.in_color else "intensity",
             "version": __version__,
             "note": "This stack was stylized by a neural network; it is not data.",
