@@ -1,29 +1,50 @@
 """Before and after: the content instead of the result, while a button or a key is held."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QToolButton
+from qtpy.QtWidgets import QPushButton
+
+from .layers import is_result
 
 KEY = "B"
-"""Held while a result is selected, it hides that."""
+"""Held while a result is selected, it shows the content instead."""
 
 
-def peek_below(layer: Any) -> Iterator[None]:
-    """Hide a layer until the key is released; for ``layer.bind_key``."""
-    visible = layer.visible
-    layer.visible = False
+def peek_below(
+    result: Any, layers: Sequence[Any] = (), contents: Sequence[Any] = ()
+) -> Iterator[None]:
+    """Show the content instead of a result until the key is released.
+
+    For ``result.bind_key``, with the other arguments filled in.
+
+    Parameters
+    ----------
+    result
+        The layer to hide.
+    layers
+        The viewer's, from the bottom to the top.
+    contents
+        Those of them that were painted anew.
+    """
+    before = _show_contents(result, layers, contents)
     yield
-    layer.visible = visible
+    _restore(before)
 
 
-class CompareButton(QToolButton):
-    """Shows the content instead of the result while it is held."""
+class CompareButton(QPushButton):
+    """Shows the content instead of the result while it is held.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.setText("◧")
+    Parameters
+    ----------
+    layers
+        The viewer's, from the bottom to the top.
+    """
+
+    def __init__(self, layers: Sequence[Any] = ()) -> None:
+        super().__init__("◧")
+        self.setStyleSheet("padding: 0px;")
         self.setFixedSize(QSize(26, 24))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Compare")
@@ -32,24 +53,54 @@ class CompareButton(QToolButton):
             "the result selected."
         )
         self.setEnabled(False)
-        self._layers: tuple[Any, tuple[Any, ...]] = (None, ())
+        self._layers = layers
+        self._compared: tuple[Any, Sequence[Any]] = (None, ())
         self._before: dict[Any, bool] = {}
         self.pressed.connect(self._hide)
-        self.released.connect(self._restore)
+        self.released.connect(self._show_again)
 
-    def compare(self, result: Any | None, contents: tuple[Any, ...]) -> None:
+    def compare(self, result: Any | None, contents: Sequence[Any]) -> None:
         """Take the layers to compare; a result of None for nothing."""
-        self._layers = result, contents
+        self._compared = result, contents
+        if result is None:  # a disabled button is never released
+            self._show_again()
         self.setEnabled(result is not None)
 
     def _hide(self) -> None:
-        result, contents = self._layers
-        self._before = {layer: layer.visible for layer in (result, *contents)}
-        for layer in contents:
-            layer.visible = True
-        result.visible = False
+        result, contents = self._compared
+        self._before = _show_contents(result, self._layers, contents)
 
-    def _restore(self) -> None:
+    def _show_again(self) -> None:
         before, self._before = self._before, {}
-        for layer, visible in before.items():
-            layer.visible = visible
+        _restore(before)
+
+
+def _show_contents(result: Any, layers: Sequence[Any], contents: Sequence[Any]) -> dict[Any, bool]:
+    """Show the contents and hide what covers them; return what was visible before."""
+    covers = [result, *_covers(result, list(layers), contents)]
+    before = {layer: layer.visible for layer in (*covers, *contents)}
+    for layer in contents:
+        layer.visible = True
+    for layer in covers:
+        layer.visible = False
+    return before
+
+
+def _covers(result: Any, layers: list[Any], contents: Sequence[Any]) -> list[Any]:
+    """Return what lies between a result and the contents, and the results above it."""
+    if result not in layers:
+        return []
+    lowest = min((layers.index(layer) for layer in contents if layer in layers), default=None)
+    top = layers.index(result)
+    return [
+        layer
+        for place, layer in enumerate(layers)
+        # Drawings above the result are left to compare by.
+        if layer not in contents
+        and (is_result(layer) if place > top else lowest is not None and place > lowest)
+    ]
+
+
+def _restore(before: dict[Any, bool]) -> None:
+    for layer, visible in before.items():
+        layer.visible = visible

@@ -1,0 +1,112 @@
+from functools import partial
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.key_bindings import KeymapHandler
+from qtpy.QtCore import Qt
+
+from napari_neural_style.images import METADATA_KEY
+from napari_neural_style.plugin.compare import KEY, CompareButton, peek_below
+
+
+def add(viewer, name, **metadata):
+    return viewer.add_image(np.zeros((4, 4, 3), np.uint8), name=name, metadata=metadata)
+
+
+@pytest.fixture
+def viewer():
+    """A content, the style above it at the same place, and on top the result."""
+    viewer = ViewerModel()
+    for name in ("content", "style"):
+        add(viewer, name)
+    add(viewer, "result", **{METADATA_KEY: {}})
+    return viewer
+
+
+@pytest.fixture
+def button(viewer, qtbot):
+    button = CompareButton(viewer.layers)
+    qtbot.addWidget(button)
+    button.compare(viewer.layers["result"], (viewer.layers["content"],))
+    return button
+
+
+def press(qtbot, button):
+    qtbot.mousePress(button, Qt.MouseButton.LeftButton)
+
+
+def release(qtbot, button):
+    qtbot.mouseRelease(button, Qt.MouseButton.LeftButton)
+
+
+def seen(viewer):
+    return [layer.name for layer in viewer.layers if layer.visible]
+
+
+def test_the_style_between_does_not_hide_the_content(viewer, button, qtbot):
+    press(qtbot, button)
+    assert seen(viewer) == ["content"]
+    release(qtbot, button)
+    assert seen(viewer) == ["content", "style", "result"]
+
+
+def test_what_was_hidden_is_hidden_again(viewer, button, qtbot):
+    viewer.layers["content"].visible = viewer.layers["style"].visible = False
+    press(qtbot, button)
+    assert seen(viewer) == ["content"]
+    release(qtbot, button)
+    assert seen(viewer) == ["result"]
+
+
+def test_other_results_go_and_drawings_stay(viewer, button, qtbot):
+    add(viewer, "kept", **{METADATA_KEY: {}})
+    viewer.add_shapes(name="drawing")
+    press(qtbot, button)
+    assert seen(viewer) == ["content", "drawing"]
+    release(qtbot, button)
+    assert seen(viewer) == ["content", "style", "result", "kept", "drawing"]
+
+
+def test_channels_that_lie_apart_are_all_seen(viewer, button, qtbot):
+    channel = add(viewer, "channel")
+    viewer.layers.move(viewer.layers.index(channel), 2)  # above the style
+    button.compare(viewer.layers["result"], (viewer.layers["content"], channel))
+    press(qtbot, button)
+    assert seen(viewer) == ["content", "channel"]
+
+
+@pytest.mark.parametrize("gone", ["content", "style", "result"])
+def test_a_layer_deleted_meanwhile_leaves_the_others_as_they_were(viewer, button, qtbot, gone):
+    press(qtbot, button)
+    viewer.layers.remove(gone)
+    release(qtbot, button)
+    assert seen(viewer) == [name for name in ("content", "style", "result") if name != gone]
+
+
+def test_a_content_that_was_deleted_before_is_no_hindrance(viewer, button, qtbot):
+    viewer.layers.remove("content")
+    press(qtbot, button)
+    assert seen(viewer) == ["style"]
+    release(qtbot, button)
+    assert seen(viewer) == ["style", "result"]
+
+
+def test_without_a_result_everything_is_seen_again_and_the_button_disabled(viewer, button, qtbot):
+    press(qtbot, button)
+    viewer.layers.remove("result")
+    button.compare(None, ())
+    assert not button.isEnabled()
+    assert seen(viewer) == ["content", "style"]
+
+
+def test_the_key_does_the_same_while_it_is_held(viewer):
+    result = viewer.layers["result"]
+    contents = (viewer.layers["content"],)
+    result.bind_key(KEY, partial(peek_below, layers=viewer.layers, contents=contents))
+    keys = KeymapHandler()
+    keys.keymap_providers = [result]
+    keys.press_key(KEY)
+    assert seen(viewer) == ["content"]
+    keys.release_key(KEY)
+    assert seen(viewer) == ["content", "style", "result"]
