@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from napari_neural_style.plugin.layers import METADATA_KEY
 from napari_neural_style.plugin.result import EXACT_KEY
 
-from .conftest import TIMEOUT, errors, results
+from .conftest import TIMEOUT, errors, picture, results
 
 
 @pytest.fixture
@@ -144,3 +144,75 @@ def test_the_plot_shows_every_step(open_widget, finish):
     steps = [point.step for point in widget._plot._curves.points]
     assert steps == sorted(set(steps))
     assert steps
+
+
+def test_every_picture_has_the_recipe_that_it_was_painted_with(open_widget, start, qtbot, finish):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    other = viewer.add_image(picture(32, 32, 3, seed=7), name="other", rgb=True)
+    qtbot.waitUntil(lambda: len(widget._run.history) > 2, timeout=TIMEOUT)
+    widget.tv_weight.value = 1.25
+    widget.style.value = other
+    transfer = widget._run._worker._transfer
+    qtbot.waitUntil(lambda: transfer.settings.tv_weight == 1.25, timeout=TIMEOUT)
+    step = transfer._step
+
+    def told():
+        return result.metadata[METADATA_KEY]
+
+    # While it runs …
+    qtbot.waitUntil(lambda: told()["step"] > step, timeout=TIMEOUT)
+    assert told()["settings"]["tv_weight"] == 1.25
+    assert told()["style"] == "other"
+    # … of what lies before the change …
+    widget._history._slider.setValue(0)
+    assert told()["settings"]["tv_weight"] == 5.0
+    assert (told()["style"], told()["step"]) == ("style", widget._history.step)
+    widget._history._keep.click()
+    kept = viewer.layers[-1].metadata[METADATA_KEY]
+    assert (kept["settings"]["tv_weight"], kept["style"]) == (5.0, "style")
+    # … and at the end, where what is looked at stays.
+    widget.stop.native.click()
+    finish(widget)
+    assert told()["settings"]["tv_weight"] == 5.0
+    slider = widget._history._slider
+    slider.setValue(slider.maximum())
+    assert told()["settings"]["tv_weight"] == 1.25
+
+
+def test_continue_counts_on_and_keeps_the_history(ended, finish):
+    _, widget, result = ended
+    steps = widget._run.history.steps
+    widget.steps.value = 5
+    widget.go_on.native.click()
+    finish(widget)
+    assert widget._run.history.steps[: len(steps)] == steps
+    points = [point.step for point in widget._plot._curves.points]
+    assert points[-1] == steps[-1] + 5
+    assert result.metadata[METADATA_KEY]["step"] == 5
+
+
+def test_a_result_of_another_content_is_refused(ended):
+    viewer, widget, result = ended
+    viewer.add_image(picture(32, 40, seed=9), name="GFP")
+    widget.content.value = viewer.layers["GFP"]
+    viewer.layers.selection.active = result
+    before = result.data
+    widget.go_on.native.click()
+    assert "was painted from “content”" in widget._form.status.text()
+    widget._history._slider.setValue(0)
+    widget._history._resume.click()
+    assert not widget.running
+    # What was chosen in the history is still there.
+    assert widget._history.step == widget._run.history.steps[0]
+    assert result.data is not before
+
+
+def test_continue_with_a_whole_stack_is_refused(ended):
+    viewer, widget, result = ended
+    stack = np.stack([result.data] * 3)
+    layer = viewer.add_image(stack, rgb=True, metadata=dict(result.metadata), name="painted stack")
+    viewer.layers.selection.active = layer
+    widget.go_on.native.click()
+    assert "is a whole stack" in widget._form.status.text()
+    np.testing.assert_array_equal(layer.data, stack)

@@ -118,3 +118,26 @@ def test_the_menu_offers_what_can_be_done(menu, finish):
     finish(widget)
     menu.aboutToShow.emit()
     assert menu._copy.isEnabled()
+
+
+def test_a_preset_of_ones_own_brings_all_its_settings(menu, tmp_path):
+    _, widget, menu = menu
+    own = {"preset": "fast", "pooling": "avg", "seed": 7, "init": "noise"}
+    (tmp_path / "a.json").write_text(json.dumps(own))
+    menu.load(tmp_path / "a.json")
+    menu.keep("mine")
+    widget.preset.value = "gatys"
+    widget.preset.value = "mine"
+    now = widget._request.settings()
+    assert (now.preset, now.pooling, now.seed, now.init) == ("fast", "avg", 7, "noise")
+    assert widget.preset.value == "mine"
+    assert widget._form.description.text() == "A preset of your own."
+
+
+def test_no_other_settings_are_taken_while_a_run_goes_on(menu, start):
+    viewer, widget, menu = menu
+    start(viewer, widget)
+    before = widget._request.settings()
+    widget.attempt(menu.copy_from_result)
+    assert "stop it before" in widget._form.status.text()
+    assert widget._request.settings() == before

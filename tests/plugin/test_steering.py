@@ -177,3 +177,37 @@ def test_without_a_run_the_controls_only_say_what_would_be(open_widget, qtbot):
     widget.size.value = 512
     qtbot.waitUntil(lambda: widget._form.forecast.text() != before, timeout=WAIT)
     assert "GB" in widget._form.forecast.text()
+
+
+@pytest.mark.parametrize("name", ["style", "regions"])
+def test_a_layer_that_goes_is_told_and_the_run_keeps_it(open_widget, start, qtbot, name):
+    viewer, widget = open_widget()
+    labels = viewer.add_labels(np.tri(32, 40, dtype=int), name="regions")
+    viewer.add_image(picture(40, 32, 3, seed=5), name="another", rgb=True)
+    widget.mask.value = labels
+    start(viewer, widget)
+    transfer = widget._run._worker._transfer
+    before = transfer._run.inputs
+    viewer.layers.remove(name)
+    assert "is gone" in widget._form.status.text()
+    widget._edits.edited.emit("style")
+    widget.feather.value = 7
+    widget.tv_weight.value = 0.5
+    qtbot.waitUntil(lambda: transfer.settings.tv_weight == 0.5, timeout=WAIT)
+    assert transfer._run.inputs.style_digests == before.style_digests
+    np.testing.assert_array_equal(transfer.settings.mask, before.settings.mask)
+    assert errors() == []
+
+
+def test_the_content_as_its_own_style_is_refused(running):
+    viewer, widget, _ = running
+    widget.style.value = viewer.layers["content"]
+    assert "choose two different layers" in widget._form.status.text()
+    assert widget.running
+
+
+def test_changes_of_a_paused_run_are_said_to_wait(running):
+    _, widget, _ = running
+    widget.pause.native.click()
+    widget.style_strength.value = 90
+    assert "when you resume" in widget._form.status.text()

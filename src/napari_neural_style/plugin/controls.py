@@ -8,7 +8,7 @@ from magicgui.backends._qtpy.widgets import Slider as NativeSlider
 from magicgui.widgets import ComboBox
 from magicgui.widgets.bases import RangedWidget
 from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QRect, QSize, Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QSpinBox, QWidget
 
@@ -83,6 +83,14 @@ class _PercentBox(QSpinBox):
 class _NativePercentSlider(NativeSlider):
     _readout: Any = _PercentBox
 
+    def _mgui_set_enabled(self, enabled: bool) -> None:
+        """Enable the slider and the box: magicgui forgets the box."""
+        self._container.setEnabled(enabled)
+
+    def _mgui_set_tooltip(self, value: str | None) -> None:
+        for part in (self._container, self._qwidget, self._readout_widget):
+            part.setToolTip(value or "")
+
 
 class PercentSlider(RangedWidget[int]):
     """A slider from 0 to 100 % beside a box to type in."""
@@ -129,6 +137,63 @@ class Picture(QLabel):
         )
         fitted.setDevicePixelRatio(ratio)
         self.setPixmap(fitted)
+
+
+class Notice(QLabel):
+    """Text in a place of a fixed height; its tooltip has what does not fit in.
+
+    Parameters
+    ----------
+    lines
+        How many there is room for.
+    hint
+        What the tooltip says of the place, where the text fits.
+    """
+
+    def __init__(self, lines: int, hint: str) -> None:
+        super().__init__()
+        self._whole, self._hint = "", hint
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._lines = lines
+        self._fit()
+
+    def text(self) -> str:
+        """Return the whole text."""
+        return self._whole
+
+    def setText(self, text: str | None) -> None:
+        """Show a text, or the beginning of it."""
+        self._whole = text or ""
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Show as much as fits into the new size."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Follow another font."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self._fit()
+
+    def _fit(self) -> None:
+        self.setFixedHeight(self._lines * self.fontMetrics().lineSpacing())
+        shown, words = self._whole, self._whole.split(" ")
+        while len(words) > 1 and not self._has_room_for(shown):
+            words.pop()
+            shown = " ".join(words) + " …"
+        super().setText(shown)
+        self.setToolTip(self._hint if shown == self._whole else self._whole)
+
+    def _has_room_for(self, text: str) -> bool:
+        room = QRect(0, 0, self.width(), self.height())
+        needed = self.fontMetrics().boundingRect(room, int(Qt.TextFlag.TextWordWrap), text)
+        return needed.height() <= self.height()
 
 
 def may_be_narrow(native: QWidget) -> None:

@@ -1,6 +1,7 @@
 """What a run would take, estimated behind the open widget."""
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +53,8 @@ class Forecast(QObject):
     def hush(self) -> None:
         """Tell nothing more of what was asked."""
         self._asked = None
-        self._timer.stop()
+        with suppress(RuntimeError):  # Qt's side of it may be gone before napari's
+            self._timer.stop()
 
     def _begin(self) -> None:
         if self._asked is None or self._working:

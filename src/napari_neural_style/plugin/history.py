@@ -1,12 +1,15 @@
 """How a run came to its picture, kept in little memory."""
 
 import threading
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+
+NO_RECIPE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class _Snapshot(NamedTuple):
@@ -14,6 +17,7 @@ class _Snapshot(NamedTuple):
     packed: bytes
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
+    recipe: Mapping[str, Any]
 
 
 class History:
@@ -49,7 +53,9 @@ class History:
         """Bytes that the snapshots take."""
         return _size(self._snapshots)
 
-    def add(self, step: int, data: NDArray[np.generic]) -> None:
+    def add(
+        self, step: int, data: NDArray[np.generic], recipe: Mapping[str, Any] = NO_RECIPE
+    ) -> None:
         """Keep a picture of the run.
 
         Parameters
@@ -59,8 +65,10 @@ class History:
             that went back paints them anew.
         data
             An ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)`` array of any dtype.
+        recipe
+            Of the picture; kept as it is.
         """
-        newest = _Snapshot(step, _pack(data), data.shape, data.dtype)
+        newest = _Snapshot(step, _pack(data), data.shape, data.dtype, recipe)
         with self._changing:
             before = [snapshot for snapshot in self._snapshots if snapshot.step < step]
             before = _apart(before, self._stride)
@@ -83,10 +91,17 @@ class History:
         ValueError
             If there is no snapshot.
         """
+        return _unpack(self._nearest(step))
+
+    def recipe(self, step: int) -> Mapping[str, Any]:
+        """Return the recipe of the snapshot nearest to a step."""
+        return self._nearest(step).recipe
+
+    def _nearest(self, step: int) -> _Snapshot:
         snapshots = self._snapshots
         if not snapshots:
             raise ValueError(f"There is no picture of step {step}: nothing was painted yet.")
-        return _unpack(min(snapshots, key=lambda snapshot: abs(snapshot.step - step)))
+        return min(snapshots, key=lambda snapshot: abs(snapshot.step - step))
 
 
 def _pack(data: NDArray[np.generic]) -> bytes:

@@ -40,12 +40,15 @@ class Job:
     appearance
         How the result is shown, as attributes of its layer; its ``rgb`` tells whether it
         is painted in colour, or as one channel with the content's dtype.
+    names
+        Of the layers, for the recipe: ``content`` and ``style``.
     """
 
     content: Plane | Composite
     styles: tuple[Plane, ...]
     settings: Settings
     appearance: Mapping[str, Any]
+    names: Mapping[str, Any] = field(default_factory=dict)
     _original: NDArray[Any] | None = field(default=None, init=False)
     _earlier: NDArray[Any] | None = field(default=None, init=False)
     _strokes: list[str] = field(default_factory=list, init=False)
@@ -70,10 +73,16 @@ class Job:
         """Whether the result has colours of its own."""
         return bool(self.appearance["rgb"])
 
-    def but(self, styles: tuple[Plane, ...] | None = None, **settings: Any) -> "Job":
+    def but(
+        self,
+        styles: tuple[Plane, ...] | None = None,
+        names: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> "Job":
         """Return the same job with other styles or settings."""
         job = copy(self)
         job.styles = self.styles if styles is None else styles
+        job.names = self.names if names is None else names
         job.settings = replace(self.settings, **settings)
         return job
 

@@ -13,6 +13,7 @@ from .equalizer import Equalizer
 from .fields import EVERYWHERE, NO_STYLE, WHOLE_STYLE
 from .job import Job
 from .layers import (
+    METADATA_KEY,
     Composite,
     Plane,
     canvas_background,
@@ -55,6 +56,8 @@ class Request:
         """What the controls refine: a preset, or a recipe."""
         self.base_strength = 50
         """The style strength that stands for the base's own style weight."""
+        self.lost: set[str] = set()
+        """Controls whose layer has gone while a run goes on, which keeps what it had of it."""
 
     def settings(self) -> Settings:
         """Return all settings but those of the regions.
@@ -108,6 +111,14 @@ class Request:
         return (self._value("style"), *(() if second in (None, NO_STYLE) else (second,)))
 
     @property
+    def names(self) -> dict[str, str]:
+        """The names of content and style, for the recipe."""
+        content = self._value("content")
+        shown = content.visible if isinstance(content, Channels) else content
+        styles = " and ".join(style.name for style in self.styles)
+        return {"content": str(shown.name), "style": styles}
+
+    @property
     def style_weights(self) -> tuple[float, ...]:
         """A weight for each style, or nothing for one."""
         share = self._value("mix") / 100
@@ -136,14 +147,15 @@ class Request:
                 "There is no image to paint: open one, and another for the style "
                 "(File ▸ Open Sample ▸ Neural Style has pairs of both)."
             )
-        for style in self.styles:
-            if style in layers_of(content):
-                raise ValueError(
-                    f"Content and style are both {quoted(style)}: choose two different layers."
-                )
         if self._value("whole_stack"):
             return self._stack_job(content)
-        job = Job(self._plane(content), self._planes(), self.settings(), self._appearance(content))
+        job = Job(
+            self._plane(content),
+            self._planes(),
+            self.settings(),
+            self._appearance(content),
+            self.names,
+        )
         return job.but(**self._guides(job))
 
     def onward(self, job: Job, layer: Any) -> Job:
@@ -154,6 +166,14 @@ class Request:
         ValueError
             If the layer is no picture of the job's content.
         """
+        made_of = layer.metadata[METADATA_KEY].get("content")
+        if made_of != self.names["content"] and made_of in self._viewer.layers:
+            raise ValueError(f"{quoted(layer)} was painted from “{made_of}”: choose that content.")
+        if sum(length > 1 for length in layer.data.shape[: layer.ndim]) > 2:
+            raise ValueError(
+                f"{quoted(layer)} is a whole stack: choose Whole stack and press Run, which paints "
+                "what is missing."
+            )
         if layer.rgb != job.in_color:
             kinds = "in colour", "one channel"
             its, asked = kinds if layer.rgb else kinds[::-1]
@@ -189,8 +209,11 @@ class Request:
         return _set(job, **{name: self._value(name)})
 
     def _restyle(self, job: Job) -> Change:
-        restyled = job.but(styles=self._planes())
-        changes = {**self._guides(restyled), "style_weights": self.style_weights}
+        restyled = job
+        if not self.lost & {"style", "style_2"}:
+            restyled = job.but(styles=self._planes(), names=self.names)
+        weights = self.style_weights if restyled is not job else job.settings.style_weights
+        changes = {**self._guides(restyled), "style_weights": weights}
         restyled = restyled.but(**changes)
 
         def read() -> dict[str, Any]:
@@ -202,6 +225,10 @@ class Request:
 
     def _resize(self, job: Job) -> Change:
         resized = job.but(size=self._value("size") or None)
+        if self.lost & {"mask", "style_mask"} and job.settings.mask is not None:
+            raise ValueError(
+                "The layer of the regions is gone: choose another before the size changes."
+            )
         changes = {**self._guides(resized), "size": resized.settings.size}
         resized = resized.but(**changes)
         return Change(
@@ -228,6 +255,11 @@ class Request:
         return displayed_composite(seen, dims, canvas_background(self._viewer))
 
     def _planes(self) -> tuple[Plane, ...]:
+        for style in self.styles:
+            if style in layers_of(self._value("content")):
+                raise ValueError(
+                    f"Content and style are both {quoted(style)}: choose two different layers."
+                )
         return tuple(displayed_plane(style, self._viewer.dims) for style in self.styles)
 
     def _stack_job(self, content: Any) -> StackJob:
@@ -238,7 +270,7 @@ class Request:
         except ValueError:  # the slider is elsewhere
             plane = source.plane((0,) * len(source.shape))
         job = StackJob(
-            content.name,
+            self.names,
             source,
             self._planes(),
             self.settings(),
@@ -267,6 +299,8 @@ class Request:
     def _guides(self, job: Job) -> dict[str, Any]:
         """Return the settings that say what is painted with what."""
         mask = self._value("mask")
+        if self.lost & {"mask", "style_mask"}:
+            return {name: getattr(job.settings, name) for name in _NO_GUIDES}
         if mask in (None, EVERYWHERE):
             return dict(_NO_GUIDES)
         return {

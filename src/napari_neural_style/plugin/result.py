@@ -24,8 +24,8 @@ class ResultLayer:
         Returns the layer's data, and its ``scale`` and ``translate``, for what is shown.
     orientation
         The attributes of the layer that do not depend on its resolution.
-    content, style
-        The names of the two layers.
+    title
+        Name of the layer.
     appearance
         Attributes of the layer that tell how its values are shown.
     layer
@@ -37,18 +37,15 @@ class ResultLayer:
         viewer: Any,
         place: Callable[[Any], tuple[Any, dict[str, Any]]],
         orientation: Mapping[str, Any],
-        content: str,
-        style: str,
+        title: str,
         appearance: Mapping[str, Any],
         layer: Any = None,
     ) -> None:
         self._viewer = viewer
         self._place, self._orientation = place, orientation
         self._appearance = appearance
-        self._names = {"content": content, "style": style}
+        self._title = title
         self._layer: Any = layer
-        self.recipe: dict[str, Any] = {}
-        """The engine's provenance."""
 
     @property
     def layer(self) -> Any | None:
@@ -60,7 +57,9 @@ class ResultLayer:
         """Whether the layer was made and is no longer in the viewer."""
         return self._layer is not None and self._layer not in self._viewer.layers
 
-    def show(self, painted: Any) -> None:
+    def show(
+        self, painted: Any, entry: Mapping[str, Any], exact: NDArray[np.float32] | None = None
+    ) -> None:
         """Show what was painted; nothing happens once the layer was deleted.
 
         Parameters
@@ -68,47 +67,38 @@ class ResultLayer:
         painted
             An ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)`` image of any resolution, which the
             layer keeps; or the array of a stack, the same every time, which may have changed.
+        entry
+            The recipe of it, for the layer's metadata.
+        exact
+            The same image in all its digits.
         """
         if self.deleted:
             return
         data, placement = self._place(painted)
         if self._layer is None:
             # A name in use gets a number from napari: no earlier result is overwritten.
-            name = f"{self._names['content']} in the style of {self._names['style']}"
-            self._layer = self._add(name, data, placement, self._entry())
-            return
-        if data.shape != self._layer.data.shape:
-            self._layer.scale = placement["scale"]
-            self._layer.translate = placement["translate"]
-        self._layer.data = data
+            self._layer = self._add(self._title, data, placement)
+        else:
+            if data.shape != self._layer.data.shape:
+                self._layer.scale = placement["scale"]
+                self._layer.translate = placement["translate"]
+            self._layer.data = data
+        self._layer.metadata[METADATA_KEY] = dict(entry)
+        self._layer.metadata.pop(EXACT_KEY, None)
+        if exact is not None and self._layer.rgb:
+            self._layer.metadata[EXACT_KEY], _ = self._place(exact)
 
-    def show_earlier(self, painted: Any, step: int) -> None:
-        """Show what was painted at some step; the recipe says so."""
-        self.show(painted)
-        if self.layer is not None:
-            self._layer.metadata[METADATA_KEY] = self._entry_at(step)
-            self._layer.metadata.pop(EXACT_KEY, None)
-
-    def keep(self, painted: Any, step: int) -> Any:
-        """Make a layer of its own of what was painted at some step, and return it."""
+    def keep(self, painted: Any, entry: Mapping[str, Any]) -> None:
+        """Make a layer of its own of what was painted at some step, and its recipe."""
         data, placement = self._place(painted)
-        name = f"{self._names['content']} in the style of {self._names['style']}, step {step}"
-        return self._add(name, data, placement, self._entry_at(step))
+        layer = self._add(f"{self._title}, step {entry['step']}", data, placement)
+        layer.metadata[METADATA_KEY] = dict(entry)
 
-    def sign(self, exact: NDArray[np.float32] | None = None) -> None:
-        """Store the recipe as it is now, and the image in all its digits, in the metadata."""
-        if self._layer is not None:
-            self._layer.metadata[METADATA_KEY] = self._entry()
-            if exact is not None and self._layer.rgb:
-                self._layer.metadata[EXACT_KEY], _ = self._place(exact)
-
-    def _add(
-        self, name: str, data: Any, placement: Mapping[str, Any], entry: dict[str, Any]
-    ) -> Any:
+    def _add(self, name: str, data: Any, placement: Mapping[str, Any]) -> Any:
         layer = self._viewer.add_image(
             data,
             name=name,
-            metadata={METADATA_KEY: entry},
+            metadata={METADATA_KEY: {}},  # it is a result from the first moment on
             # The previews are small, and blocks would hide what is in them.
             interpolation2d="linear",
             **self._appearance,
@@ -117,9 +107,3 @@ class ResultLayer:
         )
         layer.bind_key(KEY, peek_below)
         return layer
-
-    def _entry(self) -> dict[str, Any]:
-        return {**self.recipe, **self._names}
-
-    def _entry_at(self, step: int) -> dict[str, Any]:
-        return {**self._entry(), "step": step, "losses": None}

@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 from .activity import ActivityBar
 from .history import History
 from .job import Job
+from .loss_point import LossPoint
 from .request import Request
 from .result import ResultLayer
 from .stack_job import StackJob
@@ -61,7 +62,6 @@ class Run:
         """Start."""
         worker = self._worker
         assert worker is not None
-        worker.started.connect(self._sign)
         worker.framed.connect(self._show)
         worker.noted.connect(self._note)
         worker.refused.connect(self._refuse)
@@ -104,7 +104,6 @@ class Run:
         """End for good, without another signal."""
         if self._worker is not None:
             self._worker.stop()
-            self.result.sign()
             self._clear()
 
     def steer(self, name: str, request: Request) -> None:
@@ -129,9 +128,17 @@ class Run:
         self.showing = True
         outcome = self._outcome
         if outcome.data is not None and outcome.recipe is not None:
-            self.result.recipe = outcome.recipe
-            self.result.show(outcome.data)
-            self.result.sign(outcome.exact)
+            self.result.show(outcome.data, {**self.job.names, **outcome.recipe}, outcome.exact)
+
+    def show_earlier(self, step: int) -> None:
+        """Show what was painted at a step; what is painted meanwhile is not shown."""
+        self.showing = False
+        if self.result.layer is not None:
+            self.result.show(self.history.nearest(step), self.history.recipe(step))
+
+    def keep(self, step: int) -> None:
+        """Make a layer of its own of what was painted at a step."""
+        self.result.keep(self.history.nearest(step), self.history.recipe(step))
 
     def _change(self, name: str, change: Change) -> None:
         if self._worker is not None:
@@ -140,12 +147,8 @@ class Run:
 
     # ------------------------------------------------------ from the worker
 
-    def _record(self, step: int, data: Any) -> None:
-        self.history.add(self._before + step, data)
-
-    def _sign(self, recipe: dict[str, Any]) -> None:
-        if self.going:
-            self.result.recipe = recipe
+    def _record(self, step: int, data: Any, recipe: dict[str, Any]) -> None:
+        self.history.add(self._before + step, data, recipe)
 
     def _show(self, frame: Frame) -> None:
         worker = self._worker
@@ -154,21 +157,20 @@ class Run:
         begin = time.thread_time()
         if self.showing:
             try:
-                self.result.show(frame.data)
+                self.result.show(frame.data, {**self.job.names, **frame.recipe})
             except Exception as error:
                 worker.stop()
                 self.failed.emit(error)
                 return
-        self.advanced.emit(self._counted_on(frame))
+        self.advanced.emit(replace(frame, losses=self._counted_on(frame.losses)))
         # The next frame is asked for when Qt has drawn this one, and told what it cost.
         QTimer.singleShot(_DRAWN_MS, lambda: worker.shown(time.thread_time() - begin))
         if self._activity is not None:
             # Lets napari process events, so it comes last: the run may be over after it.
             self._activity.show(frame.step, frame.total, frame.time_left)
 
-    def _counted_on(self, frame: Frame) -> Frame:
-        points = (point._replace(step=self._before + point.step) for point in frame.losses)
-        return replace(frame, losses=tuple(points))
+    def _counted_on(self, losses: tuple[LossPoint, ...]) -> tuple[LossPoint, ...]:
+        return tuple(point._replace(step=self._before + point.step) for point in losses)
 
     def _note(self, note: str) -> None:
         if self.going:
@@ -183,12 +185,13 @@ class Run:
         if not self.going:
             return
         self._clear()
-        self._outcome = outcome
+        self._outcome = replace(outcome, losses=self._counted_on(outcome.losses))
         try:
-            self.show_newest()
+            if self.showing:
+                self.show_newest()
         except Exception as error:
-            outcome = replace(outcome, error=outcome.error or error)
-        self.ended.emit(outcome)
+            self._outcome = replace(self._outcome, error=outcome.error or error)
+        self.ended.emit(self._outcome)
 
     def _clear(self) -> None:
         self._worker = None

@@ -34,8 +34,9 @@ class StackJob:
 
     Attributes
     ----------
-    name
-        Of the content, for a folder of its own.
+    names
+        Of the layers, for the recipe: ``content``, which also names a folder of its own, and
+        ``style``.
     source
         What is painted.
     styles
@@ -53,7 +54,7 @@ class StackJob:
         Address of a dask scheduler, ``local``, or nothing.
     """
 
-    name: str
+    names: Mapping[str, Any]
     source: StackSource
     styles: tuple[Plane, ...]
     settings: Settings
@@ -127,7 +128,7 @@ class StackJob:
         looks = json.dumps(facts, sort_keys=True)
         rendering = pickle.dumps(replace(self.source.rendering, name=""))
         digest = hashlib.sha256(looks.encode() + rendering).hexdigest()[:12]
-        name = re.sub(r"\W+", "-", self.name).strip("-")
+        name = re.sub(r"\W+", "-", self.names["content"]).strip("-")
         folder = user_data_path(PLUGIN, ensure_exists=True)
         yield folder / f"{name}-{digest}.zarr"
         for number in count(2):

@@ -57,7 +57,6 @@ class StackPainter(Worker):
             self._transfer = transfer
             if self._stopped:
                 transfer.stop()
-        self.started.emit(transfer.provenance())
         for update in transfer:
             plane = transfer.axes.named(update.plane)
             # An error names its plane.
@@ -93,6 +92,7 @@ def _frame(update: "StackUpdate", transfer: "StackTransfer") -> Frame:
         text=f"{update.done} of {update.total} planes done · {time_left}\n"
         f"{transfer.axes.named(update.plane)}{step}",
         time_left=time_left,
+        recipe=transfer.provenance(),
     )
 
 

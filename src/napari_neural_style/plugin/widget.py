@@ -1,11 +1,13 @@
 """The dock widget: choose two layers, press Run, watch the result paint itself, steer it."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
 from magicgui.widgets.bases import RangedWidget
+from napari.layers import Layer
 from napari.utils.notifications import notification_manager, show_error
 from napari.utils.theme import get_theme
 from psygnal import Signal
@@ -51,6 +53,14 @@ _LIVE = (
 """What may be changed while a run goes on."""
 _FIXED = ("content", "preset", "device", "weights", "output", "whole_stack", "save_to", "scheduler")
 """What may not."""
+_OF_LAYERS = ("content", "style", "style_2", "mask", "style_mask")
+_FIRST = "Press Run, then turn the controls while it paints."
+_NOTHING_TO_PAINT = (
+    "Open an image, and another for the style: File ▸ Open Sample ▸ Neural Style has pairs of both."
+)
+_WHEN_RESUMED = "Paused: the change takes effect when you resume."
+_READING_SECONDS = 5.0
+"""How long what went wrong stands, while the run goes on."""
 _SETTLED_MS = 250
 """Milliseconds without another edit of a layer, after which the run follows it."""
 
@@ -79,6 +89,7 @@ class StyleTransferWidget(Container[Any]):
         """The latest run, going on or not."""
         self._docked = self._gone = self._offering = False
         self._wanted_device = "auto"
+        self._read_until = 0.0
 
         offers = LayerOffers(napari_viewer)
         super().__init__(
@@ -235,12 +246,10 @@ class StyleTransferWidget(Container[Any]):
 
     def recipe(self) -> dict[str, Any]:
         """Return what the controls ask for, as plain data."""
-        content, styles = self["content"].value, self._request.styles
-        return {
-            "settings": self._request.settings().to_dict(),
-            "content": "" if content is None else _name(content),
-            "styles": [style.name for style in styles if style is not None],
-        }
+        styles = [style.name for style in self._request.styles if style is not None]
+        content = self._request.names["content"] if styles else ""
+        settings = self._request.settings().to_dict()
+        return {"settings": settings, "content": content, "styles": styles}
 
     def take_settings(self, settings: Settings, source: str) -> None:
         """Let the controls show settings.
@@ -252,6 +261,8 @@ class StyleTransferWidget(Container[Any]):
         source
             What to say of where they come from.
         """
+        if self.running:
+            raise ValueError("A run is going on: stop it before other settings are taken.")
         with self["preset"].changed.blocked():
             self["preset"].value = settings.preset
         self._show_settings(settings, source)
@@ -268,7 +279,7 @@ class StyleTransferWidget(Container[Any]):
         if values["device"] not in self["device"].choices:
             del values["device"]
         for control in self:
-            if control.name in values and control.name != "weights":
+            if control.name in values and control.name not in ("preset", "weights"):
                 control.value = _within(control, values[control.name])
         reference = texture_to_layers(50, base.preset)
         weights = values["style_layers"]
@@ -369,17 +380,32 @@ class StyleTransferWidget(Container[Any]):
         if self._gone:
             return
         self._offering = True
-        for name in ("content", "style", "style_2", "mask", "style_mask"):
+        before = {name: self[name].value for name in _OF_LAYERS}
+        for name in _OF_LAYERS:
             self[name].reset_choices()
         content, style = self["content"], self["style"]
         others = [layer for layer in style.choices if layer is not content.value]
         if style.value is content.value and others:
             style.value = others[0]
         self._offering = False
+        self._note_lost(before)
         self._show_what_applies()
         run = self._run
         if run is not None and run.going and (not self._viewer.layers or run.result.deleted):
             self._stop()
+
+    def _note_lost(self, before: dict[str, Any]) -> None:
+        """Tell of layers that are gone, of which a run keeps what it had."""
+        lost = {
+            name
+            for name, layer in before.items()
+            if _is_gone(layer, self._viewer) and name != "content"
+        }
+        if lost and self.running:
+            self._request.lost |= lost
+            self.say("A chosen layer is gone: the run keeps what it had of it.")
+        if self._run is None and not self._form.status.text().startswith(_WARNING):
+            self.say(_FIRST if len(self["style"].choices) > 1 else _NOTHING_TO_PAINT)
 
     def _follow_selection(self, _event: Any = None) -> None:
         if not self._gone:
@@ -426,6 +452,7 @@ class StyleTransferWidget(Container[Any]):
             What was developed earlier, to go on from; by default what the layer shows, or
             nothing.
         """
+        self._request.lost.clear()
         job = self._request.job()
         if layer is not None or picture is not None:
             if isinstance(job, StackJob):
@@ -434,7 +461,7 @@ class StyleTransferWidget(Container[Any]):
                 job = self._request.onward(job, layer)
             if picture is not None:
                 job = job.onward(picture)
-        if layer is not None and self._run is not None and self._run.result.layer is layer:
+        if layer is not None and self._run is not None and self._run.result.layer == layer:
             history = self._run.history
         else:
             history = History(preference(self._memory, "history_memory") << 20)
@@ -444,8 +471,7 @@ class StyleTransferWidget(Container[Any]):
             self._viewer,
             job.place,
             job.geometry.orientation,
-            _name(self["content"].value),
-            " and ".join(style.name for style in self._request.styles),
+            f"{job.names['content']} in the style of {job.names['style']}",
             job.appearance,
             layer,
         )
@@ -476,9 +502,11 @@ class StyleTransferWidget(Container[Any]):
 
     def _steer(self, name: str, _value: Any = None) -> None:
         """Let the run that goes on follow a control."""
-        # Where a layer has gone, the run keeps what it had.
         if self._run is not None and self._run.going and not self._offering:
+            self._request.lost.discard(name)
             self.attempt(partial(self._run.steer, name, self._request))
+            if self._run.paused:
+                self.say(_WHEN_RESUMED)
 
     def _toggle_pause(self) -> None:
         run = self._run
@@ -505,13 +533,14 @@ class StyleTransferWidget(Container[Any]):
         self._history.set_steps(run.history.steps, max(frame.total, *run.history.steps, 0))
         self._plot.add(frame.losses)
         self._compare.compare(run.result.layer, layers_of(self["content"].value))
-        if not run.paused:
+        if not run.paused and time.monotonic() > self._read_until:
             self.say(frame.text)
 
     def _end(self, outcome: Outcome) -> None:
         run = self._run
         assert run is not None
         self._show_running(False)
+        self._plot.add(outcome.losses)
         steps = run.history.steps
         if steps:
             self._history.set_steps(steps, steps[-1])
@@ -520,7 +549,8 @@ class StyleTransferWidget(Container[Any]):
         elif run.result.deleted:
             self.say("Stopped, for the layer of the result was deleted.")
         elif outcome.stopped:
-            self.say("Stopped. What was painted stays; Continue goes on from it.")
+            way = "Run" if isinstance(run.job, StackJob) else "Continue"
+            self.say(f"Stopped. What was painted stays; {way} goes on from it.")
         elif outcome.summary:
             self._form.progress.setValue(PROGRESS_TICKS)
             self.say(outcome.summary)
@@ -555,20 +585,17 @@ class StyleTransferWidget(Container[Any]):
 
     def _look_back(self, step: int) -> None:
         """Show a snapshot; what is painted meanwhile is not shown."""
-        run = self._run
-        if run is not None:
-            run.showing = False
-            run.result.show_earlier(run.history.nearest(step), step)
+        if self._run is not None:
+            self._run.show_earlier(step)
 
     def _look_on(self) -> None:
         if self._run is not None:
             self._run.show_newest()
 
     def _keep_snapshot(self, step: int) -> None:
-        run = self._run
-        if run is not None:
+        if self._run is not None:
             active = self._viewer.layers.selection.active
-            run.result.keep(run.history.nearest(step), step)
+            self._run.keep(step)
             self._viewer.layers.selection.active = active
 
     def _go_on_from(self, step: int) -> None:
@@ -576,12 +603,15 @@ class StyleTransferWidget(Container[Any]):
         if run is None:
             return
         picture = run.history.nearest(step)
-        self._history.clear()  # which follows what comes
-        run.showing = True
         if run.going:
+            run.showing = True
             run.go_on_from(picture)
+            if run.paused:
+                self.say(_WHEN_RESUMED)
         else:
             self._try(partial(self._begin, run.result.layer, picture))
+        if self.running:
+            self._history.clear()  # which follows what comes
 
     # ------------------------------------------------------------------ status
 
@@ -600,8 +630,11 @@ class StyleTransferWidget(Container[Any]):
         self._form.status.setStyleSheet(self._loud if text.startswith(_WARNING) else self._quiet)
 
     def _fail(self, sentence: str) -> None:
+        told = self._form.status.text() == f"{_WARNING} {sentence}"
         self.say(f"{_WARNING} {sentence}")
-        show_error(sentence)
+        self._read_until = time.monotonic() + _READING_SECONDS
+        if not told:  # of several edits that fail alike, once
+            show_error(sentence)
 
     def _report(self, error: Exception) -> None:
         sentence = explain(error)
@@ -620,5 +653,6 @@ def _within(control: Any, value: Any) -> Any:
     return type(control.value)(min(max(value, control.min), control.max))
 
 
-def _name(content: Any) -> str:
-    return str(content.visible.name if isinstance(content, Channels) else content.name)
+def _is_gone(chosen: Any, viewer: Any) -> bool:
+    """Tell whether a chosen layer is no longer in the viewer."""
+    return isinstance(chosen, Layer) and chosen not in viewer.layers

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 class Paintable(Protocol):
     """What a :class:`Painter` paints; its methods are called in the run's thread."""
 
+    names: Mapping[str, Any]
+    """Of its layers, for the recipe."""
+
     def prepare(self) -> "StyleTransfer":
         """Make the engine: read images from disk, import torch, load weights."""
         ...
@@ -30,6 +33,9 @@ class Paintable(Protocol):
     def develop(self, image: NDArray[np.float32], /) -> NDArray[Any]:
         """Make a layer's data of the engine's ``(H, W, 3)`` image."""
         ...
+
+
+Record = Callable[[int, NDArray[Any], dict[str, Any]], None]
 
 
 class Change(NamedTuple):
@@ -67,6 +73,8 @@ class Frame:
         The same in words, on two lines.
     time_left
         In words.
+    recipe
+        Of what is shown, for the metadata of the layer.
     losses
         Those of the steps since the last frame, as far as they are known.
     """
@@ -77,6 +85,7 @@ class Frame:
     share: float
     text: str
     time_left: str
+    recipe: dict[str, Any]
     losses: tuple[LossPoint, ...] = ()
 
 
@@ -98,6 +107,8 @@ class Outcome:
         Whether the run was asked to stop.
     error
         What ended the run, if it was not its end or a stop.
+    losses
+        Those of the steps since the last frame.
     """
 
     data: Any = None
@@ -106,6 +117,7 @@ class Outcome:
     summary: str = ""
     stopped: bool = False
     error: Exception | None = None
+    losses: tuple[LossPoint, ...] = ()
 
 
 def explain(error: Exception) -> str | None:
@@ -132,8 +144,6 @@ class Worker(QObject):
         Seconds between two frames, at least.
     """
 
-    started = Signal(object)
-    """The provenance, before the first step."""
     framed = Signal(object)
     """A :class:`Frame`. The next one does not come before :meth:`shown` was called."""
     noted = Signal(str)
@@ -247,7 +257,8 @@ class Painter(Worker):
     job
         What to paint.
     record
-        Keeps what is shown, given its step and the layer's data; called in the new thread.
+        Keeps what is shown, given its step, the layer's data and the recipe; called in the
+        new thread.
     interval
         Seconds between two frames, at least.
     """
@@ -255,7 +266,7 @@ class Painter(Worker):
     def __init__(
         self,
         job: Paintable,
-        record: Callable[[int, NDArray[Any]], None] = lambda step, data: None,
+        record: Record = lambda step, data, recipe: None,
         interval: float = 0.25,
     ) -> None:
         super().__init__(interval)
@@ -297,15 +308,22 @@ class Painter(Worker):
         transfer, self._transfer = self._transfer, None
         if transfer is None:
             return Outcome()
-        recipe, exact = transfer.provenance(), transfer.result
+        recipe, exact = self._recipe(transfer), transfer.result
         data = None
         if exact is not None:
             data = self.job.develop(exact)
-            self._record(recipe["step"], data)
+            self._record(recipe["step"], data, recipe)
         losses = recipe["losses"]
         loss = f", loss {losses['total']:.3g}" if losses else ""
         summary = f"Done: {recipe['step']} steps in {self._took()}{loss}."
-        return Outcome(data, exact, recipe, summary)
+        return Outcome(data, exact, recipe, summary, losses=self._take_losses())
+
+    def _recipe(self, transfer: "StyleTransfer") -> dict[str, Any]:
+        return {**transfer.provenance(), **self.job.names}
+
+    def _take_losses(self) -> tuple[LossPoint, ...]:
+        losses, self._losses = tuple(self._losses), []
+        return losses
 
     def _paint(self) -> None:
         transfer = self.job.prepare()
@@ -315,7 +333,6 @@ class Painter(Worker):
                 transfer.pause()
             if self._stopped:
                 transfer.stop()
-        self.started.emit(transfer.provenance())
         scales = transfer.scales
         pace = Pace([h * w for h, w in scales])
         self._turn(transfer)
@@ -330,7 +347,7 @@ class Painter(Worker):
             if due or transfer.device == "cpu":  # elsewhere a look makes the device wait
                 self._losses.append(LossPoint(update.step, max(update.size), update.losses))
             if due:
-                self.framed.emit(self._frame(update, len(scales), pace))
+                self.framed.emit(self._frame(update, transfer, pace))
             self._turn(transfer)
 
     def _turn(self, transfer: "StyleTransfer") -> None:
@@ -344,7 +361,7 @@ class Painter(Worker):
             except Exception as error:
                 self.refused.emit(error)
 
-    def _frame(self, update: "Update", scales: int, pace: Pace) -> Frame:
+    def _frame(self, update: "Update", transfer: "StyleTransfer", pace: Pace) -> Frame:
         # Only now are loss and image asked for: both make a GPU wait.
         left = pace.seconds_left
         time_left = "…" if left is None else f"{duration(left)} left"
@@ -353,16 +370,17 @@ class Painter(Worker):
         if pace.seconds_per_step:
             facts.append(f"{1 / pace.seconds_per_step:.2g} steps/s")
         data = self.job.develop(update.image)
-        self._record(update.step, data)
-        losses, self._losses = tuple(self._losses), []
+        recipe = self._recipe(transfer)
+        self._record(update.step, data, recipe)
         return Frame(
             data=data,
             step=update.step,
             total=update.total,
             share=update.step / update.total,
             text=f"Step {update.step} of {update.total} · "
-            f"scale {update.scale + 1} of {scales} ({width} × {height})\n"
+            f"scale {update.scale + 1} of {len(transfer.scales)} ({width} × {height})\n"
             + " · ".join([*facts, time_left]),
             time_left=time_left,
-            losses=losses,
+            recipe=recipe,
+            losses=self._take_losses(),
         )
