@@ -6,8 +6,9 @@ import tifffile
 from npe2 import PluginManager
 
 from napari_neural_style.images import METADATA_KEY, read_image
+from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.plugin.layers import displayed_plane
-from napari_neural_style.plugin.result import ResultLayer
+from napari_neural_style.plugin.result import EXACT_KEY, ResultLayer
 
 RECIPE = {"seed": 7}
 
@@ -23,12 +24,8 @@ def result(make_napari_viewer_proxy):
         exact = np.random.default_rng(1).random((*shape[-2:], 3), np.float32)
         data = np.full((*shape[-2:], channels), 100, np.uint8)
         data[..., :3] = np.rint(255 * exact)
-        layer = ResultLayer(
-            viewer, geometry.place, geometry.orientation, "cells", "painting", {"rgb": True}
-        )
-        layer.recipe = RECIPE
-        layer.show(data)
-        layer.sign(exact)
+        layer = ResultLayer(viewer, geometry.place, geometry.orientation, "a", {"rgb": True})
+        layer.show(data, RECIPE, exact)
         return viewer.layers[-1], exact
 
     return result
@@ -66,9 +63,8 @@ def test_a_transposed_view_is_written_as_the_layer_is(make_napari_viewer_proxy, 
     geometry = displayed_plane(viewer.layers[0], viewer.dims).geometry
     exact = np.random.default_rng(1).random((16, 12, 3), np.float32)
     shown = np.random.default_rng(2).integers(0, 256, (16, 12, 4)).astype(np.uint8)
-    result = ResultLayer(viewer, geometry.place, geometry.orientation, "a", "b", {"rgb": True})
-    result.show(shown)
-    result.sign(exact)
+    result = ResultLayer(viewer, geometry.place, geometry.orientation, "a", {"rgb": True})
+    result.show(shown, RECIPE, exact)
     layer = viewer.layers[-1]
     image = read_image(layer.save(str(tmp_path / "a.float.tif"))[0])
     np.testing.assert_array_equal(image[..., :3], exact.swapaxes(0, 1))
@@ -85,8 +81,39 @@ def test_other_names_are_left_to_napari(result, tmp_path, name):
         np.testing.assert_array_equal(read_image(path), layer.data)
 
 
-def test_a_layer_without_more_digits_is_refused(make_napari_viewer_proxy, tmp_path):
+@pytest.mark.parametrize("shape", [(12, 16), (3, 12, 16)])
+def test_what_has_no_more_digits_is_written_with_its_recipe(result, tmp_path, shape):
+    layer, _ = result(shape)
+    del layer.metadata[EXACT_KEY]
+    (path,) = layer.save(str(tmp_path / "a.16bit.tif"))
+    np.testing.assert_array_equal(read_image(path), layer.data.squeeze().astype(np.uint16) * 257)
+    assert read_metadata(path) == RECIPE
+
+
+@pytest.mark.parametrize("name", ["a.16bit.tif", "a.float.tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float64])
+def test_one_channel_is_written_as_it_is(make_napari_viewer_proxy, tmp_path, name, dtype):
+    values = np.random.default_rng(0).integers(0, 200, (1, 12, 16)).astype(dtype)
+    layer = make_napari_viewer_proxy().add_image(values, metadata={METADATA_KEY: RECIPE})
+    (path,) = layer.save(str(tmp_path / name))
+    image = read_image(path)
+    assert image.dtype == dtype
+    np.testing.assert_array_equal(image, values[0])
+    assert read_metadata(path) == RECIPE
+
+
+def test_what_was_not_painted_is_refused(make_napari_viewer_proxy, tmp_path):
     layer = make_napari_viewer_proxy().add_image(np.zeros((4, 4, 3), np.uint8), name="photo")
-    with pytest.raises(TypeError, match="“photo” has no more than its uint8 values"):
+    with pytest.raises(TypeError, match="“photo” was not painted by Style Transfer"):
+        layer.save(str(tmp_path / "a.16bit.tif"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 4, 5, 3)])
+def test_a_whole_stack_is_refused(make_napari_viewer_proxy, tmp_path, shape):
+    layer = make_napari_viewer_proxy().add_image(
+        np.zeros(shape, np.uint8), rgb=len(shape) == 4, name="all", metadata={METADATA_KEY: RECIPE}
+    )
+    with pytest.raises(TypeError, match="“all” is a whole stack"):
         layer.save(str(tmp_path / "a.16bit.tif"))
     assert not list(tmp_path.iterdir())
