@@ -43,7 +43,7 @@ def test_follows_the_run_at_its_right_end(bar):
         bar.set_steps(range(0, 10 * count, 10), 200)
         assert bar.following
         assert bar.step == 10 * count - 10
-        assert bar._label.text() == f"step {10 * count - 10} of 200"
+        assert bar._label.text() == f"{10 * count - 10}/200"
     assert bar.told == []
 
 
@@ -52,7 +52,7 @@ def test_arrow_keys_scrub_and_come_back(bar, press):
     press(bar, "Left", "Left")
     assert bar.told == [("scrubbed", 9), ("scrubbed", 5)]
     assert (bar.step, bar.following) == (5, False)
-    assert bar._label.text() == "step 5 of 20"
+    assert bar._label.text() == "5/20"
     press(bar, "End")
     assert bar.told[2:] == [("live",)]
     assert bar.following

@@ -152,13 +152,12 @@ class Notice(QLabel):
 
     def __init__(self, lines: int, hint: str) -> None:
         super().__init__()
-        self._whole, self._hint = "", hint
+        self._lines, self._whole, self._hint = lines, "", hint
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._lines = lines
         self._fit()
 
     def text(self) -> str:

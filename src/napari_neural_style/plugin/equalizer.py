@@ -18,12 +18,15 @@ class Equalizer(QWidget):
 
     changed = Signal()
     """The user moved a slider."""
+    rebuilt = Signal()
+    """There are other sliders."""
 
     def __init__(self) -> None:
         super().__init__()
         self._reference: dict[str, float] = {}
         self._weights: dict[str, float] = {}
         self._sliders: dict[str, QSlider] = {}
+        self._labels: dict[str, QLabel] = {}
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(4)
@@ -63,6 +66,7 @@ class Equalizer(QWidget):
             assert band is not None
             band.deleteLater()
         self._sliders = {layer: QSlider(Qt.Orientation.Vertical) for layer in layers}
+        self._labels = {}
         for layer, slider in self._sliders.items():
             slider.setRange(0, _TOP)
             slider.setFixedHeight(_HEIGHT)
@@ -75,7 +79,9 @@ class Equalizer(QWidget):
             label = QLabel(layer.removeprefix("relu").removeprefix("conv"))
             label.setBuddy(slider)
             column.addWidget(label, alignment=Qt.AlignmentFlag.AlignHCenter)
+            self._labels[layer] = label
             self._row.addWidget(band)
+        self.rebuilt.emit()
 
     def _move(self, layer: str, position: int) -> None:
         self._weights[layer] = self._reference[layer] * _factor(position)
@@ -87,9 +93,8 @@ class Equalizer(QWidget):
         kind = "the finest grain" if place == 0 else "coarser patterns"
         if place == len(self._sliders) - 1 > 0:
             kind = "the largest shapes"
-        self._sliders[layer].setToolTip(
-            f"{layer}, {kind}: weight {self._weights[layer]:.3g}. Live."
-        )
+        for part in (self._sliders[layer], self._labels[layer]):
+            part.setToolTip(f"{layer}, {kind}: weight {self._weights[layer]:.3g}. Live.")
 
 
 def _factor(position: int) -> float:

@@ -11,20 +11,20 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
+    QPushButton,
     QScrollArea,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
-from .controls import Picture, may_be_narrow
+from .controls import Notice, Picture, may_be_narrow
 from .equalizer import Equalizer
+from .tab_order import order_tabs
 
 PROGRESS_TICKS = 1000
 _PICTURE_HEIGHT = 96
 _LEAST_WIDTH = 280
-_LEAST_BUTTON = 62
 _SECTION_HEIGHT = 20
 
 _ROWS = {
@@ -50,6 +50,13 @@ _SECTIONS = {
         "scheduler": "Cluster",
     },
 }
+_HINTS = {
+    "Second style": "A second style, mixed with the first.",
+    "Regions": "Where to paint, and with which part of the style.",
+    "Details": "The weights of the losses and of the style's layers, and the encoder.",
+    "Output and stack": "The kind of layer to paint; and how to paint a whole stack.",
+}
+"""What is in the sections."""
 
 
 class Form:
@@ -71,7 +78,7 @@ class Form:
         self.equalizer = Equalizer()
         self.forecast = QLabel()
         self.progress = QProgressBar()
-        self.status = QLabel()
+        self.status = Notice(3, "What the run does, or why it does not.")
         self._below = QVBoxLayout()
         self._of_runs: list[QWidget] = []
         self.sections: dict[str, QCollapsible] = {}
@@ -79,6 +86,8 @@ class Form:
         container["scheduler"].native.setPlaceholderText("none: here")
         container["save_to"].line_edit.native.setPlaceholderText("automatic")
         self._lay_out()
+        self.equalizer.rebuilt.connect(self._order_tabs)
+        self._order_tabs()
 
     def add_below(self, *widgets: QWidget) -> None:
         """Add a row of what tells about a run; it is not seen before there is one."""
@@ -89,11 +98,15 @@ class Form:
             widget.hide()
         self._below.addLayout(row)
         self._of_runs += widgets
+        self._order_tabs()
 
     def show_below(self) -> None:
         """Show what tells about a run."""
         for widget in self._of_runs:
             widget.show()
+
+    def _order_tabs(self) -> None:
+        order_tabs(self._controls.native.layout())
 
     def _lay_out(self) -> None:
         outer = self._controls.native.layout()
@@ -103,16 +116,12 @@ class Form:
         outer.setSpacing(6)
         outer.addWidget(_scrolling(self._choices()), 1)
 
-        for label, lines, tooltip in (
-            (self.forecast, 1, "What the run would take, and what this machine has free."),
-            (self.status, 2, "What the run does, or why it does not."),
-        ):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            label.setAlignment(Qt.AlignmentFlag.AlignTop)
-            # So many lines at all times, so that nothing jumps when they fill.
-            label.setMinimumHeight(lines * label.fontMetrics().lineSpacing())
-            label.setToolTip(tooltip)
+        self.forecast.setWordWrap(True)
+        self.forecast.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.forecast.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # A line at all times, so that nothing jumps when it fills.
+        self.forecast.setMinimumHeight(self.forecast.fontMetrics().lineSpacing())
+        self.forecast.setToolTip("What the run would take, and what this machine has free.")
         self.progress.setRange(0, PROGRESS_TICKS)
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
@@ -134,6 +143,7 @@ class Form:
         column.addLayout(self._settings())
         for title, rows in _SECTIONS.items():
             self.sections[title] = self._section(title, rows)
+            self.sections[title].toggleButton().setToolTip(_HINTS[title])
             column.addWidget(self.sections[title])
         column.addStretch(1)
         return choices
@@ -153,10 +163,8 @@ class Form:
 
     def _settings(self) -> QGridLayout:
         self.description.setWordWrap(True)
+        self.description.setToolTip("What the controls are set to.")
         self.description.setMinimumHeight(2 * self.description.fontMetrics().lineSpacing())
-        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        # Qt's own arrow for a menu would leave no room for the dots.
-        self.menu.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         preset = QHBoxLayout()
         preset.setSpacing(4)
         box = self._controls["preset"].native
@@ -202,6 +210,8 @@ class Form:
         )
         section.toggleButton().setFixedHeight(_SECTION_HEIGHT)
         section.setContent(content)
+        # What is only squeezed to no height would still be a stop of Tab.
+        section.toggled.connect(content.setVisible)
         section.collapse(animate=False)
         layout = section.layout()
         assert layout is not None
@@ -213,9 +223,7 @@ class Form:
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
         for name, stretch in (("run", 3), ("go_on", 2), ("pause", 2), ("stop", 2)):
-            button = self._controls[name].native
-            button.setMinimumWidth(_LEAST_BUTTON)
-            buttons.addWidget(button, stretch)
+            buttons.addWidget(self._controls[name].native, stretch)
         return buttons
 
 
@@ -223,15 +231,19 @@ def _scrolling(widget: QWidget) -> QScrollArea:
     area = QScrollArea()
     area.setWidget(widget)
     area.setWidgetResizable(True)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
 
 
-def _small_button(text: str, tooltip: str) -> QToolButton:
-    button = QToolButton()
-    button.setText(text)
+def _small_button(text: str, tooltip: str) -> QPushButton:
+    button = QPushButton(text)
     button.setToolTip(tooltip)
+    # Qt's arrow for a menu would leave no room for the dots.
+    button.setStyleSheet(
+        "QPushButton { padding: 0px; } QPushButton::menu-indicator { image: none; width: 0px; }"
+    )
     button.setFixedSize(QSize(24, 24))
     button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return button

@@ -29,7 +29,7 @@ class HistoryBar(QWidget):
         super().__init__(parent)
         self._slider = QSlider(Qt.Orientation.Horizontal)
         self._slider.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self._slider.setMinimumWidth(60)
+        self._slider.setMinimumWidth(40)
         self._slider.setAccessibleName("Step to show")
         self._slider.setToolTip(
             "Go back through the run, with the mouse or the arrow keys. At the right end, the "
@@ -43,7 +43,7 @@ class HistoryBar(QWidget):
         self._resume.setToolTip("Go on painting from here, with the controls as they are now.")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(6)
+        layout.setSpacing(4)
         layout.addWidget(self._slider, 1)
         for widget in (self._label, self._keep, self._resume):
             layout.addWidget(widget)
@@ -127,7 +127,7 @@ class HistoryBar(QWidget):
             self.scrubbed.emit(self.step)
 
     def _tell(self) -> None:
-        widest = f"step {self._total} of {self._total}"
+        widest = f"{self._total}/{self._total}"
         self._label.setMinimumWidth(self._label.fontMetrics().horizontalAdvance(widest))
-        self._label.setText(f"step {self.step} of {self._total}" if len(self._steps) > 1 else "")
+        self._label.setText(f"{self.step}/{self._total}" if len(self._steps) > 1 else "")
         self._resume.setEnabled(not self.following)

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu
+from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
 
 from ..recipe import Recipe, read_recipe, write_recipe
 from ..settings import Settings
@@ -13,11 +13,16 @@ from .own_presets import OwnPresets
 from .script import to_python
 
 _RECIPES = "Recipe (*.json)"
+_PAINTED = "Painted images (*.png *.tif *.tiff *.jpg *.jpeg)"
 _READABLE = f"Recipes and painted images (*.json *.png *.tif *.tiff *.jpg *.jpeg);;{_RECIPES}"
 
 
 class Desk(Protocol):
     """What the menu works on: the widget."""
+
+    @property
+    def native(self) -> QWidget:
+        """The widget of Qt, whose theme the menu has."""
 
     @property
     def viewer(self) -> Any:
@@ -36,6 +41,9 @@ class Desk(Protocol):
 
     def take_settings(self, settings: Settings, source: str) -> None:
         """Let the controls show settings."""
+
+    def open_result(self, path: str) -> None:
+        """Show a painted image from a file over the content."""
 
     def offer_presets(self, chosen: str | None = None) -> None:
         """Offer the presets there are now, and choose one."""
@@ -57,7 +65,7 @@ class RecipeMenu(QMenu):
     """
 
     def __init__(self, desk: Desk) -> None:
-        super().__init__()
+        super().__init__(desk.native)
         self._desk = desk
         self.setToolTipsVisible(True)
         self._copy = self._offer(
@@ -74,6 +82,12 @@ class RecipeMenu(QMenu):
             "Save recipe …",
             self._ask_where_to_save,
             "The settings as they are now, for the command line's --recipe too.",
+        )
+        self._offer(
+            "Open a saved result …",
+            self._ask_for_result,
+            "A painted image that was saved with its recipe, as a layer over the content, to go "
+            "on from.",
         )
         self._offer(
             "Copy as Python",
@@ -160,6 +174,11 @@ class RecipeMenu(QMenu):
         own.remove(name)
         self._desk.offer_presets()
         self._desk.say(f"The preset “{name}” was removed.")
+
+    def _ask_for_result(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a saved result", filter=_PAINTED)
+        if path:
+            self._desk.open_result(path)
 
     def _ask_for_recipe(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load recipe", filter=_READABLE)
