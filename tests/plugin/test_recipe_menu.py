@@ -141,3 +141,20 @@ def test_no_other_settings_are_taken_while_a_run_goes_on(menu, start):
     widget.attempt(menu.copy_from_result)
     assert "stop it before" in widget._form.status.text()
     assert widget._request.settings() == before
+
+
+def test_a_saved_result_is_opened_and_gone_on_with(menu, finish, tmp_path):
+    viewer, widget, menu = menu
+    widget.run.native.click()
+    finish(widget)
+    result = viewer.layers[-1]
+    result.save(str(tmp_path / "painted.16bit.tif"))
+    viewer.layers.remove(result)
+    widget.attempt(lambda: widget.open_result(str(tmp_path / "painted.16bit.tif")))
+    assert errors() == []
+    assert "Continue" in widget._form.status.text()
+    assert widget.go_on.enabled
+    widget.go_on.native.click()
+    finish(widget)
+    assert errors() == []
+    assert len(viewer.layers) == 3

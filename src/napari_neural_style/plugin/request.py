@@ -133,6 +133,19 @@ class Request:
         except ValueError:
             return None
 
+    def plane(self) -> Plane | Composite:
+        """Return what is painted of the content.
+
+        Raises
+        ------
+        ValueError
+            If there is no content, or nothing of it is shown.
+        """
+        content = self._value("content")
+        if content is None:
+            raise ValueError("There is no image to paint: open one, then choose it as content.")
+        return self._plane(content)
+
     def job(self) -> Job | StackJob:
         """Return what Run shall do.
 
@@ -167,7 +180,8 @@ class Request:
             If the layer is no picture of the job's content.
         """
         made_of = layer.metadata[METADATA_KEY].get("content")
-        if made_of != self.names["content"] and made_of in self._viewer.layers:
+        there = [other.name for other in self._viewer.layers]
+        if made_of != self.names["content"] and made_of in there:
             raise ValueError(f"{quoted(layer)} was painted from “{made_of}”: choose that content.")
         if sum(length > 1 for length in layer.data.shape[: layer.ndim]) > 2:
             raise ValueError(

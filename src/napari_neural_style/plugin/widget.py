@@ -36,6 +36,7 @@ from .recipes import for_any_image, left_out, left_out_sentence, values_of
 from .request import Request
 from .result import ResultLayer
 from .run import Run
+from .saved_result import open_result
 from .stack_job import StackJob
 from .worker import Frame, Outcome, explain
 
@@ -269,6 +270,23 @@ class StyleTransferWidget(Container[Any]):
         images = left_out(settings, values_of(settings).keys())
         of_images = [name for name in images if name in ("mask", "style_masks", "init")]
         self.say(f"{source} {left_out_sentence(of_images)}".strip())
+
+    def open_result(self, path: str) -> None:
+        """Show a painted image from a file over the content.
+
+        Raises
+        ------
+        ValueError
+            If there is no content, or the image does not fit it or has no recipe.
+        OSError
+            If the file cannot be read.
+        """
+        layer = open_result(path, self._viewer, self._request.plane(), self.chosen_weights)
+        content = self["content"].value
+        if not layer.rgb:
+            layer.colormap = content.colormap
+        self._viewer.layers.selection.active = layer
+        self.say(f"“{layer.name}” is open: Continue goes on from it.")
 
     def _show_settings(self, settings: Settings, description: str) -> None:
         base, values = for_any_image(settings), values_of(settings)
