@@ -8,7 +8,7 @@ from magicgui.backends._qtpy.widgets import Slider as NativeSlider
 from magicgui.widgets import ComboBox
 from magicgui.widgets.bases import RangedWidget
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QRect, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QSpinBox, QWidget
 
@@ -158,7 +158,7 @@ class Notice(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._fit()
+        self._make_room()
 
     def text(self) -> str:
         """Return the whole text."""
@@ -175,24 +175,24 @@ class Notice(QLabel):
         self._fit()
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Follow another font."""
+        """Follow another font or theme."""
         super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.FontChange:
-            self._fit()
+        if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._make_room()
+
+    def _make_room(self) -> None:
+        super().setText("\n".join("X" * self._lines))
+        self.setFixedHeight(self.sizeHint().height())
+        self._fit()
 
     def _fit(self) -> None:
-        self.setFixedHeight(self._lines * self.fontMetrics().lineSpacing())
         shown, words = self._whole, self._whole.split(" ")
-        while len(words) > 1 and not self._has_room_for(shown):
+        super().setText(shown)
+        while len(words) > 1 and self.heightForWidth(self.width()) > self.height():
             words.pop()
             shown = " ".join(words) + " …"
-        super().setText(shown)
+            super().setText(shown)
         self.setToolTip(self._hint if shown == self._whole else self._whole)
-
-    def _has_room_for(self, text: str) -> bool:
-        room = QRect(0, 0, self.width(), self.height())
-        needed = self.fontMetrics().boundingRect(room, int(Qt.TextFlag.TextWordWrap), text)
-        return needed.height() <= self.height()
 
 
 def may_be_narrow(native: QWidget) -> None:

@@ -64,6 +64,7 @@ class Equalizer(QWidget):
         while (item := self._row.takeAt(0)) is not None:
             band = item.widget()
             assert band is not None
+            band.hide()
             band.deleteLater()
         self._sliders = {layer: QSlider(Qt.Orientation.Vertical) for layer in layers}
         self._labels = {}
