@@ -223,7 +223,10 @@ class Form:
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
         for name, stretch in (("run", 3), ("go_on", 2), ("pause", 2), ("stop", 2)):
-            buttons.addWidget(self._controls[name].native, stretch)
+            button = self._controls[name].native
+            # Its text and this much are its least width; many styles ask for a third more.
+            button.setStyleSheet("padding: 4px;")
+            buttons.addWidget(button, stretch)
         return buttons
 
 
