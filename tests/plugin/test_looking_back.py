@@ -120,13 +120,16 @@ def test_continue_with_another_content_says_what_to_do(ended):
 
 def test_compare_shows_the_content_while_held(ended, qtbot):
     viewer, widget, result = ended
-    content = viewer.layers["content"]
+    content, style = viewer.layers["content"], viewer.layers["style"]
     content.visible = False
     button = widget._compare
     qtbot.mousePress(button, Qt.MouseButton.LeftButton)
-    assert (result.visible, content.visible) == (False, True)
+    # The style lies between the two.
+    assert (result.visible, style.visible, content.visible) == (False, False, True)
     qtbot.mouseRelease(button, Qt.MouseButton.LeftButton)
-    assert (result.visible, content.visible) == (True, False)
+    assert (result.visible, style.visible, content.visible) == (True, True, False)
+    viewer.layers.remove(result)
+    assert not button.isEnabled()
 
 
 def test_a_new_run_has_a_new_history(ended, start, qtbot):

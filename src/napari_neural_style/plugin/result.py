@@ -1,6 +1,7 @@
 """The layer that a run paints into."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ class ResultLayer:
         Attributes of the layer that tell how its values are shown.
     layer
         An earlier result to paint into, instead of a new layer.
+    contents
+        The layers that are painted anew, to compare with.
     """
 
     def __init__(
@@ -40,12 +43,15 @@ class ResultLayer:
         title: str,
         appearance: Mapping[str, Any],
         layer: Any = None,
+        contents: tuple[Any, ...] = (),
     ) -> None:
         self._viewer = viewer
         self._place, self._orientation = place, orientation
         self._appearance = appearance
         self._title = title
         self._layer: Any = layer
+        self.contents = contents
+        """The layers that are painted anew."""
 
     @property
     def layer(self) -> Any | None:
@@ -105,5 +111,6 @@ class ResultLayer:
             **placement,
             **self._orientation,
         )
-        layer.bind_key(KEY, peek_below)
+        look = partial(peek_below, layers=self._viewer.layers, contents=self.contents)
+        layer.bind_key(KEY, look)
         return layer

@@ -97,7 +97,8 @@ class StyleTransferWidget(Container[Any]):
             widgets=make_controls(offers.contents, offers.styles, offers.regions), labels=False
         )
         self._form = Form(self)
-        self._history, self._plot, self._compare = HistoryBar(), LossPlot(), CompareButton()
+        self._history, self._plot = HistoryBar(), LossPlot()
+        self._compare = CompareButton(napari_viewer.layers)
         self._form.add_below(self._compare, self._history)
         self._form.add_below(self._plot)
         self._memory = remembered() if remember else None
@@ -409,7 +410,10 @@ class StyleTransferWidget(Container[Any]):
         self._note_lost(before)
         self._show_what_applies()
         run = self._run
-        if run is not None and run.going and (not self._viewer.layers or run.result.deleted):
+        if run is None:
+            return
+        self._compare.compare(run.result.layer, run.result.contents)
+        if run.going and (not self._viewer.layers or run.result.deleted):
             self._stop()
 
     def _note_lost(self, before: dict[str, Any]) -> None:
@@ -492,6 +496,7 @@ class StyleTransferWidget(Container[Any]):
             f"{job.names['content']} in the style of {job.names['style']}",
             job.appearance,
             layer,
+            layers_of(self["content"].value),
         )
         self._run = run = Run(job, result, history, preference(self._memory, "preview_interval"))
         run.said.connect(self.say)
@@ -550,7 +555,7 @@ class StyleTransferWidget(Container[Any]):
         self._form.progress.setValue(round(PROGRESS_TICKS * frame.share))
         self._history.set_steps(run.history.steps, max(frame.total, *run.history.steps, 0))
         self._plot.add(frame.losses)
-        self._compare.compare(run.result.layer, layers_of(self["content"].value))
+        self._compare.compare(run.result.layer, run.result.contents)
         if not run.paused and time.monotonic() > self._read_until:
             self.say(frame.text)
 
@@ -572,7 +577,7 @@ class StyleTransferWidget(Container[Any]):
         elif outcome.summary:
             self._form.progress.setValue(PROGRESS_TICKS)
             self.say(outcome.summary)
-        self._compare.compare(run.result.layer, layers_of(self["content"].value))
+        self._compare.compare(run.result.layer, run.result.contents)
         self.run_ended.emit(outcome)
 
     def _follow_dock(self, parent: QWidget | None) -> None:
