@@ -15,7 +15,7 @@ from napari_neural_style.transfer.weight_files import FOLDER_VARIABLE
 SMALL = {"preset": "fast", "size": 32, "steps": 3, "device": "cpu"}
 """Settings of a run that takes about a second."""
 
-TIMEOUT = 60_000
+TIMEOUT = 120_000
 ENDLESS = 100_000
 
 
@@ -47,26 +47,36 @@ def picture(*shape, dtype=np.uint8, seed=0):
 
 
 @pytest.fixture
-def open_widget(make_napari_viewer_proxy, qtbot):
-    """Open a viewer with a content and a style layer, and the widget docked."""
-    opened = []
+def dock(qtbot):
+    """Dock the widget in a viewer, with some values; a run that goes on is stopped at the end."""
+    docked = []
 
-    def factory(content=None, **layer):
-        viewer = make_napari_viewer_proxy()
-        viewer.add_image(picture(32, 40) if content is None else content, name="content", **layer)
-        viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
+    def dock(viewer, **values):
         _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
-        for name, value in SMALL.items():
+        for name, value in (SMALL | values).items():
             widget[name].value = value
-        opened.append(widget)
-        return viewer, widget
+        docked.append(widget)
+        return widget
 
     notification_manager.records.clear()
-    yield factory
-    for widget in opened:
+    yield dock
+    for widget in docked:
         if widget.running:
             widget._run.stop()
             qtbot.waitUntil(lambda w=widget: not w.running, timeout=TIMEOUT)
+
+
+@pytest.fixture
+def open_widget(make_napari_viewer_proxy, dock):
+    """Open a viewer with a content and a style layer, and the widget docked."""
+
+    def open_widget(content=None, **layer):
+        viewer = make_napari_viewer_proxy()
+        viewer.add_image(picture(32, 40) if content is None else content, name="content", **layer)
+        viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
+        return viewer, dock(viewer)
+
+    return open_widget
 
 
 @pytest.fixture

@@ -8,13 +8,12 @@ from napari_neural_style.plugin.channels import Channels
 from napari_neural_style.plugin.fields import EVERYWHERE
 from napari_neural_style.plugin.layers import displayed_plane, is_result
 
-from .conftest import SMALL, TIMEOUT, picture
+from .conftest import TIMEOUT, picture
 
 
 @pytest.fixture
-def paint(make_napari_viewer_proxy, qtbot):
+def paint(make_napari_viewer_proxy, dock, qtbot):
     """Open the widget over some layers, choose, press Run, and return the result."""
-    widgets = []
 
     class Paint:
         def __init__(self):
@@ -22,14 +21,8 @@ def paint(make_napari_viewer_proxy, qtbot):
             self.widget = None
 
         def open(self, **choices):
-            self.viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
-            _, self.widget = self.viewer.window.add_plugin_dock_widget(
-                "napari-neural-style", "Style Transfer"
-            )
-            widgets.append(self.widget)
-            self.widget["style"].value = self.viewer.layers["style"]
-            for name, value in (SMALL | {"size": 40} | choices).items():
-                self.widget[name].value = value
+            style = self.viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
+            self.widget = dock(self.viewer, **{"style": style, "size": 40, **choices})
             return self.widget
 
         def run(self):
@@ -38,11 +31,7 @@ def paint(make_napari_viewer_proxy, qtbot):
             (result,) = [layer for layer in self.viewer.layers if is_result(layer)]
             return result
 
-    yield Paint()
-    for widget in widgets:
-        if widget.running:
-            widget._run.stop()
-            qtbot.waitUntil(lambda w=widget: not w.running, timeout=TIMEOUT)
+    return Paint()
 
 
 def test_transparency_is_kept(paint):

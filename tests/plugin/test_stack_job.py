@@ -20,9 +20,7 @@ from napari_neural_style.plugin.layers import (
 )
 from napari_neural_style.plugin.stack_job import StackJob, axis_letters
 
-from .conftest import SMALL, picture
-
-TIMEOUT = 120_000
+from .conftest import TIMEOUT, picture
 
 
 @pytest.mark.parametrize(
@@ -58,27 +56,17 @@ def test_planes_labels_and_styles_of_a_pyramid_have_one_resolution(tmp_path):
 
 
 @pytest.fixture
-def open_stack(make_napari_viewer_proxy, qtbot, tmp_path):
+def open_stack(make_napari_viewer_proxy, dock, tmp_path):
     """Open a stack and the widget, ready to paint all of it."""
-    widgets = []
-    notification_manager.records.clear()
 
     def open_stack(stack, **layer):
         viewer = make_napari_viewer_proxy()
         viewer.add_image(stack, name="cells", **layer)
         viewer.add_image(picture(32, 32, 3, seed=1), name="style", rgb=True)
-        _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
-        choices = {"size": 40, "whole_stack": True, "save_to": tmp_path / "painted.zarr"}
-        for name, value in (SMALL | choices).items():
-            widget[name].value = value
-        widgets.append(widget)
-        return viewer, widget
+        place = tmp_path / "painted.zarr"
+        return viewer, dock(viewer, size=40, whole_stack=True, save_to=place)
 
-    yield open_stack
-    for widget in widgets:
-        if widget.running:
-            widget._run.stop()
-            qtbot.waitUntil(lambda w=widget: not w.running, timeout=TIMEOUT)
+    return open_stack
 
 
 @pytest.fixture
