@@ -49,7 +49,16 @@ def test_planes_labels_and_styles_of_a_pyramid_have_one_resolution(tmp_path):
     source, plane = stack_planes(content, viewer.dims), displayed_plane(style, viewer.dims)
     settings = Settings(preset="fast", scales=(32,), device="cpu")
     place = tmp_path / "painted.zarr"
-    job = StackJob("cells", source, (plane,), settings, {}, {"rgb": True}, place, "")
+    job = StackJob(
+        styles=(plane,),
+        settings=settings,
+        appearance={"rgb": True},
+        names={"content": "cells"},
+        source=source,
+        guides={},
+        save_to=place,
+        scheduler="",
+    )
     region = stack_mask(mask, source, source.plane((0,)), viewer.dims, job.size)
     job.guides = {"mask": region, "style_masks": (np.ones(plane.shape(job.style_size), int),)}
     assert job.prepare().axes.shape == region.shape == (2, 32, 32)

@@ -1,6 +1,7 @@
 """What a run paints, taken from the viewer at the moment that Run is pressed."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -18,23 +19,14 @@ if TYPE_CHECKING:
     from ..transfer.engine import StyleTransfer
 
 
-def read_size(settings: Settings) -> int | None:
-    """Return the longest side that a content is read at; None for its own."""
-    if settings.size is None and settings.scales != "auto":
-        return int(settings.scales[-1])
-    return settings.size
-
-
 @dataclass
-class Job:
-    """The images of a run and its settings, to be read in any thread.
+class AnyJob(ABC):
+    """What the jobs of one image and of a whole stack have in common.
 
     Attributes
     ----------
-    content
-        What is painted.
     styles
-        What it is painted with.
+        What is painted with.
     settings
         Of the run.
     appearance
@@ -44,11 +36,45 @@ class Job:
         Of the layers, for the recipe: ``content`` and ``style``.
     """
 
-    content: Plane | Composite
     styles: tuple[Plane, ...]
     settings: Settings
     appearance: Mapping[str, Any]
-    names: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, Any]
+
+    @property
+    @abstractmethod
+    def geometry(self) -> Geometry:
+        """Where the content lies."""
+
+    @property
+    def size(self) -> int | None:
+        """Longest side that the content is read at; None for its own."""
+        if self.settings.size is None and self.settings.scales != "auto":
+            return int(self.settings.scales[-1])
+        return self.settings.size
+
+    @property
+    def style_size(self) -> int:
+        """Longest side that the styles are read at."""
+        return self.size or max(self.geometry.shape)
+
+    @property
+    def in_color(self) -> bool:
+        """Whether the result has colours of its own."""
+        return bool(self.appearance["rgb"])
+
+
+@dataclass
+class Job(AnyJob):
+    """The images of a run and its settings, to be read in any thread.
+
+    Attributes
+    ----------
+    content
+        What is painted.
+    """
+
+    content: Plane | Composite
     _original: NDArray[Any] | None = field(default=None, init=False)
     _earlier: NDArray[Any] | None = field(default=None, init=False)
     _strokes: list[str] = field(default_factory=list, init=False)
@@ -57,21 +83,6 @@ class Job:
     def geometry(self) -> Geometry:
         """Where the content lies."""
         return self.content.geometry
-
-    @property
-    def size(self) -> int | None:
-        """Longest side that the content is read at; None for its own."""
-        return read_size(self.settings)
-
-    @property
-    def style_size(self) -> int:
-        """Longest side that the style is read at."""
-        return self.size or max(self.geometry.shape)
-
-    @property
-    def in_color(self) -> bool:
-        """Whether the result has colours of its own."""
-        return bool(self.appearance["rgb"])
 
     def but(
         self,

@@ -162,13 +162,7 @@ class Request:
             )
         if self._value("whole_stack"):
             return self._stack_job(content)
-        job = Job(
-            self._plane(content),
-            self._planes(),
-            self.settings(),
-            self._appearance(content),
-            self.names,
-        )
+        job = Job(content=self._plane(content), **self._asked(content))
         return job.but(**self._guides(job))
 
     def onward(self, job: Job, layer: Any) -> Job:
@@ -284,14 +278,11 @@ class Request:
         except ValueError:  # the slider is elsewhere
             plane = source.plane((0,) * len(source.shape))
         job = StackJob(
-            self.names,
-            source,
-            self._planes(),
-            self.settings(),
-            {},
-            self._appearance(content),
-            self._value("save_to"),
-            self._value("scheduler").strip(),
+            **self._asked(content),
+            source=source,
+            guides={},
+            save_to=self._value("save_to"),
+            scheduler=self._value("scheduler").strip(),
         )
         mask = self._value("mask")
         if mask not in (None, EVERYWHERE):
@@ -302,6 +293,15 @@ class Request:
             }
             job.settings = replace(job.settings, feather=float(self._value("feather")))
         return job
+
+    def _asked(self, content: Any) -> dict[str, Any]:
+        """What is asked for of an image and of a stack alike."""
+        return {
+            "styles": self._planes(),
+            "settings": self.settings(),
+            "appearance": self._appearance(content),
+            "names": self.names,
+        }
 
     def _appearance(self, content: Any) -> dict[str, Any]:
         """How the result's layer shows its values."""

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_data_path
 
-from ..settings import Settings
-from .job import read_size
-from .layers import Geometry, Plane, StackLabels, StackSource
+from .job import AnyJob
+from .layers import Geometry, StackLabels, StackSource
 from .machine import load_engine
 from .preferences import PLUGIN
 from .stack_view import PaintedStack, as_layer_data
@@ -29,37 +28,25 @@ _LETTERS = {"t": "T", "time": "T", "z": "Z", "depth": "Z", "c": "C", "channel": 
 
 
 @dataclass
-class StackJob:
+class StackJob(AnyJob):
     """The planes of a run and its settings, to be read in any thread.
+
+    The name of its content also names a folder of its own.
 
     Attributes
     ----------
-    names
-        Of the layers, for the recipe: ``content``, which also names a folder of its own, and
-        ``style``.
     source
         What is painted.
-    styles
-        What it is painted with.
-    settings
-        Of the run.
     guides
         Where it paints and with what: ``mask`` and ``style_masks``.
-    appearance
-        How the result is shown, as attributes of its layer; its ``rgb`` tells whether it
-        is painted in colour, or as one channel with the content's dtype.
     save_to
         Folder of the zarr array to paint into; None for one among the user's data.
     scheduler
         Address of a dask scheduler, ``local``, or nothing.
     """
 
-    names: Mapping[str, Any]
     source: StackSource
-    styles: tuple[Plane, ...]
-    settings: Settings
     guides: Mapping[str, Any]
-    appearance: Mapping[str, Any]
     save_to: Path | None
     scheduler: str
 
@@ -67,16 +54,6 @@ class StackJob:
     def geometry(self) -> Geometry:
         """Where the stack lies."""
         return self.source.geometry
-
-    @property
-    def size(self) -> int | None:
-        """Longest side that the planes are read at; None for their own."""
-        return read_size(self.settings)
-
-    @property
-    def style_size(self) -> int:
-        """Longest side that the styles are read at."""
-        return self.size or max(self.geometry.shape)
 
     def prepare(self) -> "StackTransfer":
         """Read the styles and make the run."""
@@ -105,7 +82,7 @@ class StackJob:
             axes + "S" * (level.ndim - len(axes)),
             client=self.scheduler or "here",
             out=place,
-            output="rgb" if self.appearance["rgb"] else "intensity",
+            output="rgb" if self.in_color else "intensity",
             rendering=self.source.rendering,
             settings=self.settings,
             **self.guides,
@@ -124,7 +101,7 @@ class StackJob:
         mask, style_masks = self.guides.get("mask"), self.guides.get("style_masks", ())
         drawn = mask.evidence if isinstance(mask, StackLabels) else [mask]
         pixels = digest_of(*styles, *style_masks, *drawn, *self.source.evidence(self.size))
-        facts = [self.settings.to_dict(), self.appearance["rgb"], pixels]
+        facts = [self.settings.to_dict(), self.in_color, pixels]
         looks = json.dumps(facts, sort_keys=True)
         rendering = pickle.dumps(replace(self.source.rendering, name=""))
         digest = hashlib.sha256(looks.encode() + rendering).hexdigest()[:12]
