@@ -134,10 +134,10 @@ def said_by(part, top):
 
 def test_run_stays_where_it_is_when_much_is_said(form, qtbot):
     form, widget = form
-    widget.say("Short.")
+    widget._status.say("Short.")
     settle()
     before = place(widget.run.native, widget)
-    widget.say("⚠ " + "One sentence of an error that is long. " * 10)
+    widget._status.say("⚠ " + "One sentence of an error that is long. " * 10)
     settle()
     assert place(widget.run.native, widget) == before
     assert widget._form.status.toolTip() == widget._form.status.text()

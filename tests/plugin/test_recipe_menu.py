@@ -73,7 +73,7 @@ def test_values_beyond_a_control_are_shown_as_near_as_it_can(menu, tmp_path):
 def test_a_bad_recipe_is_a_sentence(menu, tmp_path, qtbot):
     _, widget, menu = menu
     (tmp_path / "a.json").write_text('{"size": -3}')
-    widget.attempt(lambda: menu.load(tmp_path / "a.json"))
+    widget._status.attempt(lambda: menu.load(tmp_path / "a.json"))
     assert "size=-3" in widget._form.status.text()
     assert len(errors()) == 1
 
@@ -138,7 +138,7 @@ def test_no_other_settings_are_taken_while_a_run_goes_on(menu, start):
     viewer, widget, menu = menu
     start(viewer, widget)
     before = widget._request.settings()
-    widget.attempt(menu.copy_from_result)
+    widget._status.attempt(menu.copy_from_result)
     assert "stop it before" in widget._form.status.text()
     assert widget._request.settings() == before
 
@@ -150,7 +150,7 @@ def test_a_saved_result_is_opened_and_gone_on_with(menu, finish, tmp_path):
     result = viewer.layers[-1]
     result.save(str(tmp_path / "painted.16bit.tif"))
     viewer.layers.remove(result)
-    widget.attempt(lambda: widget.open_result(str(tmp_path / "painted.16bit.tif")))
+    widget._status.attempt(lambda: widget._open_result(str(tmp_path / "painted.16bit.tif")))
     assert errors() == []
     assert "Continue" in widget._form.status.text()
     assert widget.go_on.enabled

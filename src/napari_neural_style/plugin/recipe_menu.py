@@ -1,58 +1,25 @@
 """The menu beside the presets: recipes, and presets of one's own."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
 
 from ..recipe import Recipe, read_recipe, write_recipe
 from ..settings import Settings
 from .layers import METADATA_KEY, is_result
-from .own_presets import OwnPresets
 from .script import to_python
+from .settings_controls import SettingsControls
+from .status import Status
+
+if TYPE_CHECKING:
+    import napari.viewer
 
 _RECIPES = "Recipe (*.json)"
 _PAINTED = "Painted images (*.png *.tif *.tiff *.jpg *.jpeg)"
 _READABLE = f"Recipes and painted images (*.json *.png *.tif *.tiff *.jpg *.jpeg);;{_RECIPES}"
-
-
-class Desk(Protocol):
-    """What the menu works on: the widget."""
-
-    @property
-    def native(self) -> QWidget:
-        """The widget of Qt, whose theme the menu has."""
-
-    @property
-    def viewer(self) -> Any:
-        """The viewer, whose selected layer is meant."""
-
-    @property
-    def own_presets(self) -> OwnPresets | None:
-        """The user's own presets; None if there is nowhere to keep them."""
-
-    @property
-    def chosen_weights(self) -> str:
-        """The encoder's weights that are chosen, in place of a file that a recipe names."""
-
-    def recipe(self) -> dict[str, Any]:
-        """Return what the controls ask for, as plain data."""
-
-    def take_settings(self, settings: Settings, source: str) -> None:
-        """Let the controls show settings."""
-
-    def open_result(self, path: str) -> None:
-        """Show a painted image from a file over the content."""
-
-    def offer_presets(self, chosen: str | None = None) -> None:
-        """Offer the presets there are now, and choose one."""
-
-    def attempt(self, action: Any) -> None:
-        """Do something, and tell what goes wrong."""
-
-    def say(self, text: str) -> None:
-        """Tell the user."""
 
 
 class RecipeMenu(QMenu):
@@ -60,13 +27,29 @@ class RecipeMenu(QMenu):
 
     Parameters
     ----------
-    desk
-        The widget.
+    parent
+        Whose theme it has.
+    viewer
+        The viewer, whose selected layer is meant.
+    settings
+        The controls that show settings.
+    status
+        Where to tell what was done, and what went wrong.
+    open_result
+        Shows a painted image from a file over the content.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk.native)
-        self._desk = desk
+    def __init__(
+        self,
+        parent: QWidget,
+        viewer: "napari.viewer.Viewer",
+        settings: SettingsControls,
+        status: Status,
+        open_result: Callable[[str], None],
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._settings, self._status = viewer, settings, status
+        self._open_result = open_result
         self.setToolTipsVisible(True)
         self._copy = self._offer(
             "Copy settings from the selected result",
@@ -104,24 +87,24 @@ class RecipeMenu(QMenu):
         self.aboutToShow.connect(self._show_what_applies)
 
     def _offer(self, text: str, do: Any, tooltip: str) -> Any:
-        action = self.addAction(text, partial(self._desk.attempt, do))
+        action = self.addAction(text, partial(self._status.attempt, do))
         assert action is not None
         action.setToolTip(tooltip)
         return action
 
     def _show_what_applies(self) -> None:
         self._copy.setEnabled(self._selected() is not None)
-        own = self._desk.own_presets
+        own = self._settings.own_presets
         names = [] if own is None else own.names()
         self._keep.setEnabled(own is not None)
         assert self._remove is not None
         self._remove.setEnabled(bool(names))
         self._remove.clear()
         for name in names:
-            self._remove.addAction(name, partial(self._desk.attempt, partial(self.remove, name)))
+            self._remove.addAction(name, partial(self._status.attempt, partial(self.remove, name)))
 
     def _selected(self) -> Any | None:
-        layer = self._desk.viewer.layers.selection.active
+        layer = self._viewer.layers.selection.active
         return layer if layer is not None and is_result(layer) else None
 
     def copy_from_result(self) -> None:
@@ -130,55 +113,55 @@ class RecipeMenu(QMenu):
         if layer is None:
             raise ValueError("Select the layer of a result, then choose this again.")
         data, called = layer.metadata[METADATA_KEY], f"“{layer.name}”"
-        recipe = Recipe.from_dict(data, self._desk.chosen_weights, called)
+        recipe = Recipe.from_dict(data, self._settings.chosen_weights, called)
         self._take(recipe, f"As “{layer.name}” was painted.")
 
     def load(self, path: str | Path) -> None:
         """Let the controls show a recipe from a file."""
-        self._take(read_recipe(path, self._desk.chosen_weights), f"As in {Path(path).name}.")
+        self._take(read_recipe(path, self._settings.chosen_weights), f"As in {Path(path).name}.")
 
     def _take(self, recipe: Recipe, source: str) -> None:
         if recipe.changed:
             source += " Settings were changed meanwhile: these are the last ones."
         if recipe.own_masks:
             source += " Each plane had regions of its own, which no recipe holds."
-        self._desk.take_settings(recipe.settings, source)
+        self._settings.take(recipe.settings, source)
 
     def save(self, path: str | Path) -> None:
         """Write what the controls ask for to a file."""
         path = Path(path)
-        write_recipe(path if path.suffix else path.with_suffix(".json"), self._desk.recipe())
-        self._desk.say(f"The recipe is in {path.name}.")
+        write_recipe(path if path.suffix else path.with_suffix(".json"), self._settings.recipe())
+        self._status.say(f"The recipe is in {path.name}.")
 
     def copy_as_python(self) -> None:
         """Put a script that paints the same picture on the clipboard."""
         clipboard = QApplication.clipboard()
         assert clipboard is not None
         clipboard.setText(
-            to_python(Recipe.from_dict(self._desk.recipe(), self._desk.chosen_weights))
+            to_python(Recipe.from_dict(self._settings.recipe(), self._settings.chosen_weights))
         )
-        self._desk.say("A script that paints this is on the clipboard.")
+        self._status.say("A script that paints this is on the clipboard.")
 
     def keep(self, name: str) -> None:
         """Keep what the controls ask for as a preset."""
-        own = self._desk.own_presets
+        own = self._settings.own_presets
         assert own is not None
-        own.save(name, Settings.from_dict(self._desk.recipe()["settings"]))
-        self._desk.offer_presets(name)
-        self._desk.say(f"“{name}” is among the presets now.")
+        own.save(name, Settings.from_dict(self._settings.recipe()["settings"]))
+        self._settings.offer_presets(name)
+        self._status.say(f"“{name}” is among the presets now.")
 
     def remove(self, name: str) -> None:
         """Remove a preset of the user's own."""
-        own = self._desk.own_presets
+        own = self._settings.own_presets
         assert own is not None
         own.remove(name)
-        self._desk.offer_presets()
-        self._desk.say(f"The preset “{name}” was removed.")
+        self._settings.offer_presets()
+        self._status.say(f"The preset “{name}” was removed.")
 
     def _ask_for_result(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a saved result", filter=_PAINTED)
         if path:
-            self._desk.open_result(path)
+            self._open_result(path)
 
     def _ask_for_recipe(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load recipe", filter=_READABLE)

@@ -1,24 +1,18 @@
 """The dock widget: choose two layers, press Run, watch the result paint itself, steer it."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
-from magicgui.widgets.bases import RangedWidget
 from napari.layers import Layer
-from napari.utils.notifications import notification_manager, show_error
 from napari.utils.theme import get_theme
 from psygnal import Signal
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
-from ..dials import layers_to_texture, texture_to_layers
-from ..settings import PRESETS, Settings
 from .channels import Channels, layers_of
 from .compare import CompareButton
-from .encoder_choice import EncoderChoice
 from .fields import EVERYWHERE, make_controls
 from .forecast import Forecast
 from .form import PROGRESS_TICKS, Form
@@ -29,24 +23,20 @@ from .layer_choices import ChosenPictures, Edits, LayerOffers
 from .layers import is_result
 from .loss_plot import LossPlot
 from .machine import Machine
-from .own_presets import OwnPresets
 from .preferences import preference, remembered
 from .recipe_menu import RecipeMenu
-from .recipes import for_any_image, left_out, left_out_sentence, values_of
 from .request import Request
 from .result import ResultLayer
 from .run import Run
 from .saved_result import open_result
+from .settings_controls import SettingsControls
 from .stack_job import StackJob
-from .worker import Frame, Outcome, explain
+from .status import Status
+from .worker import Frame, Outcome
 
 if TYPE_CHECKING:
     import napari.viewer
 
-_QUIET = 175
-"""Opacity, of 255, of text that only accompanies."""
-_WARNING = "⚠"
-_REMEMBERED = ("preset", "style_strength", "size", "steps", "device")
 _LIVE = (
     *("style", "style_2", "mix", "style_strength", "texture", "content_weight", "tv_weight"),
     *("color", "size", "steps", "mask", "style_mask", "feather"),
@@ -60,8 +50,6 @@ _NOTHING_TO_PAINT = (
     "Open an image, and another for the style: File ▸ Open Sample ▸ Neural Style has pairs of both."
 )
 _WHEN_RESUMED = "Paused: the change takes effect when you resume."
-_READING_SECONDS = 5.0
-"""How long what went wrong stands, while the run goes on."""
 _SETTLED_MS = 250
 """Milliseconds without another edit of a layer, after which the run follows it."""
 
@@ -89,8 +77,6 @@ class StyleTransferWidget(Container[Any]):
         self._run: Run | None = None
         """The latest run, going on or not."""
         self._docked = self._gone = self._offering = False
-        self._wanted_device = "auto"
-        self._read_until = 0.0
 
         offers = LayerOffers(napari_viewer)
         super().__init__(
@@ -101,15 +87,17 @@ class StyleTransferWidget(Container[Any]):
         self._compare = CompareButton(napari_viewer.layers)
         self._form.add_below(self._compare, self._history)
         self._form.add_below(self._plot)
+        self._status = Status(self._form.status)
         self._memory = remembered() if remember else None
         self._request = Request(self, self._form.equalizer, napari_viewer, self._memory)
-        self._menu = RecipeMenu(self)
+        self._settings = SettingsControls(
+            self, self._form, self._request, self._memory, self._status
+        )
+        self._menu = RecipeMenu(
+            self.native, napari_viewer, self._settings, self._status, self._open_result
+        )
         self._form.menu.setMenu(self._menu)
         self._form.help.clicked.connect(show_help)
-        self._encoder = EncoderChoice(self["weights"], self.say, self._fail)
-        self.offer_presets()
-        self._recall()
-        self._take_preset()
         self._pictures = ChosenPictures(self, self._form.pictures, napari_viewer)
         self._edits = Edits(self)
         self._edited: set[str] = set()
@@ -129,11 +117,6 @@ class StyleTransferWidget(Container[Any]):
         self._form.sections[title].expand(animate=False)
 
     @property
-    def viewer(self) -> "napari.viewer.Viewer":
-        """The viewer whose layers are offered."""
-        return self._viewer
-
-    @property
     def running(self) -> bool:
         """Whether a run goes on."""
         return self._run is not None and self._run.going
@@ -145,22 +128,16 @@ class StyleTransferWidget(Container[Any]):
             f"QPushButton:enabled {{ background-color: {theme.current.as_hex()}; "
             f"color: {theme.text.as_hex()}; font-weight: bold; }}"
         )
-        red, green, blue = theme.text.as_rgb_tuple()
-        self._loud = f"color: rgb({red}, {green}, {blue});"
-        self._quiet = f"color: rgba({red}, {green}, {blue}, {_QUIET});"
+        self._status.set_theme(theme)
         for label in (self._form.description, self._form.forecast):
-            label.setStyleSheet(self._quiet)
+            label.setStyleSheet(self._status.quiet)
         self._plot.set_theme(theme)
-        self.say(self._form.status.text())
 
     def _connect(self) -> None:
-        for name in _REMEMBERED:
-            self[name].changed.connect(partial(self._keep, name))
-        self["preset"].changed.connect(self._take_preset)
-        self["texture"].changed.connect(self._tilt)
         for name in _LIVE:
-            if name != "texture":
-                self[name].changed.connect(partial(self._steer, name))
+            # The texture is made of weights of the layers.
+            steered = "layers" if name == "texture" else name
+            self[name].changed.connect(partial(self._steer, steered))
         self._form.equalizer.changed.connect(partial(self._steer, "layers"))
         for name in (*_LIVE, *_FIXED):
             self[name].changed.connect(self._show_what_applies)
@@ -185,146 +162,7 @@ class StyleTransferWidget(Container[Any]):
         self._viewer.events.theme.connect(self._follow_theme)
         self._viewer.layers.selection.events.changed.connect(self._follow_selection)
 
-    # ---------------------------------------------------------------- settings
-
-    def _recall(self) -> None:
-        if self._memory is None:
-            return
-        for name in ("preset", "style_strength", "size", "steps"):
-            self[name].value = getattr(self._memory, name)
-        self._wanted_device = self._memory.device
-        if self._wanted_device in self["device"].choices:
-            self["device"].value = self._wanted_device
-
-    def _keep(self, name: str, value: Any) -> None:
-        if name == "device":
-            self._wanted_device = value
-        if name == "preset" and value not in PRESETS:  # napari's page has the others only
-            return
-        if self._memory is not None:
-            setattr(self._memory, name, value)
-
-    @property
-    def own_presets(self) -> OwnPresets | None:
-        """The user's own presets; None if there is nowhere to keep them."""
-        return None if self._memory is None else OwnPresets(self._memory)
-
-    def offer_presets(self, chosen: str | None = None) -> None:
-        """Offer the presets there are now.
-
-        Parameters
-        ----------
-        chosen
-            The one to show; by default the one that is shown, if it is still there.
-        """
-        box, own = self["preset"], self.own_presets
-        chosen = chosen or box.value
-        with box.changed.blocked():
-            box.choices = [*PRESETS, *(own.names() if own is not None else [])]
-            box.value = chosen if chosen in box.choices else self._request.base.preset
-        for index, name in enumerate(box.choices):
-            description = PRESETS[name].description if name in PRESETS else "A preset of your own."
-            box.native.setItemData(index, description, Qt.ItemDataRole.ToolTipRole)
-
-    def _take_preset(self, _value: Any = None) -> None:
-        """Let the controls refine the chosen preset."""
-        chosen = self["preset"].value
-        if chosen not in PRESETS:
-            self.attempt(partial(self._take_own_preset, chosen))
-            return
-        self._refine(Settings(preset=chosen), PRESETS[chosen].description)
-        self._request.base_strength = 50
-        self._tilt()
-
-    def _take_own_preset(self, name: str) -> None:
-        own = self.own_presets
-        assert own is not None
-        self._show_settings(Settings.from_dict(own.get(name)), "A preset of your own.")
-
-    @property
-    def chosen_weights(self) -> str:
-        """The encoder's weights that are chosen."""
-        return str(self["weights"].value)
-
-    def recipe(self) -> dict[str, Any]:
-        """Return what the controls ask for, as plain data."""
-        styles = [style.name for style in self._request.styles if style is not None]
-        content = self._request.names["content"] if styles else ""
-        settings = self._request.settings().to_dict()
-        return {"settings": settings, "content": content, "styles": styles}
-
-    def take_settings(self, settings: Settings, source: str) -> None:
-        """Let the controls show settings.
-
-        Parameters
-        ----------
-        settings
-            Of a recipe; what belongs to its images is left out.
-        source
-            What to say of where they come from.
-        """
-        if self.running:
-            raise ValueError("A run is going on: stop it before other settings are taken.")
-        with self["preset"].changed.blocked():
-            self["preset"].value = settings.preset
-        self._show_settings(settings, source)
-        images = left_out(settings, values_of(settings).keys())
-        of_images = [name for name in images if name in ("mask", "style_masks", "init")]
-        self.say(f"{source} {left_out_sentence(of_images)}".strip())
-
-    def open_result(self, path: str) -> None:
-        """Show a painted image from a file over the content.
-
-        Raises
-        ------
-        ValueError
-            If there is no content, or the image does not fit it or has no recipe.
-        OSError
-            If the file cannot be read.
-        """
-        layer = open_result(path, self._viewer, self._request.plane(), self.chosen_weights)
-        content = self["content"].value
-        if not layer.rgb:
-            layer.colormap = content.colormap
-        self._viewer.layers.selection.active = layer
-        self.say(f"“{layer.name}” is open: Continue goes on from it.")
-
-    def _show_settings(self, settings: Settings, description: str) -> None:
-        base, values = for_any_image(settings), values_of(settings)
-        self._refine(base, description)
-        self._request.base_strength = values["style_strength"]
-        texture = layers_to_texture(base.style_layers, base.preset)
-        values["texture"] = 50 if texture is None else round(texture)
-        if values["device"] not in self["device"].choices:
-            del values["device"]
-        for control in self:
-            if control.name in values and control.name not in ("preset", "weights"):
-                control.value = _within(control, values[control.name])
-        reference = texture_to_layers(50, base.preset)
-        weights = values["style_layers"]
-        same = weights.keys() == reference.keys()
-        self._form.equalizer.offer(reference if same else weights, weights)
-
-    def _refine(self, base: Settings, description: str) -> None:
-        """Let the controls refine some settings."""
-        self._request.base = base
-        self._form.description.setText(description)
-        self._encoder.offer(base.weights)
-        for name in ("content_weight", "tv_weight"):
-            self[name].value = getattr(base, name)
-        own = texture_to_layers(50, base.preset)
-        self._form.equalizer.offer(own, own)
-        self["size"].set_words_for_smallest(
-            "content's own size" if base.scales == "auto" else f"preset's ({base.scales[-1]} px)"
-        )
-        steps = base.steps if isinstance(base.steps, tuple) else (base.steps,)
-        self["steps"].set_words_for_smallest(f"preset's ({sum(steps)})")
-
-    def _tilt(self, _value: Any = None) -> None:
-        """Weigh the style's layers as the texture control asks."""
-        preset = self._request.base.preset
-        self._form.equalizer.show_weights(texture_to_layers(self["texture"].value, preset))
-        self._steer("layers")
+    # ---------------------------------------------------------------- controls
 
     def _show_what_applies(self, _value: Any = None) -> None:
         """Enable what has an effect with the other choices, and foretell the run."""
@@ -371,26 +209,12 @@ class StyleTransferWidget(Container[Any]):
 
     def _miss_torch(self, sentence: str) -> None:
         if not self._gone:
-            self._fail(sentence)
+            self._status.fail(sentence)
 
     def _offer_devices(self, devices: Any, advice: str | None) -> None:
-        if self._gone:
-            return
-        wanted = self._wanted_device
-        names = [device.name for device in devices]
-        box = self["device"]
-        with box.changed.blocked():
-            box.choices = [
-                (f"auto: {devices[0].label}", "auto"),
-                *((device.label, device.name) for device in devices),
-            ]
-            # CUDA without a number is the first card.
-            wanted = "cuda:0" if wanted == "cuda" else wanted
-            box.value = wanted if wanted in names else "auto"
-        if advice is not None:
-            box.tooltip = f"{box.tooltip} {advice}"
-            self.say(advice)
-        self._foretell()
+        if not self._gone:
+            self._settings.offer_devices(devices, advice)
+            self._foretell()
 
     # ------------------------------------------------------------------ layers
 
@@ -425,9 +249,9 @@ class StyleTransferWidget(Container[Any]):
         }
         if lost and self.running:
             self._request.lost |= lost
-            self.say("A chosen layer is gone: the run keeps what it had of it.")
-        if self._run is None and not self._form.status.text().startswith(_WARNING):
-            self.say(_FIRST if len(self["style"].choices) > 1 else _NOTHING_TO_PAINT)
+            self._status.say("A chosen layer is gone: the run keeps what it had of it.")
+        if self._run is None and not self._status.warns:
+            self._status.say(_FIRST if len(self["style"].choices) > 1 else _NOTHING_TO_PAINT)
 
     def _follow_selection(self, _event: Any = None) -> None:
         if not self._gone:
@@ -452,10 +276,10 @@ class StyleTransferWidget(Container[Any]):
 
     def _start(self) -> None:
         if self.running:
-            self.say("A run is going on: stop it before the next one.")
+            self._status.say("A run is going on: stop it before the next one.")
             return
-        if self._encoder.waiting:
-            self.say("The weights are still being downloaded: see the activity dock.")
+        if self._settings.encoder.waiting:
+            self._status.say("The weights are still being downloaded: see the activity dock.")
             return
         self._try(self._begin)
 
@@ -499,13 +323,13 @@ class StyleTransferWidget(Container[Any]):
             layers_of(self["content"].value),
         )
         self._run = run = Run(job, result, history, preference(self._memory, "preview_interval"))
-        run.said.connect(self.say)
+        run.said.connect(self._status.say)
         run.advanced.connect(self._advance)
-        run.failed.connect(self._report)
+        run.failed.connect(self._status.report)
         run.ended.connect(self._end)
         self._form.show_below()
         self._show_running(True)
-        self.say("Getting ready …")
+        self._status.say("Getting ready …")
         run.start()
 
     def _try(self, begin: Callable[[], None]) -> None:
@@ -513,23 +337,16 @@ class StyleTransferWidget(Container[Any]):
         try:
             begin()
         except Exception as error:
-            self._report(error)
+            self._status.report(error)
             self.run_ended.emit(Outcome(error=error))
-
-    def attempt(self, action: Callable[[], None]) -> None:
-        """Do something, and tell what goes wrong."""
-        try:
-            action()
-        except Exception as error:
-            self._report(error)
 
     def _steer(self, name: str, _value: Any = None) -> None:
         """Let the run that goes on follow a control."""
         if self._run is not None and self._run.going and not self._offering:
             self._request.lost.discard(name)
-            self.attempt(partial(self._run.steer, name, self._request))
+            self._status.attempt(partial(self._run.steer, name, self._request))
             if self._run.paused:
-                self.say(_WHEN_RESUMED)
+                self._status.say(_WHEN_RESUMED)
 
     def _toggle_pause(self) -> None:
         run = self._run
@@ -538,11 +355,11 @@ class StyleTransferWidget(Container[Any]):
         if run.paused:
             run.resume()
             self["pause"].text = "Pause"
-            self.say("Going on …")
+            self._status.say("Going on …")
         else:
             run.pause()
             self["pause"].text = "Resume"
-            self.say("Paused. " + self._form.status.text())
+            self._status.prepend("Paused.")
 
     def _stop(self) -> None:
         if self._run is not None and self._run.going:
@@ -556,8 +373,8 @@ class StyleTransferWidget(Container[Any]):
         self._history.set_steps(run.history.steps, max(frame.total, *run.history.steps, 0))
         self._plot.add(frame.losses)
         self._compare.compare(run.result.layer, run.result.contents)
-        if not run.paused and time.monotonic() > self._read_until:
-            self.say(frame.text)
+        if not run.paused:
+            self._status.accompany(frame.text)
 
     def _end(self, outcome: Outcome) -> None:
         run = self._run
@@ -568,15 +385,15 @@ class StyleTransferWidget(Container[Any]):
         if steps:
             self._history.set_steps(steps, steps[-1])
         if outcome.error is not None:
-            self._report(outcome.error)
+            self._status.report(outcome.error)
         elif run.result.deleted:
-            self.say("Stopped, for the layer of the result was deleted.")
+            self._status.say("Stopped, for the layer of the result was deleted.")
         elif outcome.stopped:
             way = "Run" if isinstance(run.job, StackJob) else "Continue"
-            self.say(f"Stopped. What was painted stays; {way} goes on from it.")
+            self._status.say(f"Stopped. What was painted stays; {way} goes on from it.")
         elif outcome.summary:
             self._form.progress.setValue(PROGRESS_TICKS)
-            self.say(outcome.summary)
+            self._status.say(outcome.summary)
         self._compare.compare(run.result.layer, run.result.contents)
         self.run_ended.emit(outcome)
 
@@ -601,10 +418,29 @@ class StyleTransferWidget(Container[Any]):
         self._viewer.events.theme.disconnect(self._follow_theme)
         self._viewer.layers.selection.events.changed.disconnect(self._follow_selection)
         self._pictures.let_go()
-        self._encoder.let_go()
+        self._settings.encoder.let_go()
         self._edits.let_go()
 
-    # ----------------------------------------------------------------- history
+    # ---------------------------------------------------------- earlier pictures
+
+    def _open_result(self, path: str) -> None:
+        """Show a painted image from a file over the content.
+
+        Raises
+        ------
+        ValueError
+            If there is no content, or the image does not fit it or has no recipe.
+        OSError
+            If the file cannot be read.
+        """
+        layer = open_result(
+            path, self._viewer, self._request.plane(), self._settings.chosen_weights
+        )
+        content = self["content"].value
+        if not layer.rgb:
+            layer.colormap = content.colormap
+        self._viewer.layers.selection.active = layer
+        self._status.say(f"“{layer.name}” is open: Continue goes on from it.")
 
     def _look_back(self, step: int) -> None:
         """Show a snapshot; what is painted meanwhile is not shown."""
@@ -630,13 +466,11 @@ class StyleTransferWidget(Container[Any]):
             run.showing = True
             run.go_on_from(picture)
             if run.paused:
-                self.say(_WHEN_RESUMED)
+                self._status.say(_WHEN_RESUMED)
         else:
             self._try(partial(self._begin, run.result.layer, picture))
         if self.running:
             self._history.clear()  # which follows what comes
-
-    # ------------------------------------------------------------------ status
 
     def _show_running(self, running: bool) -> None:
         self["run"].enabled = not running
@@ -646,34 +480,6 @@ class StyleTransferWidget(Container[Any]):
         self._offer_to_go_on()
         if not running:
             self._form.progress.setValue(0)
-
-    def say(self, text: str) -> None:
-        """Tell the user what goes on, or what to do."""
-        self._form.status.setText(text)
-        self._form.status.setStyleSheet(self._loud if text.startswith(_WARNING) else self._quiet)
-
-    def _fail(self, sentence: str) -> None:
-        told = self._form.status.text() == f"{_WARNING} {sentence}"
-        self.say(f"{_WARNING} {sentence}")
-        self._read_until = time.monotonic() + _READING_SECONDS
-        if not told:  # of several edits that fail alike, once
-            show_error(sentence)
-
-    def _report(self, error: Exception) -> None:
-        sentence = explain(error)
-        if sentence is not None:
-            self._fail(sentence)
-            return
-        # Of a bug napari offers the traceback, which a report needs.
-        self.say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
-        notification_manager.receive_error(type(error), error, error.__traceback__)
-
-
-def _within(control: Any, value: Any) -> Any:
-    """Return the value that a control can show that is nearest."""
-    if not isinstance(control, RangedWidget):
-        return value
-    return type(control.value)(min(max(value, control.min), control.max))
 
 
 def _is_gone(chosen: Any, viewer: Any) -> bool:

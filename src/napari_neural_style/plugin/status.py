@@ -1,0 +1,84 @@
+"""The line that tells the user what goes on, and what went wrong."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from napari.utils.notifications import notification_manager, show_error
+
+from .controls import Notice
+from .worker import explain
+
+_QUIET: Final = 175
+"""Opacity, of 255, of text that only accompanies."""
+_WARNING: Final = "⚠"
+_READING_SECONDS: Final = 5.0
+"""How long what went wrong stands, while the run goes on."""
+
+
+class Status:
+    """Says what goes on, in a line of the widget, and what went wrong, to napari as well.
+
+    Parameters
+    ----------
+    line
+        Where it is said.
+    """
+
+    def __init__(self, line: Notice) -> None:
+        self._line = line
+        self._loud = self.quiet = ""
+        """The style sheet of text that only accompanies."""
+        self._read_until = 0.0
+
+    def set_theme(self, theme: Any) -> None:
+        """Take on the colours of one of napari's themes."""
+        red, green, blue = theme.text.as_rgb_tuple()
+        self._loud = f"color: rgb({red}, {green}, {blue});"
+        self.quiet = f"color: rgba({red}, {green}, {blue}, {_QUIET});"
+        self.say(self._line.text())
+
+    @property
+    def warns(self) -> bool:
+        """Whether it tells what went wrong."""
+        return self._line.text().startswith(_WARNING)
+
+    def say(self, text: str) -> None:
+        """Tell the user what goes on, or what to do."""
+        self._line.setText(text)
+        self._line.setStyleSheet(self._loud if text.startswith(_WARNING) else self.quiet)
+
+    def accompany(self, text: str) -> None:
+        """Tell how a run goes on, unless what went wrong just now is still being read."""
+        if time.monotonic() > self._read_until:
+            self.say(text)
+
+    def prepend(self, text: str) -> None:
+        """Put a word before what is said."""
+        self.say(f"{text} {self._line.text()}")
+
+    def fail(self, sentence: str) -> None:
+        """Tell what went wrong, and what to do about it."""
+        warning = f"{_WARNING} {sentence}"
+        told = self._line.text() == warning
+        self.say(warning)
+        self._read_until = time.monotonic() + _READING_SECONDS
+        if not told:  # of several edits that fail alike, once
+            show_error(sentence)
+
+    def report(self, error: Exception) -> None:
+        """Tell of an exception: in a sentence, or of a bug with its traceback."""
+        sentence = explain(error)
+        if sentence is not None:
+            self.fail(sentence)
+            return
+        # Of a bug napari offers the traceback, which a report needs.
+        self.say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
+        notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Do something, and tell what goes wrong."""
+        try:
+            action()
+        except Exception as error:
+            self.report(error)
