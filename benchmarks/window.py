@@ -75,7 +75,7 @@ def import_seconds() -> float:
 
 def measure(viewer, widget, size: int) -> None:
     """Run at a size, and print what was seen."""
-    widget.take_settings(Settings(size=size), "")
+    widget._settings.take(Settings(size=size), "")
     spin(lambda: False, 5)  # with the estimate
     before = len(viewer.layers)
     begin = time.perf_counter()
@@ -87,7 +87,7 @@ def measure(viewer, widget, size: int) -> None:
     spin(lambda: not widget.running, 120)
 
     # From here on at the full size, without an end.
-    widget.take_settings(Settings(scales=(size,), steps=20_000, size=size), "")
+    widget._settings.take(Settings(scales=(size,), steps=20_000, size=size), "")
     before = len(viewer.layers)
     widget["run"].native.click()
     spin(lambda: len(viewer.layers) > before, 120)
