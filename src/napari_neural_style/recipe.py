@@ -1,11 +1,8 @@
 """Recipes: what made a picture, in files that can be read, sent around and used again."""
 
 import json
-import math
 import os
 import re
-import zlib
-from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,13 +13,11 @@ import numpy as np
 from napari_neural_style.images.files import check_writable, replacing
 from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.settings import Settings
+from napari_neural_style.validation import short
 
 _KNOWN_WEIGHTS: Final = ("original", "torchvision")
-_MAX_ARRAY_BYTES: Final = 512 * 2**20
-_PIECE: Final = 2**14  # which unfolds to 17 MB at most
 _MAX_NAME: Final = 200
 _MAX_MESSAGE: Final = 300
-_ARRAY_KEYS: Final = {"dtype", "shape", "base64"}
 _PACKAGE: Final = "napari-neural-style"
 
 
@@ -86,10 +81,7 @@ class Recipe:
             raise ValueError(f"Cannot use {called}: it holds no settings by their names.")
         versions = _versions(data)
         try:
-            _check_arrays(settings)
             made_with = Settings.from_dict(_with_weights(settings, weights))
-        except RecursionError:
-            raise ValueError(f"Cannot use {called}: its values are nested without end.") from None
         except ValueError as error:
             raise ValueError(f"Cannot use {called}{_other(versions)}: {_line(error)}") from error
         return cls(
@@ -175,7 +167,7 @@ def _with_weights(settings: Mapping[str, Any], weights: str | None) -> Mapping[s
         return settings
     if weights is None:
         raise ValueError(
-            f"it names the weights file {_short(named)}, and no recipe may choose the files that "
+            f"it names the weights file {short(named)}, and no recipe may choose the files that "
             "are read: give the weights yourself (--weights)."
         )
     return {**settings, "weights": weights}
@@ -189,64 +181,7 @@ def _other(versions: Mapping[str, str]) -> str:
     return "" if theirs == __version__ else f" (version {theirs} wrote it, this is {__version__})"
 
 
-# ------------------------------------------------------------------------ arrays
-
-
-def _check_arrays(settings: Mapping[str, Any]) -> None:
-    """Raise before the arrays are unfolded, if they take more memory than they say or may."""
-    total = 0
-    for name, value in settings.items():
-        for array in _arrays(value):
-            size = _declared_size(name, array)
-            total += size
-            if total > _MAX_ARRAY_BYTES:
-                raise ValueError(
-                    f"{name}: the arrays of a recipe must unfold to no more than "
-                    f"{_MAX_ARRAY_BYTES >> 20} MB in all."
-                )
-            if not _unfolds_to(array["base64"], size):
-                raise ValueError(f"{name} is a damaged array: it is not as large as it says.")
-
-
-def _arrays(value: Any) -> list[Mapping[str, Any]]:
-    if isinstance(value, list | tuple):
-        return [array for part in value for array in _arrays(part)]
-    return [value] if isinstance(value, Mapping) and set(value) == _ARRAY_KEYS else []
-
-
-def _declared_size(name: str, array: Mapping[str, Any]) -> int:
-    """Bytes of an array, from its dtype and shape."""
-    dtype, shape = array["dtype"], array["shape"]
-    kind = re.fullmatch(r"[<>|=]?[biuf]([1248])", dtype) if isinstance(dtype, str) else None
-    sides = shape if isinstance(shape, list) and len(shape) <= 3 else [None]
-    if kind is None or not all(type(side) is int and side >= 0 for side in sides):
-        raise ValueError(
-            f"{name} is an array of dtype {_short(dtype)} and shape {_short(shape)}, and must be "
-            "one of numbers, of two or three dimensions."
-        )
-    return math.prod(sides) * int(kind[1])
-
-
-def _unfolds_to(packed: Any, size: int) -> bool:
-    """Whether compressed data have this size; in memory that does not depend on it."""
-    try:
-        data = b64decode(packed, validate=True)
-        unfolding, count = zlib.decompressobj(), 0
-        for start in range(0, len(data), _PIECE):
-            count += len(unfolding.decompress(data[start : start + _PIECE]))
-            if unfolding.eof or count > size:
-                break
-    except (TypeError, ValueError, zlib.error):
-        return False
-    return unfolding.eof and count == size
-
-
 # ------------------------------------------------------------- names and versions
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def _line(error: ValueError) -> str:

@@ -3,16 +3,13 @@
 No torch here: settings are made, checked and stored without the engine.
 """
 
-import base64
 import dataclasses
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 from napari_neural_style.dials import (
@@ -21,14 +18,15 @@ from napari_neural_style.dials import (
     texture_to_layers,
     weight_to_strength,
 )
+from napari_neural_style.packed import check_arrays, plain, unplain
 from napari_neural_style.presets import COMMON, PRESETS, Method, Preset, Space
 from napari_neural_style.validation import (
     MAX_SIZE,
     VALIDATORS,
     LayerWeights,
     choice,
-    fail,
     layer_weights,
+    short,
 )
 
 __all__ = [
@@ -216,14 +214,27 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data for JSON."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Settings":
-        """Build settings from :meth:`to_dict`'s data, validated like any input."""
+        """Build settings from :meth:`to_dict`'s data, validated like any input.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name or a wrong value, a damaged array, or arrays that would unfold
+            to more than 512 MB in all.
+        """
         if not isinstance(data, Mapping):
-            raise ValueError(f"{data!r} are no settings: a mapping of names to values is needed.")
-        return make_settings(**{name: _unplain(name, value) for name, value in data.items()})
+            raise ValueError(
+                f"{short(data)} are no settings: a mapping of names to values is needed."
+            )
+        try:
+            check_arrays(data)
+            return make_settings(**{name: unplain(name, value) for name, value in data.items()})
+        except RecursionError:
+            raise ValueError("its values are nested without end.") from None
 
 
 def make_settings(preset: str = "default", **overrides: Any) -> Settings:
@@ -233,35 +244,7 @@ def make_settings(preset: str = "default", **overrides: Any) -> Settings:
         if name not in known:
             near = get_close_matches(name, known, n=3) or known
             raise ValueError(
-                f"There is no setting {name!r} (given {value!r}): did you mean {', '.join(near)}?"
+                f"There is no setting {name!r} (given {short(value)}): did you mean "
+                f"{', '.join(near)}?"
             )
     return Settings(preset=preset, **overrides)
-
-
-# --------------------------------------------------------------- to and from JSON
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        # Masks shrink to nearly nothing, at any level; pictures never do.
-        data = zlib.compress(np.ascontiguousarray(value).tobytes(), level=1)
-        return {
-            "dtype": value.dtype.str,
-            "shape": list(value.shape),
-            "base64": base64.b64encode(data).decode(),
-        }
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return dict(value) if isinstance(value, Mapping) else value
-
-
-def _unplain(name: str, value: Any) -> Any:
-    if isinstance(value, list):
-        return [_unplain(name, part) for part in value]
-    if not isinstance(value, Mapping) or set(value) != {"dtype", "shape", "base64"}:
-        return value
-    try:
-        data = zlib.decompress(base64.b64decode(value["base64"], validate=True))
-        return np.frombuffer(data, np.dtype(value["dtype"])).reshape(value["shape"]).copy()
-    except (TypeError, ValueError, zlib.error) as error:
-        raise fail(name, value, f"an undamaged array ({error}).") from error

@@ -27,8 +27,13 @@ def layer_weights(layers: LayerWeights) -> dict[Layer, float]:
 
 def fail(name: str, value: object, allowed: str) -> ValueError:
     """Return the error that says what a setting must be."""
+    return ValueError(f"{name}={short(value)}: it must be {allowed}")
+
+
+def short(value: object) -> str:
+    """Return how a value is written, on one line, or the start of that."""
     text = repr(value).replace("\n", "")
-    return ValueError(f"{name}={text if len(text) < 80 else text[:77] + '…'}: it must be {allowed}")
+    return text if len(text) < 80 else text[:77] + "…"
 
 
 def choice(name: str, value: object, allowed: Sequence[str] | Mapping[str, Any]) -> str:
