@@ -41,7 +41,7 @@ def test_what_comes_out_equals_what_went_in_to_the_bit(data):
     image = data.draw(npst.arrays(dtype, shapes))
     history = History(10**6)
     history.add(1, image)
-    again = history.at(0)
+    again = history.nearest(1)
     assert (again.shape, again.dtype) == (image.shape, image.dtype)
     assert again.tobytes() == image.tobytes()
 
@@ -50,14 +50,14 @@ def test_strides_do_not_matter():
     image = picture(32, 40, 3)
     history = History(10**6)
     history.add(1, image[::2, ::-3])
-    np.testing.assert_array_equal(history.at(0), image[::2, ::-3])
+    np.testing.assert_array_equal(history.nearest(1), image[::2, ::-3])
 
 
 def test_what_comes_out_may_be_painted_over():
     history = History(10**6)
     history.add(1, picture(8, 8))
-    history.at(0)[:] = 0
-    np.testing.assert_array_equal(history.at(0), picture(8, 8))
+    history.nearest(1)[:] = 0
+    np.testing.assert_array_equal(history.nearest(1), picture(8, 8))
 
 
 def test_pictures_take_less_than_their_pixels():
@@ -91,8 +91,8 @@ def test_thinned_evenly_within_the_limit(every, jitter, limit):
         if (between := gaps(history)) and len(history) < count:
             # Nothing can be closer than the pictures came.
             assert max(between) <= 2 * max(min(between), every + 4)
-    for index, step in enumerate(history.steps):
-        np.testing.assert_array_equal(history.at(index), noise(step))
+    for step in history.steps:
+        np.testing.assert_array_equal(history.nearest(step), noise(step))
 
 
 def test_of_pictures_of_each_step_those_kept_are_equally_far_apart():
@@ -122,7 +122,7 @@ def test_a_run_that_goes_back_forgets_what_came_later():
         history.add(step, noise(step))
     history.add(9, noise(99))
     assert history.steps == (1, 5, 9)
-    np.testing.assert_array_equal(history.at(-1), noise(99))
+    np.testing.assert_array_equal(history.nearest(9), noise(99))
 
 
 def test_the_picture_nearest_to_a_step():

@@ -77,12 +77,8 @@ class History:
                 before = _apart(before, self._stride)
             self._snapshots = (*before, newest)
 
-    def at(self, index: int) -> NDArray[np.generic]:
-        """Return the picture of a snapshot, to the bit as it was added."""
-        return _unpack(self._snapshots[index])
-
     def nearest(self, step: int) -> NDArray[np.generic]:
-        """Return the picture of the snapshot nearest to a step.
+        """Return the picture of the snapshot nearest to a step, to the bit as it was added.
 
         Unlike an index, a step means the same after snapshots were dropped.
 
