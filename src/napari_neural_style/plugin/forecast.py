@@ -38,7 +38,7 @@ class Forecast(QObject):
     _done = Signal(object)
 
     def ask(self, settings: Settings, shape: tuple[int, int]) -> None:
-        """Estimate soon.
+        """Estimate soon, unless that was told already or is being found out.
 
         Parameters
         ----------
@@ -47,8 +47,10 @@ class Forecast(QObject):
         shape
             Height and width of the content, in pixels.
         """
-        self._asked = settings, shape
-        self._timer.start()
+        asked = _alike(settings), shape
+        if asked != self._asked:
+            self._asked = asked
+            self._timer.start()
 
     def hush(self) -> None:
         """Tell nothing more of what was asked."""
@@ -74,8 +76,23 @@ class Forecast(QObject):
         *asked, text = answer
         if self._asked == tuple(asked):
             self.told.emit(text)
+            if not text:  # the next time it may be well
+                self._asked = None
         elif self._asked is not None:
             self._timer.start()
+
+
+def _alike(settings: Settings) -> Settings:
+    """Return settings that are the same for all whose differences cost nothing."""
+    return replace(
+        settings,
+        style_weight=1.0,
+        content_weight=1.0,
+        tv_weight=1.0,
+        style_layers=tuple(settings.style_layers),
+        style_weights=(),
+        color="style",
+    )
 
 
 def describe(settings: Settings, shape: tuple[int, int]) -> str:
@@ -95,7 +112,7 @@ def describe(settings: Settings, shape: tuple[int, int]) -> str:
     noise = np.random.default_rng(0).integers(0, 256, (*stand_in, 3), np.uint8)
     if settings.size is None and settings.scales == "auto":
         settings = replace(settings, size=longest)
-    transfer = engine(noise, noise, settings=replace(settings, style_weights=()))
+    transfer = engine(noise, noise, settings=settings)
     estimate = transfer.estimate()
     free = devices.free_memory(devices.choose_device(transfer.device))
     return (
