@@ -57,6 +57,16 @@ class Preset:
 
 _GATYS_STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
+_TUTORIAL: Final[Mapping[str, Any]] = {
+    "content_layers": ("conv_4",),
+    "style_layers": ("conv_1", "conv_2", "conv_3", "conv_4", "conv_5"),
+    "optimizer": "lbfgs",
+    "learning_rate": 1.0,
+    "schedule": "constant",
+    "steps": 300,
+    "scales": (512,),
+}
+
 # What a preset does not say.
 COMMON: Final[Mapping[str, Any]] = {
     "weights": "original",
@@ -120,16 +130,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         ),
         "tutorial": Preset(
             "'Neural Transfer Using PyTorch' (A. Jacq), the current edition.",
-            {
-                "content_layers": ("conv_4",),
-                "style_layers": ("conv_1", "conv_2", "conv_3", "conv_4", "conv_5"),
-                "style_weight": 1e6,
-                "optimizer": "lbfgs",
-                "learning_rate": 1.0,
-                "schedule": "constant",
-                "steps": 300,
-                "scales": (512,),
-            },
+            {**_TUTORIAL, "style_weight": 1e6},
             Method(
                 gram_divisor="chw",
                 content_loss="mean",
@@ -139,16 +140,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         ),
         "tutorial-2017": Preset(
             "The PyTorch tutorial's edition of 2017: weights inside the square.",
-            {
-                "content_layers": ("conv_4",),
-                "style_layers": ("conv_1", "conv_2", "conv_3", "conv_4", "conv_5"),
-                "style_weight": 1000.0,
-                "optimizer": "lbfgs",
-                "learning_rate": 1.0,
-                "schedule": "constant",
-                "steps": 300,
-                "scales": (512,),
-            },
+            {**_TUTORIAL, "style_weight": 1000.0},
             Method(
                 space="rgb-raw",
                 gram_divisor="chw",

@@ -50,15 +50,12 @@ class Cluster:
     Parameters
     ----------
     client
-        A ``distributed.Client``, the address of a scheduler, or ``"local"`` for workers on
-        this machine, one for each GPU.
+        As for :class:`~.connect.Connection`.
 
     Raises
     ------
-    ValueError
-        If dask.distributed is not installed.
-    OSError
-        If the scheduler does not answer, or has no worker.
+    ValueError, OSError
+        As :class:`~.connect.Connection`; or if the scheduler has no worker.
     """
 
     def __init__(self, client: Any) -> None:
