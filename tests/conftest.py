@@ -3,6 +3,9 @@ import os
 # A test must neither read the user's napari preferences nor write to them, and napari
 # looks at this variable once, when it is imported.
 os.environ["NAPARI_CONFIG"] = ""
+# So does torch at this one. Images this small are slower with more threads, and the sums of
+# several round otherwise than those of the workers of a cluster.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings

@@ -19,15 +19,6 @@ TIMEOUT = 120_000
 ENDLESS = 100_000
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    """Images this small are slower with more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(autouse=True)
 def preferences(tmp_path, monkeypatch):
     """The folder that napari's preferences are kept in, empty at first."""

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 QUICK = {
     "preset": "fast",
@@ -29,15 +28,6 @@ def stripes():
     """Return a style, (32, 32, 3) uint8."""
     y, x = np.mgrid[:32, :32] / 32
     return (255 * np.stack([np.sin(30 * x) ** 2, np.sin(20 * y + 9 * x) ** 2, y], -1)).astype("u1")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums of several threads round otherwise, and the workers of a cluster have one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

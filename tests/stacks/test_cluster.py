@@ -53,9 +53,6 @@ def client(cluster):
 @pytest.fixture(scope="module")
 def here():
     """The planes painted in this process."""
-    import torch
-
-    torch.set_num_threads(1)
     return transfer("here").run()[:]
 
 

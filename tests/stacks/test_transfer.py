@@ -283,9 +283,7 @@ def test_stopped_before_it_began(stack):
 
 PROGRAM = """
 import sys
-import torch
 from tests.stacks.test_transfer import moving, transfer
-torch.set_num_threads(1)
 for update in transfer(moving(), out=sys.argv[1], steps=30):
     print(update.done, update.step, flush=True)
 """
