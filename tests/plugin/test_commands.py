@@ -9,9 +9,8 @@ from napari_neural_style.plugin.help import DOCUMENTATION
 from napari_neural_style.plugin.layers import is_result
 from napari_neural_style.plugin.widget import StyleTransferWidget
 
-from .conftest import SMALL, picture
+from .conftest import SMALL, TIMEOUT, picture
 
-TIMEOUT = 60_000
 ENDLESS = 100_000
 TITLES = {
     "style_transfer": "Style Transfer",

@@ -11,7 +11,7 @@ from tests.transfer.serving import CUT
 from napari_neural_style.plugin.download import WeightsDownload
 from napari_neural_style.transfer.weight_files import is_installed
 
-TIMEOUT = 60_000
+from .conftest import TIMEOUT
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from napari_neural_style.plugin.machine import Machine, load_engine
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
 
+from .conftest import TIMEOUT
+
 ENGINE = "napari_neural_style.transfer.engine"
 
 
@@ -42,7 +44,7 @@ def test_on_windows_torch_must_come_before_qt():
 def test_devices_and_advice_are_found(qtbot, monkeypatch):
     monkeypatch.setattr(devices, "advice", lambda: "Buy a graphics card.")
     machine = Machine()
-    with qtbot.waitSignal(machine.found, timeout=60_000) as signal:
+    with qtbot.waitSignal(machine.found, timeout=TIMEOUT) as signal:
         machine.look()
     found, advice = signal.args
     assert [device.name for device in found] == [d.name for d in devices.available_devices()]
@@ -52,6 +54,6 @@ def test_devices_and_advice_are_found(qtbot, monkeypatch):
 def test_without_torch_it_fails_with_a_sentence(qtbot, monkeypatch):
     monkeypatch.setitem(sys.modules, ENGINE, None)
     machine = Machine()
-    with qtbot.waitSignal(machine.failed, timeout=60_000) as signal:
+    with qtbot.waitSignal(machine.failed, timeout=TIMEOUT) as signal:
         machine.look()
     assert "PyTorch could not be loaded" in signal.args[0]

@@ -6,9 +6,7 @@ import pytest
 from napari_neural_style.plugin.layers import METADATA_KEY
 from napari_neural_style.settings import strength_to_weight
 
-from .conftest import errors, picture
-
-WAIT = 60_000
+from .conftest import TIMEOUT, errors, picture
 
 
 @pytest.fixture
@@ -28,9 +26,9 @@ def settle(qtbot, finish):
 
     def settle(widget, result, condition):
         transfer = widget._run._worker._transfer
-        qtbot.waitUntil(lambda: bool(condition(transfer)), timeout=WAIT)
+        qtbot.waitUntil(lambda: bool(condition(transfer)), timeout=TIMEOUT)
         step = transfer._step
-        qtbot.waitUntil(lambda: transfer._step > step + 2, timeout=WAIT)
+        qtbot.waitUntil(lambda: transfer._step > step + 2, timeout=TIMEOUT)
         widget.stop.native.click()
         finish(widget)
         assert errors() == []
@@ -126,7 +124,7 @@ def test_labels_painted_while_it_runs_are_followed(open_widget, start, settle):
 def test_another_size_goes_on_from_the_picture(running, settle, qtbot):
     _, widget, result = running
     widget.size.value = 64
-    qtbot.waitUntil(lambda: result.data.shape[1] == 64, timeout=WAIT)
+    qtbot.waitUntil(lambda: result.data.shape[1] == 64, timeout=TIMEOUT)
     recipe = settle(widget, result, lambda t: t.settings.size == 64)
     assert recipe["scales"][-1] == [51, 64]
 
@@ -150,15 +148,15 @@ def test_what_cannot_change_is_off_while_it_runs(running):
 def test_a_change_that_is_refused_leaves_the_run_as_it_was(running, qtbot, finish):
     _, widget, result = running
     widget.size.value = 2
-    qtbot.waitUntil(lambda: bool(errors()), timeout=WAIT)
+    qtbot.waitUntil(lambda: bool(errors()), timeout=TIMEOUT)
     assert "size=2" in widget._form.status.text()
     assert widget.running
     data = result.data
-    qtbot.waitUntil(lambda: result.data is not data, timeout=WAIT)
+    qtbot.waitUntil(lambda: result.data is not data, timeout=TIMEOUT)
     widget.style_strength.value = 70
     transfer = widget._run._worker._transfer
     expected = strength_to_weight(70, "fast")
-    qtbot.waitUntil(lambda: transfer.settings.style_weight == expected, timeout=WAIT)
+    qtbot.waitUntil(lambda: transfer.settings.style_weight == expected, timeout=TIMEOUT)
 
 
 def test_a_storm_of_changes(running, settle, qtbot):
@@ -172,10 +170,10 @@ def test_a_storm_of_changes(running, settle, qtbot):
 
 def test_without_a_run_the_controls_only_say_what_would_be(open_widget, qtbot):
     _, widget = open_widget()
-    qtbot.waitUntil(lambda: "About" in widget._form.forecast.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "About" in widget._form.forecast.text(), timeout=TIMEOUT)
     before = widget._form.forecast.text()
     widget.size.value = 512
-    qtbot.waitUntil(lambda: widget._form.forecast.text() != before, timeout=WAIT)
+    qtbot.waitUntil(lambda: widget._form.forecast.text() != before, timeout=TIMEOUT)
     assert "GB" in widget._form.forecast.text()
 
 
@@ -193,7 +191,7 @@ def test_a_layer_that_goes_is_told_and_the_run_keeps_it(open_widget, start, qtbo
     widget._edits.edited.emit("style")
     widget.feather.value = 7
     widget.tv_weight.value = 0.5
-    qtbot.waitUntil(lambda: transfer.settings.tv_weight == 0.5, timeout=WAIT)
+    qtbot.waitUntil(lambda: transfer.settings.tv_weight == 0.5, timeout=TIMEOUT)
     assert transfer._run.inputs.style_digests == before.style_digests
     np.testing.assert_array_equal(transfer.settings.mask, before.settings.mask)
     assert errors() == []

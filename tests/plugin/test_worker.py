@@ -12,9 +12,7 @@ from napari_neural_style.transfer.engine import StyleTransfer
 from napari_neural_style.transfer.run import Run
 from napari_neural_style.transfer.update import Update
 
-from .conftest import picture
-
-TIMEOUT = 60_000
+from .conftest import TIMEOUT, picture
 
 
 @pytest.fixture
