@@ -60,7 +60,8 @@ def number(name: str, value: object, low: float, high: float, above: bool = Fals
     return number
 
 
-def _whole(name: str, value: object, low: int, high: int, also: str = "") -> int:
+def whole(name: str, value: object, low: int, high: int, also: str = "") -> int:
+    """Return a whole number of a range, or raise a ValueError; ``also`` tells what else may be."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | np.integer)
@@ -93,11 +94,11 @@ def _layers(name: str, value: Any) -> LayerWeights:
 
 def _steps(name: str, value: Any) -> int | tuple[int, ...]:
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
-        steps = tuple(_whole(name, v, 0, 10**7) for v in value)
+        steps = tuple(whole(name, v, 0, 10**7) for v in value)
         if not any(steps):
             raise fail(name, value, "a whole number from 1 for one scale at least.")
         return steps
-    return _whole(name, value, 1, 10**7, "one number per scale or ")
+    return whole(name, value, 1, 10**7, "one number per scale or ")
 
 
 def _scales(name: str, value: Any) -> str | tuple[int, ...]:
@@ -106,7 +107,7 @@ def _scales(name: str, value: Any) -> str | tuple[int, ...]:
     allowed = f"'auto' or growing longest sides in pixels, from 16 to {MAX_SIZE}."
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise fail(name, value, allowed)
-    sides = tuple(_whole(name, side, 16, MAX_SIZE) for side in value)
+    sides = tuple(whole(name, side, 16, MAX_SIZE) for side in value)
     if any(a >= b for a, b in pairwise(sides)):
         raise fail(name, value, allowed)
     return sides
@@ -155,7 +156,8 @@ def _style_weights(name: str, value: Any) -> tuple[float, ...]:
     return weights
 
 
-def _flag(name: str, value: Any) -> bool:
+def flag(name: str, value: object) -> bool:
+    """Return True or False, or raise a ValueError."""
     if not isinstance(value, bool | np.bool_):
         raise fail(name, value, "True or False.")
     return bool(value)
@@ -170,7 +172,7 @@ def _device(name: str, value: Any) -> str:
 def _tile(name: str, value: Any) -> str | int:
     if isinstance(value, str) and value in ("auto", "off"):
         return value
-    return _whole(name, value, 64, MAX_SIZE, "'auto', 'off' or ")
+    return whole(name, value, 64, MAX_SIZE, "'auto', 'off' or ")
 
 
 def _weights(name: str, value: Any) -> str:
@@ -193,10 +195,10 @@ VALIDATORS: Final[Mapping[str, Any]] = {
     "steps": _steps,
     "budget": lambda n, v: None if v is None else number(n, v, 0, math.inf, above=True),
     "tolerance": lambda n, v: number(n, v, 0, 1),
-    "patience": lambda n, v: _whole(n, v, 1, 10**7),
+    "patience": lambda n, v: whole(n, v, 1, 10**7),
     "scales": _scales,
     "detail": lambda n, v: number(n, v, 0, 2),
-    "size": lambda n, v: None if v is None else _whole(n, v, 16, MAX_SIZE, "None or "),
+    "size": lambda n, v: None if v is None else whole(n, v, 16, MAX_SIZE, "None or "),
     "init": _init,
     "style_scale": lambda n, v: number(n, v, 0, 10, above=True),
     "style_weights": _style_weights,
@@ -204,8 +206,8 @@ VALIDATORS: Final[Mapping[str, Any]] = {
     "mask": lambda n, v: None if v is None else _mask(n, v),
     "style_masks": _style_masks,
     "feather": lambda n, v: number(n, v, 0, MAX_SIZE),
-    "keep_best": _flag,
-    "seed": lambda n, v: _whole(n, v, 0, 2**63 - 1),
+    "keep_best": flag,
+    "seed": lambda n, v: whole(n, v, 0, 2**63 - 1),
     "device": _device,
     "precision": lambda n, v: choice(n, v, ("auto", "float32", "bfloat16", "float16", "float64")),
     "tile": _tile,

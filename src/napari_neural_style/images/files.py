@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -365,6 +366,9 @@ def _with_bits(colours: NDArray[Any], bits: int) -> NDArray[Any]:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a file to write, which takes the place of `path` if all goes well.
 
+    At any moment, and after a power cut, there is the old file or the new one, whole. What
+    processes have left that were killed while they wrote is deleted.
+
     Raises
     ------
     OSError
@@ -372,8 +376,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     part = _beside(path)
     try:
+        _clear_leavings(path)
         yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
         part.replace(path.resolve())
+        _sync_folder(part.parent)
     except OSError as error:
         raise _write_error(path, error) from error
     finally:
@@ -385,6 +393,28 @@ def _beside(path: Path) -> Path:
     # Beside the file that a link points to: only there is the replacement atomic.
     target = path.resolve()
     return target.with_name(f".{target.name}.{os.getpid()}.part")
+
+
+def _clear_leavings(path: Path) -> None:
+    import psutil
+
+    target = path.resolve()
+    name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.part")
+    for entry in os.scandir(target.parent):
+        left = name.fullmatch(entry.name)
+        if left and not psutil.pid_exists(int(left[1])):
+            with suppress(OSError):
+                os.unlink(entry)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a new name outlast a power cut, where a system can do that for folders."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _write_error(path: Path, error: OSError) -> OSError:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from napari_neural_style.transfer.guard import look_every
+from napari_neural_style.transfer.state import State, tensors, whole
 
 
 class Convergence:
@@ -49,7 +50,7 @@ class Convergence:
         """Everything needed to go on, as tensors and numbers."""
         return {"lowest": self._lowest, "seen": self._seen}
 
-    def load(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on from :meth:`state`."""
-        self._lowest = [lowest.to(device) for lowest in state["lowest"]]
-        self._seen = int(state["seen"])
+    def load(self, state: State, like: torch.Tensor) -> None:
+        """Go on from :meth:`state`, of losses of the dtype and on the device of a tensor."""
+        self._lowest = tensors(state, "lowest", like.new_empty(()))
+        self._seen = whole("seen", state["seen"], 0, 2**62)

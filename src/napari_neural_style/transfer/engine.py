@@ -12,7 +12,7 @@ import torch
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.transfer import devices, live
 from napari_neural_style.transfer.budget import Stopwatch
-from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
+from napari_neural_style.transfer.checkpoint import read_checkpoint, refusal, write_checkpoint
 from napari_neural_style.transfer.fallback import Means, is_out_of_memory, memory_errors
 from napari_neural_style.transfer.inputs import (
     IMAGES,
@@ -23,6 +23,7 @@ from napari_neural_style.transfer.inputs import (
 )
 from napari_neural_style.transfer.provenance import recipe
 from napari_neural_style.transfer.run import Run
+from napari_neural_style.transfer.saved_run import DAMAGE, SavedRun, described
 from napari_neural_style.transfer.scales import resize
 from napari_neural_style.transfer.studio import Studio, dtype_of, fitting_means
 from napari_neural_style.transfer.update import Estimate, Image, Update
@@ -67,6 +68,7 @@ class StyleTransfer:
         *,
         settings: Settings | None = None,
         _kin: "StyleTransfer | None" = None,
+        _means: Means | None = None,
         **overrides: Any,
     ) -> None:
         if settings is not None and (overrides or preset != "default"):
@@ -74,7 +76,7 @@ class StyleTransfer:
         self._stopwatch = Stopwatch()
         self._stopwatch.start()
         settings = settings or make_settings(preset, **overrides)
-        means = _choose_means(settings, _kin)
+        means = _means or _choose_means(settings, _kin)
         dtype = dtype_of(means)
         inputs = Inputs(settings, content_tensor(content, dtype), style_tensors(style, dtype))
         init = settings.init
@@ -279,7 +281,6 @@ class StyleTransfer:
                     self._control.wait_for(lambda: self._stopped or not self._paused)
         with self._running:
             self._stopwatch.start()
-            self._run.notes.clear()
             if not self._stopped:
                 self._make_changes()
             if self._stopped or self._run.finished:
@@ -288,6 +289,7 @@ class StyleTransfer:
                 raise StopIteration
             losses = self._make_step()
             progress, note = self._run.progress, " ".join(self._run.notes)
+            self._run.notes.clear()
             return Update(self, losses, progress.step, progress.scale, note or None)
 
     def run(self) -> Image:
@@ -355,11 +357,7 @@ class StyleTransfer:
             self._make_changes()
             run = self._run
             state: dict[str, Any] = {
-                "settings": run.settings.to_dict(),
-                "precision": self.precision,  # in use; `auto` may decide otherwise another time
-                "tile": run.studio.means.tile,
-                "content": run.pictures.content,
-                "styles": run.pictures.styles,
+                **described(run),
                 **run.state(),
                 "elapsed": self._stopwatch.elapsed,
             }
@@ -367,32 +365,45 @@ class StyleTransfer:
 
     @classmethod
     @memory_errors
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(
+        cls, path: str | os.PathLike[str], weights: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Load a saved run; iterating goes on where it was.
+
+        It goes on with the device, the precision and the tiles that it had, and on a CPU with
+        as many threads, which are torch's for the whole program. Where it cannot, its first
+        :class:`Update` has a note; otherwise, on a CPU, it ends as if it had never been saved,
+        to the last bit.
+
+        Parameters
+        ----------
+        path : str or path
+            What :meth:`save` wrote.
+        weights : str or path, optional
+            The file of weights of a run that has its own: no checkpoint may choose the files
+            that are read. They must be those that the run had.
 
         Raises
         ------
         OSError
             If the file cannot be read.
         ValueError
-            If it is damaged or not a checkpoint.
+            If it is damaged or not a checkpoint, the weights are others, or the memory is not
+            enough for the run.
         """
         state = read_checkpoint(path)
         try:
-            settings = Settings.from_dict(state["settings"])
-            images = [
-                image[0].permute(1, 2, 0).numpy() for image in (state["content"], *state["styles"])
-            ]
-            as_saved = dataclasses.replace(
-                settings, precision=state["precision"], tile=state["tile"]
-            )
-            transfer = cls(images[0], images[1:], settings=as_saved)
-            transfer._run.restore(state, settings)
-            transfer._stopwatch.elapsed = float(state["elapsed"])
-        except (LookupError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{os.fspath(path)!r} is not a whole checkpoint ({error!r}): start the run anew."
-            ) from error
+            saved = SavedRun(state, weights)
+        except DAMAGE as error:
+            raise refusal(path, error) from error
+        transfer = cls(saved.content, saved.styles, settings=saved.settings, _means=saved.means)
+        try:
+            saved.check_weights(transfer._run.studio.fingerprint)
+            transfer._run.restore(state)
+        except DAMAGE as error:
+            raise refusal(path, error) from error
+        transfer._run.notes.extend(saved.notes)
+        transfer._stopwatch.elapsed = saved.elapsed
         return transfer
 
 

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import torch
 
+from napari_neural_style.transfer.state import State, tensor, whole
+
 # L-BFGS without line search makes finite excursions of many decades and comes back by
 # itself; a loss this many times the lowest is an explosion only if it stays there.
 _HIGH: Final = 10.0
@@ -83,8 +85,17 @@ class Guard:
             "high_since": self._high_since,
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from :meth:`state`."""
-        self.best = state["best"].to(self.best.device, copy=True)
-        self.lowest = state["lowest"].to(self.lowest)
-        self._seen, self._high_since = state["seen"], state["high_since"]
+        best = state["best"]
+        # Whether it is exact was decided at the start of the scale.
+        half = getattr(best, "dtype", None) == torch.float16
+        self.best = tensor(state, "best", self.best.half() if half else self.best).clone()
+        if not self.best.isfinite().all():
+            raise ValueError("its best image has values that are not finite")
+        self.lowest = tensor(state, "lowest", self.lowest)
+        if self.lowest.isnan().any():
+            raise ValueError("its lowest losses are no numbers")
+        self._seen = whole("seen", state["seen"], 0, 2**62)
+        since = state["high_since"]
+        self._high_since = None if since is None else whole("high_since", since, 0, self._seen)

@@ -8,7 +8,10 @@ import torch
 
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.objective import Evaluation
+from napari_neural_style.transfer.state import State, flag, tensor, tensors, whole
 
+# Of the published L-BFGS, which is torch's.
+_HISTORY: Final = 100
 # Rows of an image that are moved at once: several times an image is much memory.
 _ROWS: Final = 1024
 # Of the bounded L-BFGS: pairs that are remembered at most, in bytes and at least, …
@@ -110,12 +113,12 @@ class Adam:
             "rescale": self._rescale,
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from :meth:`state`."""
-        self._mean.copy_(state["mean"])
-        self._square.copy_(state["square"])
-        self._count = int(state["count"])
-        self._rescale = bool(state.get("rescale"))
+        self._mean.copy_(tensor(state, "mean", self._mean))
+        self._square.copy_(tensor(state, "square", self._square))
+        self._count = whole("count", state["count"], 0, 2**62)
+        self._rescale = flag("rescale", state["rescale"])
 
 
 class LBFGS:
@@ -132,6 +135,7 @@ class LBFGS:
             [variable],
             lr=settings.learning_rate,
             max_iter=1,
+            history_size=_HISTORY,
             tolerance_grad=0,
             tolerance_change=0,
         )
@@ -158,19 +162,32 @@ class LBFGS:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as tensors, lists of tensors and numbers."""
-        return dict(self._optimizer.state[self.variable])
+        state = dict(self._optimizer.state[self.variable])
+        state.pop("al", None)  # for torch's own use within a step
+        return state
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from :meth:`state`."""
-        device = self.variable.device
-        self._optimizer.state[self.variable] = {
-            key: [v.to(device) if isinstance(v, torch.Tensor) else v for v in value]
-            if isinstance(value, list)
-            else value.to(device)
-            if isinstance(value, torch.Tensor)
-            else value
-            for key, value in state.items()
-        }
+        loaded: dict[str, Any] = {}
+        if state:  # none before the first step
+            for name in ("func_evals", "n_iter"):
+                loaded[name] = whole(name, state[name], 0, 2**62)
+        if loaded.get("n_iter"):
+            flat = self.variable.reshape(-1)
+            single = flat.new_empty(())
+            for name in ("d", "prev_flat_grad"):
+                loaded[name] = tensor(state, name, flat)
+            for name in ("t", "H_diag", "prev_loss"):  # tensors at times
+                value = state[name]
+                is_number = isinstance(value, int | float)
+                loaded[name] = value if is_number else tensor(state, name, single)
+            for name, like in (("old_dirs", flat), ("old_stps", flat), ("ro", single)):
+                loaded[name] = tensors(state, name, like)
+            if len({len(loaded[name]) for name in ("old_dirs", "old_stps", "ro")}) > 1:
+                raise ValueError("its old_dirs, old_stps and ro are not of one length")
+            if len(loaded["ro"]) > _HISTORY:
+                raise ValueError(f"its history is longer than {_HISTORY}")
+        self._optimizer.state[self.variable] = loaded
 
 
 class BoundedLBFGS:
@@ -270,15 +287,17 @@ class BoundedLBFGS:
             "curvature": self._curvature,
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from :meth:`state`."""
-        here = self.variable.device
-        history, before = ([t.to(here) for t in state[key]] for key in ("history", "before"))
+        image, single = self.variable, self._share
+        history = tensors(state, "history", image, image, single)
         self._history = list(zip(history[::3], history[1::3], history[2::3], strict=True))
+        before = tensors(state, "before", image, image, single)
         self._before = (before[0], before[1], before[2]) if before else None
-        self._share = state["share"].to(here)
-        curvature = state["curvature"]
-        self._curvature = None if curvature is None else curvature.to(here)
+        self._share = tensor(state, "share", single)
+        self._curvature = None
+        if self._before is not None or state["curvature"] is not None:
+            self._curvature = tensor(state, "curvature", single)
 
 
 def history_pairs(image_bytes: int) -> int:

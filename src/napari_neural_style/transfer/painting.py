@@ -9,6 +9,7 @@ from napari_neural_style.transfer.convergence import Convergence
 from napari_neural_style.transfer.guard import Guard
 from napari_neural_style.transfer.objective import Evaluation
 from napari_neural_style.transfer.optimizers import Evaluate, Optimizer, make_optimizer
+from napari_neural_style.transfer.state import State, part, tensor
 
 
 class Painting:
@@ -111,14 +112,14 @@ class Painting:
 
     @classmethod
     def load(
-        cls, state: dict[str, Any], settings: Settings, device: torch.device, share: float = 1.0
+        cls, state: State, settings: Settings, device: torch.device, share: float = 1.0
     ) -> Self:
         """Go on from :meth:`state`, to the last bit, also on another device."""
         painting = cls(state["variable"].to(device, copy=True), settings, share)
         if state["losses"] is not None:
-            painting.losses = state["losses"].to(device)
-        painting.guard.load(state["guard"])
-        painting._convergence.load(state["convergence"], device)
+            painting.losses = tensor(state, "losses", painting.guard.lowest)
+        painting.guard.load(part(state, "guard"))
+        painting._convergence.load(part(state, "convergence"), painting.variable)
         if painting._optimizer is not None and "optimizer" in state:
-            painting._optimizer.load(state["optimizer"])
+            painting._optimizer.load(part(state, "optimizer"))
         return painting

@@ -1,9 +1,13 @@
 """Where a run is: its scales, their planned steps, and the steps made."""
 
 from copy import copy
-from typing import Any
+from typing import Any, Final
 
 from napari_neural_style.transfer.scales import Scale
+from napari_neural_style.transfer.state import State, number, whole
+
+# A run could not come so far.
+_MOST_STEPS: Final = 10**9
 
 
 class Progress:
@@ -153,11 +157,16 @@ class Progress:
             "since": self._since,
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: State) -> None:
         """Go on from :meth:`state`."""
-        steps = state["steps"]
-        self.plan = [scale._replace(steps=int(steps[i])) for i, scale in enumerate(self.plan)]
-        self.step, self.scale = int(state["step"]), int(state["scale"])
-        self.scale_step = int(state["scale_step"])
-        since, done = state.get("since", (0, 0.0))
-        self._since = int(since), float(done)
+        steps, since = state["steps"], state["since"]
+        if len(steps) != len(self.plan) or len(since) != 2:
+            raise ValueError("its steps are not those of its scales")
+        steps = [whole("steps", count, 0, _MOST_STEPS) for count in steps]
+        self.plan = [
+            scale._replace(steps=count) for scale, count in zip(self.plan, steps, strict=True)
+        ]
+        self.scale = whole("scale", state["scale"], 0, len(steps) - 1)
+        self.scale_step = whole("scale_step", state["scale_step"], 0, steps[self.scale])
+        self.step = whole("step", state["step"], self.scale_step, _MOST_STEPS)
+        self._since = whole("since", since[0], 0, self.step), number("since", since[1], 0, 1)

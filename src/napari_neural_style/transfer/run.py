@@ -19,6 +19,7 @@ from napari_neural_style.transfer.pictures import Pictures
 from napari_neural_style.transfer.planner import Planner
 from napari_neural_style.transfer.progress import Progress
 from napari_neural_style.transfer.scales import fit
+from napari_neural_style.transfer.state import State, number, part, plain, tensor
 from napari_neural_style.transfer.studio import Studio, fitting_means, needed_with
 
 T = TypeVar("T")
@@ -202,7 +203,7 @@ class Run:
         variable = self.studio.space.from_rgb(rgb).contiguous().clone()
         return Painting(variable, self.settings, self.pictures.painted_share(variable))
 
-    def load_painting(self, state: dict[str, Any]) -> None:
+    def load_painting(self, state: State) -> None:
         """Go on from the state of a painting."""
         device = self.studio.means.device
         share = self.pictures.painted_share(state["variable"].to(device))
@@ -265,20 +266,30 @@ class Run:
         state = {**self.progress.state(), "rate": self.rate, "changes": self.changes}
         return state if self.painting is None else {**state, "painting": self.painting.state()}
 
-    def restore(self, state: dict[str, Any], settings: Settings) -> None:
-        """Go on from :meth:`state`, with the settings of the run that it is of."""
-        self.settings = settings
+    def restore(self, state: State) -> None:
+        """Go on from :meth:`state`.
+
+        Raises
+        ------
+        ValueError, LookupError, TypeError
+            If it is of another run, or damaged.
+        """
         self.progress.load(state)
-        self.rate = float(state["rate"])
-        self.changes = state.get("changes", [])
+        self.rate = number("rate", state["rate"], 0, 1)
+        self.changes = [dict(change) for change in plain(state, "changes")]
         if "painting" not in state:
+            if self.progress.step:
+                raise ValueError("it has no image")
             return
-        shape = self.progress.shape
-        if tuple(state["painting"]["variable"].shape[2:]) != shape:
-            raise LookupError("its image does not have the size of its scale")
-        self.load_painting(state["painting"])
+        painting = part(state, "painting")
+        expected = self.pictures.content.new_empty(1, 3, *self.progress.shape)
+        variable = tensor(painting, "variable", expected)
+        # Within a run the guard sees to it that such an image does not last.
+        if self.finished and not variable.isfinite().all():
+            raise ValueError("its image has values that are not finite")
+        self.load_painting(painting)
         if not self.finished:
-            self.objective = self._make_objective(*shape)
+            self.objective = self._make_objective(*self.progress.shape)
 
     # ------------------------------------------------------------------- changes
 
