@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from napari_neural_style import PRESETS, Settings, StyleTransfer
-from napari_neural_style.cli import BAD_INPUT, DONE, INTERRUPTED, main, stylize
+from napari_neural_style.cli import BAD_INPUT, DONE, INTERRUPTED, main
 from napari_neural_style.images import (
     METADATA_KEY,
     read_calibration,
@@ -291,9 +291,8 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(folder, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(StyleTransfer, "save", save_and_interrupt)
-    monkeypatch.setattr(stylize, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
     parts = ["-o", "part.png", "--log", "parts.csv"]
-    checkpoint = ["--checkpoint", "run.safetensors"]
+    checkpoint = ["--checkpoint", "run.safetensors", "--checkpoint-every", "0"]
     assert main([*command, *settings, *parts, *checkpoint]) == INTERRUPTED
     assert recipe("part.png")["step"] == 3
 

@@ -6,15 +6,21 @@ complaints come at once.
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import NoReturn
 
 from napari_neural_style.cli import demo, info, stack, stylize
+from napari_neural_style.cli.streams import lasting_streams
 
 PROGRAM = "napari-neural-style"
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+# Of an error; torch's may hold pages.
+_MAX_MESSAGE = 400
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,12 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0 done; 1 some planes of a stack could not be painted; 2 bad usage or
-        bad input, said in one line on stderr; 130 or 143 when interrupted or terminated,
-        with what was painted so far written.
+        bad input, or an error that was not foreseen, said in one line on stderr; 129, 130 or
+        143 when hung up, interrupted or terminated, with what was painted so far written.
     """
+    with lasting_streams():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
     except SystemExit as exit_:  # argparse's help and bad usage
         return exit_.code if isinstance(exit_.code, int) else BAD_INPUT
     except KeyboardInterrupt:
@@ -42,7 +54,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, MemoryError) as error:
         _complain(str(error) or f"there is not enough memory ({type(error).__name__})")
         return BAD_INPUT
+    except Exception as error:
+        _complain(_unforeseen(error))
+        return BAD_INPUT
     return status
+
+
+def _unforeseen(error: Exception) -> str:
+    """Say what a report of the error needs; a traceback would tell users nothing."""
+    here = Path(__file__).parents[1]
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(here)]
+    place = f", {Path(ours[-1].filename).name} line {ours[-1].lineno}" if ours else ""
+    said = " ".join(str(error).split())[:_MAX_MESSAGE]
+    return (
+        f"{said} ({type(error).__name__}{place}): this was not foreseen; please report it with "
+        f"what '{PROGRAM} info' prints"
+    )
 
 
 def _complain(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run in good order."""
+"""Ctrl-C, SIGTERM and a closed terminal end a run in good order."""
 
 import signal
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopSignals:
-    """Let the first Ctrl-C or SIGTERM end the painting in good order, a second one at once."""
+    """Let the first signal end the painting after its step, a second one at once."""
 
     def __init__(self) -> None:
         self.stop: Callable[[], None] | None = None
@@ -21,7 +21,7 @@ class StopSignals:
     def __enter__(self) -> "StopSignals":
         # Python lets only the main thread handle signals.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _signals():
                 self._previous[number] = signal.signal(number, self._handle)
         return self
 
@@ -35,3 +35,12 @@ class StopSignals:
         if again or self.stop is None:
             sys.exit(self.status)
         self.stop()
+
+
+def _signals() -> list[int]:
+    numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
+    # Of a terminal that is closed; nohup lets a run outlast it.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        numbers.append(hangup)
+    return numbers

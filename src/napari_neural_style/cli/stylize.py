@@ -1,17 +1,20 @@
 """Paint an image in the style of others."""
 
 import argparse
-import csv
 import dataclasses
+import math
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from napari_neural_style.cli.bar import Bar, make_bar
 from napari_neural_style.cli.content import Content
+from napari_neural_style.cli.loss_log import LossLog, check_log
 from napari_neural_style.cli.options import (
     PRESET_LIST,
     add_output,
@@ -24,20 +27,19 @@ from napari_neural_style.cli.options import (
 )
 from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.images import (
+    Calibration,
     check_output,
     check_writable,
     write_image,
 )
 from napari_neural_style.pace import Pace, duration
 from napari_neural_style.recipe import write_recipe
+from napari_neural_style.validation import number
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
     from napari_neural_style.transfer.update import Update
 
-LOG_COLUMNS = ("step", "scale", "content", "style", "tv", "total", "seconds")
-
-_SECONDS_BETWEEN_CHECKPOINTS = 30.0
 _SECONDS_BETWEEN_LOSSES = 0.5
 
 
@@ -68,7 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         metavar="FILE",
         type=Path,
-        help="Save the state of the run every half minute and at its end.",
+        help="Save the state of the run after its first step, every so often and at its end; "
+        "--resume goes on from it, whatever has ended the run.",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        metavar="SECONDS",
+        type=float,
+        default=30.0,
+        help="How often, at most; saving takes no more than a twentieth of the time. With 0 after "
+        "every step. [30]",
     )
     source = parser.add_mutually_exclusive_group()  # of the settings
     add_recipe(source)
@@ -77,8 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         help="Go on from a checkpoint, with its images and settings; CONTENT and STYLE may "
-        "be left out. Options may change what may change while a run goes on: weights, layers, "
-        "colours, regions, steps and size.",
+        "be left out, but a checkpoint has only the colours of CONTENT: give it again to keep its "
+        "transparency and the size of its pixels. Options may change what may change while a run "
+        "goes on: weights, layers, colours, regions, steps and size.",
     )
     add_settings(parser)
 
@@ -105,12 +117,21 @@ def _check_files(arguments: argparse.Namespace) -> None:
         if path is not None:
             check_writable(path)
             outputs.append(path)
-    inputs = (arguments.content, *arguments.styles, arguments.recipe, *mask_files(arguments))
+    number("--checkpoint-every", arguments.checkpoint_every, 0, math.inf)
+    if arguments.resume is not None and arguments.log is not None:
+        check_log(arguments.log)
+    inputs = [arguments.content, *arguments.styles, arguments.recipe, *mask_files(arguments)]
+    if arguments.resume is not None and not _same(arguments.resume, arguments.checkpoint):
+        inputs.append(arguments.resume)
     taken = {Path(path).resolve() for path in inputs if path is not None}
     for path in outputs:
         if path.resolve() in taken:
             raise ValueError(f"{path} is used twice: give every file to write its own name.")
         taken.add(path.resolve())
+
+
+def _same(path: Path, other: Path | None) -> bool:
+    return other is not None and path.resolve() == other.resolve()
 
 
 def _read_content(arguments: argparse.Namespace) -> Content | None:
@@ -138,7 +159,7 @@ def _start(arguments: argparse.Namespace, content: Content | None) -> "StyleTran
 def _resume(arguments: argparse.Namespace) -> "StyleTransfer":
     from napari_neural_style.transfer.engine import StyleTransfer
 
-    transfer = StyleTransfer.load(arguments.resume)
+    transfer = StyleTransfer.load(arguments.resume, vars(arguments).get("weights"))
     given = given_settings(arguments, transfer.settings.preset)
     wanted = dataclasses.replace(transfer.settings, **given).to_dict()
     present = transfer.settings.to_dict()
@@ -147,18 +168,24 @@ def _resume(arguments: argparse.Namespace) -> "StyleTransfer":
 
 
 def _paint(transfer: "StyleTransfer", arguments: argparse.Namespace) -> None:
-    start = saved = time.monotonic()
-    with _Progress(transfer, arguments.quiet) as progress, _loss_log(arguments) as log:
+    from napari_neural_style.transfer.autosave import Checkpoints
+
+    checkpoints = None
+    if arguments.checkpoint is not None:
+        checkpoints = Checkpoints(transfer, arguments.checkpoint, arguments.checkpoint_every)
+    after = transfer.provenance()["step"] if arguments.resume else None
+    with (
+        _Progress(transfer, arguments.quiet) as progress,
+        nullcontext() if arguments.log is None else LossLog(arguments.log, after) as log,
+    ):
         for update in transfer:
-            now = time.monotonic()
-            if log is not None:
-                log(update, now - start)
+            if log is not None:  # before the step is saved: a resumed run does not make it again
+                log.write(update)
             progress.show(update)
-            if arguments.checkpoint and now - saved > _SECONDS_BETWEEN_CHECKPOINTS:
-                transfer.save(arguments.checkpoint)
-                saved = now
-    if arguments.checkpoint:
-        transfer.save(arguments.checkpoint)
+            if checkpoints is not None and (note := checkpoints.after(update)) is not None:
+                progress.warn(note)
+    if checkpoints is not None:
+        checkpoints.finish()
 
 
 def _write_result(
@@ -172,11 +199,11 @@ def _write_result(
     names = {"content": arguments.content, "styles": arguments.styles, "output": arguments.output}
     recipe = {**made, **names, "digests_of_styles": made["styles"]}
     if content is None:
-        write_image(arguments.out, result, arguments.bits, recipe)
+        _write_image(arguments, result, recipe)
     else:
         calibration = content.calibration.resized(content.rgb.shape[:2], (height, width))
         image = content.finish(result, transfer.settings.mask)
-        write_image(arguments.out, image, arguments.bits, recipe, calibration)
+        _write_image(arguments, image, recipe, calibration)
     if arguments.save_recipe is not None:
         write_recipe(arguments.save_recipe, recipe)
     if not arguments.quiet:
@@ -185,6 +212,26 @@ def _write_result(
             f"after {recipe['step']} of {recipe['total']} steps.",
             file=sys.stderr,
         )
+
+
+def _write_image(
+    arguments: argparse.Namespace,
+    image: NDArray[Any],
+    recipe: dict[str, Any],
+    calibration: Calibration | None = None,
+) -> None:
+    """Write the result; where that has become impossible, into a folder for temporary files."""
+    try:
+        write_image(arguments.out, image, arguments.bits, recipe, calibration)
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="napari-neural-style-"))
+        rescued = folder / arguments.out.name
+        try:
+            write_image(rescued, image, arguments.bits, recipe, calibration)
+        except OSError:
+            folder.rmdir()
+            raise error from None
+        raise type(error)(f"{error} What was painted is in {rescued}.") from error
 
 
 class _Progress:
@@ -204,6 +251,13 @@ class _Progress:
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def warn(self, note: str) -> None:
+        """Say what even the quiet should know."""
+        if self._bar is None:
+            print(note, file=sys.stderr)
+        else:
+            self._bar.write(note, file=sys.stderr)
 
     def show(self, update: "Update") -> None:
         if self._quiet:
@@ -227,25 +281,3 @@ class _Progress:
             self._bar.set_postfix_str(", ".join(shown), refresh=False)
             self._losses_due = now + _SECONDS_BETWEEN_LOSSES
         self._bar.update()
-
-
-@contextmanager
-def _loss_log(
-    arguments: argparse.Namespace,
-) -> Iterator[Callable[["Update", float], None] | None]:
-    """Open the CSV file; yield what writes a row, at once, so that it can be watched."""
-    if arguments.log is None:
-        yield None
-        return
-    append = arguments.resume is not None and arguments.log.is_file()
-    with arguments.log.open("a" if append else "w", newline="") as file:
-        writer = csv.writer(file)
-        if not append:
-            writer.writerow(LOG_COLUMNS)
-
-        def log(update: "Update", seconds: float) -> None:
-            losses = (update.losses[name] for name in ("content", "style", "tv", "total"))
-            writer.writerow([update.step, update.scale, *losses, f"{seconds:.3f}"])
-            file.flush()
-
-        yield log
