@@ -103,34 +103,52 @@ class LossPlot(QWidget):
         if not self._curves.points:
             self._write(painter, "No losses yet", area.center().x(), area.center().y(), 0.5)
             return
-        steps, exponents = self._curves.steps, self._curves.exponents
-        x = area.left() + area.width() * steps / steps[-1]
-        y = area.bottom() - area.height() * (exponents - low) / (high - low)
-        hovered = None if self._mouse is None else int(np.abs(x - self._mouse).argmin())
+        self._draw_grid(painter, area, ticks)
+        self._draw_curves(painter, area)
+        hovered = None
+        if self._mouse is not None:
+            hovered = int(np.abs(self._x(area, self._curves.steps) - self._mouse).argmin())
+        self._write_legend(painter, area.left(), hovered)
+        self._write_steps(painter, area, hovered)
+        self._mark_scales(painter, area)
+
+    def _x(self, area: QRectF, steps: Any) -> Any:
+        return area.left() + area.width() * steps / self._curves.steps[-1]
+
+    def _y(self, area: QRectF, exponents: Any) -> Any:
+        low, high = self._curves.range
+        return area.bottom() - area.height() * (exponents - low) / (high - low)
+
+    def _draw_grid(self, painter: QPainter, area: QRectF, ticks: dict[float, str]) -> None:
         for exponent, label in ticks.items():
-            height = area.bottom() - area.height() * (exponent - low) / (high - low)
+            height = self._y(area, exponent)
             painter.setPen(QPen(self._line, 0.5))
             painter.drawLine(QPointF(area.left(), height), QPointF(area.right(), height))
-            self._write(painter, label, left - _GAP, height, 1)
+            self._write(painter, label, area.left() - _GAP, height, 1)
+
+    def _draw_curves(self, painter: QPainter, area: QRectF) -> None:
+        x, y = self._x(area, self._curves.steps), self._y(area, self._curves.exponents)
         painter.setClipRect(area)
         for color, width, heights in zip(self._colors, _WIDTHS, y.T, strict=True):
             painter.setPen(QPen(color, width))
             painter.drawPolyline(_outline(x, heights))
         painter.setClipping(False)
-        self._write_legend(painter, area.left(), hovered)
+
+    def _write_steps(self, painter: QPainter, area: QRectF, hovered: int | None) -> None:
+        steps = self._curves.steps
         if hovered is None:
             for step in step_ticks(int(steps[-1]), max(2, int(area.width()) // 60)):
                 self._write_step(painter, area, step, str(step) if step else "step 0")
         else:
+            x = self._x(area, steps[hovered])
             painter.setPen(self._quiet)
-            painter.drawLine(QPointF(x[hovered], area.top()), QPointF(x[hovered], area.bottom()))
+            painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
             self._write_step(painter, area, steps[hovered], f"step {steps[hovered]:.0f}")
-        self._mark_scales(painter, area)
 
     def _mark_scales(self, painter: QPainter, area: QRectF) -> None:
         line, free = painter.fontMetrics().height(), area.left()
         for step, pixels in self._curves.scales:
-            x = area.left() + area.width() * step / self._curves.steps[-1]
+            x = self._x(area, step)
             painter.setPen(QPen(self._quiet, 0.7))
             painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
             label = f"{pixels} px"
@@ -142,8 +160,7 @@ class LossPlot(QWidget):
 
     def _write_step(self, painter: QPainter, area: QRectF, step: float, text: str) -> None:
         half = painter.fontMetrics().horizontalAdvance(text) / 2
-        x = area.left() + area.width() * step / self._curves.steps[-1]
-        x = min(max(x, area.left() + half), self.width() - half)
+        x = min(max(self._x(area, step), area.left() + half), self.width() - half)
         self._write(painter, text, x, area.bottom() + painter.fontMetrics().height() / 2, 0.5)
 
     def _write_legend(self, painter: QPainter, x: float, hovered: int | None) -> None:
