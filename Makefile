@@ -31,7 +31,7 @@ demo: system-libraries $(INSTALLED)
 	$(ON_SCREEN) $(BIN)/napari-neural-style demo $(if $(HEADLESS),--screenshot demo.png --result demo-result.png)
 
 test: system-libraries check
-	$(ON_SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal --cov --cov-report=term
+	$(ON_SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 2 --dist worksteal --cov --cov-report=term
 
 check: $(INSTALLED)
 	$(BIN)/ruff check
