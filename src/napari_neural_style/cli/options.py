@@ -7,7 +7,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -181,6 +181,15 @@ def mask_files(arguments: argparse.Namespace) -> list[str]:
     given = vars(arguments)
     files = [given.get("mask", NO_MASK), *given.get("style_masks", ())]
     return [file for file in files if file != NO_MASK]
+
+
+def check_distinct(read: Iterable[str | Path | None], written: Iterable[Path]) -> None:
+    """Raise a ValueError if a file to write is named twice, or is one that is read."""
+    taken = {Path(path).resolve() for path in read if path is not None}
+    for path in written:
+        if path.resolve() in taken:
+            raise ValueError(f"{path} is used twice: give every file to write its own name.")
+        taken.add(path.resolve())
 
 
 def _read_masks(paths: str | list[str]) -> NDArray[Any] | tuple[NDArray[Any], ...] | None:

@@ -21,6 +21,7 @@ from napari_neural_style.cli.options import (
     add_output,
     add_recipe,
     add_settings,
+    check_distinct,
     chosen_settings,
     given_recipe,
     mask_files,
@@ -179,16 +180,12 @@ def _check_files(arguments: argparse.Namespace, stack: StackFile) -> None:
     dtype = stack.data.dtype if arguments.output == "intensity" else np.dtype(np.uint8)
     check_stack_output(arguments.out, axes, dtype)
     files = (arguments.stack, *arguments.styles, arguments.recipe, *mask_files(arguments))
-    taken = {Path(path).resolve() for path in files if path is not None}
     out = arguments.out
     results = [*{out: None, _array(arguments): None}]
     if arguments.save_recipe is not None:
         check_writable(arguments.save_recipe)
         results.append(arguments.save_recipe)
-    for path in results:
-        if path.resolve() in taken:
-            raise ValueError(f"{path} is used twice: give every file to write its own name.")
-        taken.add(path.resolve())
+    check_distinct(files, results)
     if out.suffix.lower() in TIFF and out.exists() and len(chosen) < count and not _kept(arguments):
         raise ValueError(
             f"{out} is there already, and some planes of the stack must not replace planes that "

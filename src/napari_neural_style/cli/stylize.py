@@ -20,6 +20,7 @@ from napari_neural_style.cli.options import (
     add_output,
     add_recipe,
     add_settings,
+    check_distinct,
     chosen_settings,
     given_recipe,
     given_settings,
@@ -123,11 +124,7 @@ def _check_files(arguments: argparse.Namespace) -> None:
     inputs = [arguments.content, *arguments.styles, arguments.recipe, *mask_files(arguments)]
     if arguments.resume is not None and not _same(arguments.resume, arguments.checkpoint):
         inputs.append(arguments.resume)
-    taken = {Path(path).resolve() for path in inputs if path is not None}
-    for path in outputs:
-        if path.resolve() in taken:
-            raise ValueError(f"{path} is used twice: give every file to write its own name.")
-        taken.add(path.resolve())
+    check_distinct(inputs, outputs)
 
 
 def _same(path: Path, other: Path | None) -> bool:
