@@ -1,7 +1,13 @@
 import hashlib
+import json
 import os
 import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
 import threading
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -207,6 +213,51 @@ def test_weights_of_another_network_are_refused(tmp_path, original):
         load_weights(tmp_path / "list.pth")
 
 
+def test_a_small_file_does_not_unfold_into_all_memory(tmp_path):
+    """What torch wrote, compressed by another program, with a long list in place of names."""
+    torch.save({}, tmp_path / "small.pth")
+    many = b"\x80\x02](" + 10**6 * b"K\x01" + b"e."
+    longer = b"\x80\x02](" + 5 * 10**6 * b"K\x01" + b"e."
+    for name, method, contents, words in (
+        ("compressed.pth", zipfile.ZIP_DEFLATED, many, "it is compressed"),
+        ("stored.pth", zipfile.ZIP_STORED, longer, "contents has 10000006 bytes"),
+    ):
+        with (
+            zipfile.ZipFile(tmp_path / "small.pth") as old,
+            zipfile.ZipFile(tmp_path / name, "w", method) as new,
+        ):
+            for part in old.namelist():
+                new.writestr(part, contents if part.endswith("data.pkl") else old.read(part))
+        with pytest.raises(WeightsError, match=words):
+            load_weights(tmp_path / name)
+
+
+def test_a_list_of_millions_of_tensors_is_refused(tmp_path):
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({str(number): empty for number in range(80_000)}).encode()
+    file = tmp_path / "many.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(WeightsError, match=f"its header has {len(header)} bytes"):
+        load_weights(file)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.zeros(64, device="meta"),
+        torch.zeros(64).to_sparse(),
+        torch.zeros(64, dtype=torch.int32),
+        torch.zeros(64, dtype=torch.complex64),
+    ],
+)
+def test_odd_tensors_are_refused(tmp_path, original, odd):
+    torch.save(
+        {"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": odd}, tmp_path / "a"
+    )
+    with pytest.raises(WeightsError, match=r"'features\.0\.bias' .* is no plain tensor of floats"):
+        load_weights(tmp_path / "a")
+
+
 # --------------------------------------------------------------------- download
 
 CLASSIFIER = {"classifier.0.weight": torch.zeros(1000, 100)}
@@ -274,20 +325,36 @@ def test_two_downloads_at_once_are_one(folder, server):
     assert files == set(folder.iterdir())
 
 
-def test_processes_do_not_disturb_each_other(folder, server, original, monkeypatch):
-    """As a second process would: it does not know of the first one's lock."""
-    barrier = threading.Barrier(2)
+DOWNLOAD = """
+import sys
+from napari_neural_style.transfer import weights
+weights.TORCHVISION_URL, weights.TORCHVISION_SHA256 = sys.argv[1:]
+print(weights.download_torchvision(lambda *_: None))
+"""
 
-    def together(done, total):
-        if done == total:
-            barrier.wait()
 
-    monkeypatch.setattr(module, "_downloading", threading.Semaphore(2))
-    with ThreadPoolExecutor(2) as pool:
-        files = set(pool.map(lambda _: download_torchvision(together), range(2)))
+def another_process(path):
+    url = module.TORCHVISION_URL.replace("vgg19.pth", path)
+    command = [sys.executable, "-c", DOWNLOAD, url, module.TORCHVISION_SHA256]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_do_not_disturb_each_other(folder, server, original):
+    processes = [another_process("both") for _ in range(2)]
+    files = {process.communicate()[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
     assert len(server.ranges) == 2
-    assert files == set(folder.iterdir())
+    assert files == set(map(str, folder.iterdir()))
     assert fingerprint(load_weights("torchvision")) == fingerprint(original)
+
+
+def test_what_a_killed_process_leaves_is_cleared_away(folder, server):
+    with another_process("hang") as process:
+        server.silent.wait()
+        process.kill()
+    assert [file.name for file in folder.iterdir()] != []
+    file = download_torchvision(lambda *_: None)
+    assert list(folder.iterdir()) == [file]
 
 
 def test_a_cancelled_download_leaves_nothing(folder, server):
@@ -339,10 +406,60 @@ def test_a_folder_that_cannot_be_made_is_told_with_the_way_out(tmp_path, server,
     assert server.ranges == []
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is read-only for root"
-)
-def test_a_read_only_folder_is_told_with_the_way_out(folder, server):
-    folder.mkdir(mode=0o500)
-    with pytest.raises(WeightsError, match=r"cannot be kept in .*Permission denied"):
-        download_torchvision(lambda *_: None)
+def test_a_folder_that_is_deleted_meanwhile_is_told(folder, server):
+    def delete(done, total):
+        if done == total:
+            shutil.rmtree(folder)
+
+    with pytest.raises(WeightsError, match=r"cannot be kept in .*deleted meanwhile"):
+        download_torchvision(delete)
+    assert not folder.exists()
+    assert download_torchvision(lambda *_: None).is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_disk_that_is_full_at_the_end_is_told_with_the_way_out(folder, server):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(done, total):
+        if done == total:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+
+    try:
+        with pytest.raises(WeightsError, match=rf"cannot be kept in .*{FOLDER_VARIABLE}") as error:
+            download_torchvision(fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "large" in str(error.value)
+    assert list(folder.iterdir()) == []
+    assert download_torchvision(lambda *_: None).is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows' folders are never read-only")
+def test_a_read_only_folder_is_told_with_the_way_out(server, monkeypatch):
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)  # pytest's own folders are for one user alone
+        folder = Path(place) / "weights"
+        folder.mkdir(mode=0o555)
+        monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+        user = os.geteuid()
+        if user == 0:  # nothing is read-only for root
+            os.seteuid(65534)
+        try:
+            with pytest.raises(WeightsError, match=r"cannot be kept in .*Permission denied"):
+                download_torchvision(lambda *_: None)
+        finally:
+            os.seteuid(user)
+        assert list(folder.iterdir()) == []
+    assert server.ranges == []
+
+
+def test_weights_that_were_damaged_since_are_told_with_the_way_out(folder, server):
+    file = download_torchvision(lambda *_: None)
+    os.truncate(file, 10**6)
+    with pytest.raises(WeightsError, match=r"delete it, and it is downloaded again"):
+        load_weights("torchvision")
+    file.unlink()
+    assert load_weights("torchvision")

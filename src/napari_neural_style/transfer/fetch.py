@@ -2,16 +2,18 @@
 
 import hashlib
 import shutil
+import socket
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.client import HTTPException, HTTPResponse
+from contextlib import suppress
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from queue import Empty, Full, Queue
-from typing import Final, TypeAlias
+from typing import IO, Final, TypeAlias
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes received and the bytes in all, which are 0 if they are not known."""
@@ -41,6 +43,7 @@ def fetch(
     url: str,
     file: Path,
     sha256: str,
+    limit: int,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> None:
@@ -49,11 +52,13 @@ def fetch(
     Parameters
     ----------
     url
-        What to download.
+        What to download. A redirection to another server, or from https, is not followed.
     file
         Where it goes, in a folder that exists. Unless it is complete, nothing stays there.
     sha256
         Of the file's content, in hexadecimal digits.
+    limit
+        More bytes are not taken, whatever the server says.
     progress
         See `Progress`.
     cancelled
@@ -62,7 +67,8 @@ def fetch(
     Raises
     ------
     NetworkError
-        If the address cannot be reached, or falls silent, or ends early and gives no more.
+        If the address cannot be reached, falls silent, ends early and gives no more, leads to
+        another server or has no end.
     WrongFileError
         If what came has another SHA-256.
     Cancelled
@@ -74,6 +80,8 @@ def fetch(
     try:
         with file.open("xb") as out:
             for chunk, received, total in _resumed(url, cancelled or (lambda: False)):
+                if max(received, total) > limit:
+                    raise NetworkError(f"it is longer than the {limit / 1e6:.0f} MB it may be")
                 if received == len(chunk):
                     _check_space(file.parent, total)
                 out.write(chunk)
@@ -116,22 +124,15 @@ def _resumed(url: str, cancelled: Callable[[], bool]) -> Iterator[tuple[bytes, i
 
 
 def _chunks(url: str, start: int, cancelled: Callable[[], bool]) -> Iterator[tuple[bytes, int]]:
-    """Yield what one connection brings, each with the size of the whole file.
-
-    Neither a name server nor a socket can be interrupted, so a thread waits for them, and
-    is left to itself when the download is cancelled.
-    """
-    items: Queue[tuple[bytes, int] | Exception] = Queue(_WAITING_CHUNKS)
-    unwanted = threading.Event()
-    threading.Thread(
-        target=_receive, args=(url, start, items, unwanted), name="download", daemon=True
-    ).start()
+    """Yield what one connection brings, each with the size of the whole file."""
+    receiver = _Receiver(url, start)
+    receiver.start()
     try:
         while True:
             if cancelled():
                 raise Cancelled
             try:
-                item = items.get(timeout=_LOOK)
+                item = receiver.items.get(timeout=_LOOK)
             except Empty:
                 continue
             if isinstance(item, Exception):
@@ -141,43 +142,92 @@ def _chunks(url: str, start: int, cancelled: Callable[[], bool]) -> Iterator[tup
                 return
             yield item
     finally:
-        unwanted.set()
+        receiver.give_up()
 
 
-def _receive(
-    url: str,
-    start: int,
-    items: "Queue[tuple[bytes, int] | Exception]",
-    unwanted: threading.Event,
-) -> None:
-    """Put the chunks of one connection, and an empty one or an error at its end."""
+class _Receiver(threading.Thread):
+    """Waits for one connection, for neither a name server nor a handshake can be interrupted.
 
-    def put(item: tuple[bytes, int] | Exception) -> None:
-        while not unwanted.is_set():
+    Parameters
+    ----------
+    url
+        The address.
+    start
+        How many bytes are there already.
+    """
+
+    def __init__(self, url: str, start: int) -> None:
+        super().__init__(name="download", daemon=True)
+        self._url, self._start = url, start
+        self._unwanted = threading.Event()
+        self._response: HTTPResponse | None = None
+        self._closing = threading.Lock()
+        self.items: Queue[tuple[bytes, int] | Exception] = Queue(_WAITING_CHUNKS)
+        """The chunks with the size of the whole file, and an empty one or an error at the end."""
+
+    def give_up(self) -> None:
+        """Let the thread end, at once if the server has answered."""
+        self._unwanted.set()
+        with self._closing, suppress(OSError):
+            if self._response is not None:
+                # To close a socket does not wake who reads from it.
+                line = socket.fromfd(self._response.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+                with line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+    def run(self) -> None:
+        """Receive it."""
+        headers = {"Range": f"bytes={self._start}-"} if self._start else {}
+        # The user's proxies are heeded.
+        opener = urllib.request.build_opener(_Staying)
+        try:
+            request = urllib.request.Request(self._url, headers=headers)
+            with opener.open(request, timeout=_PATIENCE) as response:
+                self._response = response
+                try:
+                    self._read(response)
+                finally:
+                    with self._closing:
+                        self._response = None
+        except (OSError, HTTPException, ValueError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
+            self._put(error)
+
+    def _read(self, response: HTTPResponse) -> None:
+        if self._start and response.status != 206:
+            raise OSError(
+                f"the connection ended after {self._start} bytes and cannot be taken up again"
+            )
+        total = self._start + int(response.headers.get("Content-Length") or 0)
+        while not self._unwanted.is_set():
+            chunk = response.read1(_CHUNK)
+            self._put((chunk, total))
+            if not chunk:
+                return
+
+    def _put(self, item: tuple[bytes, int] | Exception) -> None:
+        while not self._unwanted.is_set():
             try:
-                return items.put(item, timeout=_LOOK)
+                return self.items.put(item, timeout=_LOOK)
             except Full:
                 continue
 
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as response:
-            _check_answer(response, url, start)
-            total = start + int(response.headers.get("Content-Length") or 0)
-            while not unwanted.is_set():
-                chunk = response.read1(_CHUNK)
-                put((chunk, total))
-                if not chunk:
-                    return
-    except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the connection
-        put(error)
 
+class _Staying(urllib.request.HTTPRedirectHandler):
+    """Follows redirections on the same server only, and none from https to http."""
 
-def _check_answer(response: HTTPResponse, url: str, start: int) -> None:
-    scheme = urllib.parse.urlsplit(url).scheme
-    if urllib.parse.urlsplit(response.url).scheme != scheme:
-        raise OSError(f"it leads to {response.url}, which is not {scheme}")
-    if start and response.status != 206:
-        raise OSError(f"the connection ended after {start} bytes and cannot be taken up again")
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        here, there = (urllib.parse.urlsplit(url) for url in (req.full_url, newurl))
+        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            fp.close()
+            raise OSError(f"it leads to {newurl[:100]}, which is another address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)

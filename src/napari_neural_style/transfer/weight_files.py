@@ -15,6 +15,8 @@ FOLDER_VARIABLE: Final = "NAPARI_NEURAL_STYLE_WEIGHTS"
 TORCHVISION_NAME: Final = "vgg19-dcbb9e9d.pth"
 TORCHVISION_URL: Final = f"https://download.pytorch.org/models/{TORCHVISION_NAME}"
 TORCHVISION_SHA256: Final = "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
+TORCHVISION_LIMIT: Final = 600_000_000
+"""More bytes than it has."""
 
 
 class WeightsError(ValueError):
@@ -31,11 +33,16 @@ def is_installed(source: str | os.PathLike[str]) -> bool:
     """
     source = os.fspath(source)
     if source == "torchvision":
-        return torchvision_file().is_file()
+        return is_file(torchvision_file())
     try:
-        return (original_file() if source == "original" else Path(source)).is_file()
+        return is_file(original_file() if source == "original" else Path(source))
     except WeightsError:
         return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; one in a folder that may not be read is none."""
+    return os.path.isfile(path)  # pathlib's raises there
 
 
 def weights_folder() -> Path:
@@ -57,7 +64,7 @@ def torchvision_file() -> Path:
     by_hand, of_the_hub = (
         place / TORCHVISION_NAME for place in (folder, _hub_folder() / "checkpoints")
     )
-    return next((file for file in (kept, by_hand, of_the_hub) if file.is_file()), kept)
+    return next((file for file in (kept, by_hand, of_the_hub) if is_file(file)), kept)
 
 
 def _hub_folder() -> Path:

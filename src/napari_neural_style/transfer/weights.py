@@ -6,18 +6,24 @@ is RGB in [0, 1], normalised with the ImageNet mean and deviation.
 """
 
 import functools
+import glob
 import hashlib
 import os
 import pickle
+import shutil
+import socket
 import tempfile
 import threading
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import psutil
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -32,10 +38,12 @@ from napari_neural_style.transfer.fetch import (
 from napari_neural_style.transfer.weight_files import (
     FOLDER_VARIABLE,
     SOURCES,
+    TORCHVISION_LIMIT,
     TORCHVISION_NAME,
     TORCHVISION_SHA256,
     TORCHVISION_URL,
     WeightsError,
+    is_file,
     original_file,
     torchvision_file,
 )
@@ -69,6 +77,8 @@ _ORIGINAL_MEANS: Final = (
     *(766.8214, 445.69675, 269.32785, 45.101612),
     *(52.8821, 21.372343, 7.3940377, 0.59134907),
 )
+# Of the part of a file that says what is in it: VGG19's has some kilobytes.
+_MAX_CONTENTS: Final = 4 * 2**20
 # So many codes at a time are looked up within a processor's cache.
 _CODES_AT_ONCE: Final = 1 << 15
 
@@ -111,7 +121,7 @@ def load_weights(source: str | os.PathLike[str], normalize: bool = False) -> Wei
     """
     source = os.fspath(source)
     file = Path(source)
-    changed = file.stat().st_mtime_ns if source not in SOURCES and file.is_file() else 0
+    changed = file.stat().st_mtime_ns if source not in SOURCES and is_file(file) else 0
     return dict(_load(source, normalize, changed))
 
 
@@ -124,7 +134,14 @@ def _load(source: str, normalize: bool, changed: int) -> Weights:
         weights = _load(source, False, changed)
         return _rescaled(weights, _mean_activations(weights))
     if source == "torchvision":
-        return _checked(_read_file(download_torchvision()), "torchvision")
+        file = download_torchvision()
+        try:
+            return _checked(_read_file(file), source)
+        except WeightsError as error:
+            raise WeightsError(
+                f"{str(file)!r} should hold torchvision's weights and does not: delete it, and it "
+                f"is downloaded again. ({error})"
+            ) from error
     return _checked(_read_file(Path(source)), source)
 
 
@@ -247,13 +264,14 @@ def _probe_image() -> torch.Tensor:
 
 def _read_file(path: Path) -> Mapping[str, torch.Tensor]:
     """Tensors of a weights file; nothing in it is ever executed."""
-    if not path.is_file():
+    if not is_file(path):
         raise WeightsError(
             f"There is no weights file {str(path)!r}: give 'original', 'torchvision' or the "
             "path of a VGG19 weights file (.pth, .pt or .safetensors)."
         )
     try:
-        state: object = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
+        load = _load_safetensors if path.suffix == ".safetensors" else _load_pickle
+        state = load(path)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"The weights file {str(path)!r} holds more than tensors and was not opened, since "
@@ -273,7 +291,19 @@ def _read_file(path: Path) -> Mapping[str, torch.Tensor]:
     return state
 
 
+def _load_safetensors(path: Path) -> object:
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > _MAX_CONTENTS:  # a list of millions of tensors, for whatever is behind it
+        raise ValueError(f"its header has {size} bytes")
+    with safe_open(path, "pt") as tensors:
+        return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+
+
 def _load_pickle(path: Path) -> object:
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\3\4":  # what torch goes by
+            _check_archive(path)
     try:
         # Mapped, not read: a file may hold more than what is wanted of it.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -281,6 +311,17 @@ def _load_pickle(path: Path) -> object:
         if "mmap" not in str(error):
             raise
         return torch.load(path, map_location="cpu", weights_only=True)  # the format before 1.6
+
+
+def _check_archive(path: Path) -> None:
+    """Raise before torch unfolds what a small file may unfold to: torch compresses nothing."""
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise ValueError("it is compressed, which torch's are not")
+    contents = [part.file_size for part in parts if part.filename.endswith(".pkl")]
+    if max(contents, default=0) > _MAX_CONTENTS:
+        raise ValueError(f"its list of contents has {max(contents)} bytes")
 
 
 def _checked(state: Mapping[str, torch.Tensor], source: str) -> Weights:
@@ -298,6 +339,11 @@ def _checked(state: Mapping[str, torch.Tensor], source: str) -> Weights:
                 raise WeightsError(
                     f"The weights {source!r} have neither '{key}.{part}' nor '{name}.{part}': "
                     "they are not those of VGG19."
+                )
+            if tensor.layout != torch.strided or tensor.is_meta or not tensor.is_floating_point():
+                raise WeightsError(
+                    f"'{key}.{part}' of the weights {source!r} is no plain tensor of floats: save "
+                    "the weights as torch.float32."
                 )
             if tuple(tensor.shape) != shape:
                 raise WeightsError(
@@ -353,7 +399,7 @@ def download_torchvision(
             raise Cancelled
     try:
         file = torchvision_file()
-        if file.is_file():
+        if is_file(file):
             return file
         if progress is not None:
             _download(file, progress, cancelled)
@@ -376,10 +422,20 @@ def _download(file: Path, progress: Progress, cancelled: Callable[[], bool] | No
     another = "give the path of a weights file of your own, or choose weights='original'"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as scratch:
+        _clear_leavings(folder)
+        prefix = f"{_SCRATCH}{os.getpid()}-"
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=folder) as scratch:
             whole, kept = Path(scratch) / TORCHVISION_NAME, Path(scratch) / file.name
-            fetch(TORCHVISION_URL, whole, TORCHVISION_SHA256, progress, cancelled)
-            save_file(_checked(_read_file(whole), "torchvision"), kept)
+            fetch(
+                TORCHVISION_URL, whole, TORCHVISION_SHA256, TORCHVISION_LIMIT, progress, cancelled
+            )
+            if not whole.is_file():
+                raise FileNotFoundError("the folder was deleted meanwhile")
+            weights = _checked(_read_file(whole), "torchvision")
+            try:
+                save_file(weights, kept)
+            except SafetensorError as error:  # how it says that the disk is full
+                raise OSError(str(error)) from error
             kept.replace(file)
     except NetworkError as error:
         raise WeightsError(
@@ -399,6 +455,18 @@ def _download(file: Path, progress: Progress, cancelled: Callable[[], bool] | No
             f"choose another folder with the variable {FOLDER_VARIABLE} or in napari's "
             f"preferences, {another}, which need no download."
         ) from error
+
+
+# Of a download, with the process that makes it: others may share the folder.
+_SCRATCH: Final = f"download-{socket.gethostname()}-"
+
+
+def _clear_leavings(folder: Path) -> None:
+    """Delete what processes of this machine have left that were killed."""
+    for scratch in folder.glob(f"{glob.escape(_SCRATCH)}*"):
+        process = scratch.name.removeprefix(_SCRATCH).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _key(layer: Layer) -> str:
