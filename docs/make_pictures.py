@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from napari_neural_style import StyleTransfer
 from napari_neural_style.artwork import ARTWORKS, draw
 from napari_neural_style.images import to_rgb, to_uint8
+from napari_neural_style.images.drift import draw_drift, measure_drift
 from napari_neural_style.plugin import samples
 from napari_neural_style.settings import strength_to_weight, texture_to_layers
 
@@ -242,6 +243,18 @@ def colors() -> None:
     sheet("colors.jpg", ["content", "style", *(f'color="{mode}"' for mode in modes)], rows)
 
 
+def drift() -> None:
+    """Where results stopped being true to their content."""
+    rows = []
+    for sample in ("retina", "cells"):
+        content, style = pair(sample)
+        painted, _ = paint(content, style, size=SIZE)
+        measured = measure_drift(to_rgb(content), to_rgb(painted))
+        print(f"{sample}: {measured}")
+        rows.append([content, painted, to_uint8(draw_drift(measured))])
+    sheet("drift.jpg", ["content", "result", "drift"], rows)
+
+
 def gif() -> None:
     """A run from the content to the end: many frames of its lively beginning."""
     side, count = 320, 24
@@ -279,6 +292,7 @@ PICTURES: dict[str, Callable[[], None]] = {
         speed,
         scale,
         colors,
+        drift,
         gallery,
         gif,
     )

@@ -1,4 +1,4 @@
-"""The command line: ``napari-neural-style stylize | stack | demo | info``.
+"""The command line: ``napari-neural-style stylize | stack | drift | demo | info``.
 
 Nothing here imports torch, napari or Qt before it is needed, so that help and
 complaints come at once.
@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
-from napari_neural_style.cli import demo, info, stack, stylize
+from napari_neural_style.cli import demo, drift, info, stack, stylize
 from napari_neural_style.cli.streams import lasting_streams
 
 PROGRAM = "napari-neural-style"
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, description=metadata.metadata(PROGRAM)["Summary"])
     parser.add_argument("--version", action="version", version=metadata.version(PROGRAM))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (stylize, stack, demo, info):
+    for command in (stylize, stack, drift, demo, info):
         name = command.__name__.rpartition(".")[2]
         summary, _, _ = (command.__doc__ or "").partition("\n")
         subparser = commands.add_parser(

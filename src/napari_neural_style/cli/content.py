@@ -40,7 +40,7 @@ class Content:
                 f"--output intensity is for images of one channel, and {path} has colours."
             )
         self._image = image
-        self._limits = _limits(image)
+        self._limits = shown_limits(image)
         self._one_channel = output == "intensity"
         self._alpha: NDArray[np.float32] | None = None
         self.calibration = read_calibration(path)
@@ -75,7 +75,7 @@ class Content:
         return intensity_like(self._image, result[..., 0], self._limits, mask=mask)
 
 
-def _limits(image: NDArray[Any]) -> tuple[float, float] | None:
+def shown_limits(image: NDArray[Any]) -> tuple[float, float] | None:
     """The values shown as black and white; None where they are those of ``to_rgb``."""
     if image.ndim == 3:
         return None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_neural_style.cli.bar import Bar, make_bar
 from napari_neural_style.cli.content import Content
+from napari_neural_style.cli.drift import MAP, check_map, map_drift
 from napari_neural_style.cli.loss_log import LossLog, check_log
 from napari_neural_style.cli.options import (
     PRESET_LIST,
@@ -82,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="How often, at most; saving takes no more than a twentieth of the time. With 0 after "
         "every step. [30]",
     )
+    parser.add_argument("--drift", metavar="FILE", type=Path, help=f"{MAP} See drift --help.")
     source = parser.add_mutually_exclusive_group()  # of the settings
     add_recipe(source)
     source.add_argument(
@@ -118,6 +120,9 @@ def _check_files(arguments: argparse.Namespace) -> None:
         if path is not None:
             check_writable(path)
             outputs.append(path)
+    if arguments.drift is not None:
+        check_map(arguments.drift)
+        outputs.append(arguments.drift)
     number("--checkpoint-every", arguments.checkpoint_every, 0, math.inf)
     if arguments.resume is not None and arguments.log is not None:
         check_log(arguments.log)
@@ -133,6 +138,8 @@ def _same(path: Path, other: Path | None) -> bool:
 
 def _read_content(arguments: argparse.Namespace) -> Content | None:
     """Read the content; without it, a resumed run has the pixels of its checkpoint."""
+    if arguments.content is None and arguments.drift is not None:
+        raise ValueError("--drift compares the result with CONTENT: give that too.")
     if arguments.content is None and arguments.resume and arguments.output == "rgb":
         return None
     if arguments.content is None or not (arguments.styles or arguments.resume):
@@ -209,6 +216,10 @@ def _write_result(
             f"after {recipe['step']} of {recipe['total']} steps.",
             file=sys.stderr,
         )
+    if arguments.drift is not None:
+        drift = map_drift(arguments.content, arguments.out, arguments.drift)
+        if not arguments.quiet:
+            print(f"{drift}; see {arguments.drift}.", file=sys.stderr)
 
 
 def _write_image(
