@@ -560,13 +560,11 @@ def test_floating_the_dock_does_not(open_widget, start, qtbot):
 
 
 @pytest.mark.parametrize("painted", [True, False])
-def test_closing_the_viewer_ends_the_run(make_napari_viewer, start, qtbot, painted):
+def test_closing_the_viewer_ends_the_run(make_napari_viewer, dock, start, qtbot, painted):
     viewer = make_napari_viewer()
     for seed, name in enumerate(("content", "style")):
         viewer.add_image(picture(32, 40, seed=seed), name=name)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
-    for name, value in SMALL.items():
-        widget[name].value = value
+    widget = dock(viewer)
     if painted:
         start(viewer, widget)
     else:
