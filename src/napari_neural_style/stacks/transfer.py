@@ -135,19 +135,7 @@ class StackTransfer:
             raise ValueError(f"segment={segment!r}: it must be a whole number from 1 up.")
         if settings is not None and overrides:
             raise ValueError("Give either settings, or a preset and overrides, not both.")
-        in_color = output == "rgb"
-        settings = settings or make_settings(**overrides)
-        if not in_color:
-            settings = dataclasses.replace(settings, color="luminance")
-        if settings.budget is not None:
-            raise ValueError(
-                f"budget={settings.budget:g}: a stack has none, for its planes must not depend on "
-                "the time that they take; give steps instead."
-            )
-        given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
-        named = [f"style {i}" for i in range(1, len(given) + 1)] if len(given) > 1 else ["style"]
-        styles = [to_rgb(*image_and_name) for image_and_name in zip(given, named, strict=True)]
-        recipe = Recipe(styles, settings, in_color)
+        recipe = _recipe(style, settings or make_settings(**overrides), output == "rgb")
         self._recipe, masks = guided(recipe, self.axes, mask, style_masks)
         self._source = Source(stack, self.axes, masks)
         self._segment = segment
@@ -429,6 +417,21 @@ class StackTransfer:
             "version": __version__,
             "note": "This stack was stylized by a neural network; it is not data.",
         }
+
+
+def _recipe(style: Any, settings: Settings, in_color: bool) -> Recipe:
+    """Return what all planes have in common, but for masks."""
+    if settings.budget is not None:
+        raise ValueError(
+            f"budget={settings.budget:g}: a stack has none, for its planes must not depend on "
+            "the time that they take; give steps instead."
+        )
+    if not in_color:
+        settings = dataclasses.replace(settings, color="luminance")
+    given: list[Any] = list(style) if isinstance(style, list | tuple) else [style]
+    named = [f"style {i}" for i in range(1, len(given) + 1)] if len(given) > 1 else ["style"]
+    styles = [to_rgb(*image_and_name) for image_and_name in zip(given, named, strict=True)]
+    return Recipe(styles, settings, in_color)
 
 
 def _connect(client: Any) -> Backend:
