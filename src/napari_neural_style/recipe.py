@@ -81,18 +81,18 @@ class Recipe:
             raise ValueError(f"Cannot use {called}: it holds no settings by their names.")
         versions = _versions(data)
         try:
-            made_with = Settings.from_dict(_with_weights(settings, weights))
+            made_with = Settings.from_dict(with_weights(settings, weights))
         except ValueError as error:
             raise ValueError(f"Cannot use {called}{_other(versions)}: {_line(error)}") from error
         return cls(
             settings=made_with,
-            content=_name(data.get("content")),
+            content=one_line(data.get("content")),
             styles=_styles(data),
             axes=_axes(data.get("axes")),
             own_masks=data.get("plane_masks") is True,
             changed=bool(data.get("changes")),
             versions=versions,
-            note=_name(data.get("note")),
+            note=one_line(data.get("note")),
         )
 
 
@@ -161,7 +161,8 @@ def beyond_preset(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _with_weights(settings: Mapping[str, Any], weights: str | None) -> Mapping[str, Any]:
+def with_weights(settings: Mapping[str, Any], weights: str | None) -> Mapping[str, Any]:
+    """Return settings with a file of weights that was given, where they name one."""
     named = settings.get("weights")
     if not isinstance(named, str) or named in _KNOWN_WEIGHTS:
         return settings
@@ -190,7 +191,7 @@ def _line(error: ValueError) -> str:
     return words if len(words) <= _MAX_MESSAGE else words[:_MAX_MESSAGE] + "…"
 
 
-def _name(value: Any) -> str:
+def one_line(value: Any) -> str:
     """Return text that can be shown: of one line, and not too long."""
     if not isinstance(value, str):
         return ""
@@ -200,7 +201,7 @@ def _name(value: Any) -> str:
 
 def _styles(data: Mapping[str, Any]) -> tuple[str, ...]:
     for given in (data.get("styles"), [data.get("style")]):
-        names = [_name(part) for part in given] if isinstance(given, list | tuple) else []
+        names = [one_line(part) for part in given] if isinstance(given, list | tuple) else []
         # The engine, which knows no names, has digests there.
         if names and not any(re.fullmatch("([0-9a-f]{32,128})?", name) for name in names):
             return tuple(names)
@@ -215,4 +216,4 @@ def _versions(data: Mapping[str, Any]) -> dict[str, str]:
     found = data.get("versions", {_PACKAGE: data.get("version")})
     if not isinstance(found, Mapping):
         return {}
-    return {_name(key): _name(value) for key, value in found.items() if _name(value)}
+    return {one_line(key): one_line(value) for key, value in found.items() if one_line(value)}

@@ -8,7 +8,7 @@ from PIL import Image
 
 from napari_neural_style import PRESETS, Settings
 from napari_neural_style.cli import BAD_INPUT, DONE, main
-from napari_neural_style.images import read_image, write_image
+from napari_neural_style.images import image_hash, read_image, to_rgb, write_image
 from napari_neural_style.recipe import read_recipe, write_recipe
 from napari_neural_style.settings import strength_to_weight
 
@@ -38,7 +38,8 @@ def test_the_recipe_of_a_run_tells_what_it_was(folder):
     assert main([*RUN, "out.png", *QUICK, "--save-recipe", "run.json"]) == DONE
     recipe = json.loads((folder / "run.json").read_text("utf-8"))
     assert (recipe["content"], recipe["styles"]) == ("content.png", ["style.jpg"])
-    assert [len(digest) for digest in recipe["digests_of_styles"]] == [32]
+    assert recipe["inputs"]["content"] == image_hash(to_rgb(read_image("content.png")))
+    assert recipe["inputs"]["styles"] == [image_hash(to_rgb(read_image("style.jpg")))]
     assert recipe["step"] == 3
     assert recipe["losses"]["total"] > 0
     assert "not data" in recipe["note"]

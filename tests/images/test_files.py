@@ -23,6 +23,7 @@ from napari_neural_style.images import (
     to_uint8,
     write_image,
 )
+from napari_neural_style.images.metadata import read_metadata
 
 
 @pytest.fixture
@@ -139,9 +140,14 @@ def test_other_programs_read_what_is_written(tmp_path, colours):
     write_image(tmp_path / "a.jpg", colours, metadata={"seed": 3})
     with Image.open(tmp_path / "a.jpg") as image:
         assert image.info["comment"] == b'{"napari_neural_style": {"seed": 3}}'
-    write_image(tmp_path / "b.jpg", colours, metadata={"long": "x" * 70_000})
-    with Image.open(tmp_path / "b.jpg") as image:
-        assert "comment" not in image.info
+    # A comment has no more than 64 kB, and our reader goes on in the next.
+    for length in (65_533, 70_000, 140_000):
+        metadata = {"long": "x" * (length - len(json.dumps({METADATA_KEY: {"long": ""}})))}
+        write_image(tmp_path / "b.jpg", colours, metadata=metadata)
+        assert read_metadata(tmp_path / "b.jpg") == metadata
+        np.testing.assert_array_equal(
+            read_image(tmp_path / "b.jpg"), read_image(tmp_path / "a.jpg")
+        )
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.reference.images import pair
 from tests.transfer.test_engine import greedy, halves, start, thread, totals
 
-from napari_neural_style import StyleTransfer
+from napari_neural_style import Settings, StyleTransfer
 from napari_neural_style.images.pixels import resized
 from napari_neural_style.transfer import studio
 from napari_neural_style.transfer.objective import Objective
@@ -461,12 +461,12 @@ def test_the_recipe_tells_what_has_changed():
     transfer.run()
     told = json.loads(json.dumps(transfer.provenance(), allow_nan=False))
     assert plain["changes"] == []
-    assert plain["styles"] == begin().provenance()["styles"] != told["styles"]
+    assert plain["inputs"] == begin().provenance()["inputs"] != told["inputs"]
     swap, resize = told["changes"]
-    assert swap == {"step": 4, "style_weight": 3.0, "style": told["styles"]}
+    assert swap == {"step": 4, "style_weight": 3.0, "style": told["inputs"]["styles"]}
     assert resize["step"] == 5
     assert resize["scales"] == [20, 40, 50]
-    assert resize["mask"] != halves().tolist()
+    assert Settings.from_dict({"mask": resize["mask"]}).mask.tolist() == (halves() == 1).tolist()
     assert told["settings"]["style_weight"] == 3.0
     assert (told["steps"], told["step"], told["total"]) == ([3, 5, 2], 10, 10)
 

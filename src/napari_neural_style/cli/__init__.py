@@ -1,4 +1,4 @@
-"""The command line: ``napari-neural-style stylize | stack | drift | demo | info``.
+"""The command line: ``napari-neural-style stylize | stack | redo | drift | demo | info``.
 
 Nothing here imports torch, napari or Qt before it is needed, so that help and
 complaints come at once.
@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
-from napari_neural_style.cli import demo, drift, info, stack, stylize
+from napari_neural_style.cli import demo, drift, info, redo, stack, stylize
 from napari_neural_style.cli.streams import lasting_streams
 
 PROGRAM = "napari-neural-style"
@@ -34,9 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 done; 1 some planes of a stack could not be painted; 2 bad usage or
-        bad input, or an error that was not foreseen, said in one line on stderr; 129, 130 or
-        143 when hung up, interrupted or terminated, with what was painted so far written.
+        Exit status: 0 done; 1 some planes of a stack could not be painted, or what was painted
+        again is not the same; 2 bad usage or bad input, or an error that was not foreseen, said
+        in one line on stderr; 129, 130 or 143 when hung up, interrupted or terminated, with what
+        was painted so far written.
     """
     with lasting_streams():
         return _run(argv)
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, description=metadata.metadata(PROGRAM)["Summary"])
     parser.add_argument("--version", action="version", version=metadata.version(PROGRAM))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (stylize, stack, drift, demo, info):
+    for command in (stylize, stack, redo, drift, demo, info):
         name = command.__name__.rpartition(".")[2]
         summary, _, _ = (command.__doc__ or "").partition("\n")
         subparser = commands.add_parser(

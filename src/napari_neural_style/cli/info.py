@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from napari_neural_style import __version__
+from napari_neural_style.machine import processor
 
 _PACKAGES = (
     "napari",
@@ -58,7 +59,7 @@ def _system() -> Rows:
 
     yield "Python", f"{platform.python_version()} ({platform.python_implementation()})"
     yield "platform", platform.platform()
-    yield "processor", f"{_processor()}, {_cores()}"
+    yield "processor", f"{processor()}, {_cores()}"
     memory = psutil.virtual_memory()
     yield "memory", f"{_size(memory.total)}, {_size(memory.available)} free"
 
@@ -68,16 +69,6 @@ def _cores() -> str:
 
     physical, logical = psutil.cpu_count(logical=False), os.cpu_count()
     return f"{physical or 'unknown'} cores, {logical} threads"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")  # platform.processor() is empty on most Linux systems
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _packages() -> Rows:

@@ -179,7 +179,7 @@ def _paint(transfer: "StyleTransfer", arguments: argparse.Namespace) -> None:
         checkpoints = Checkpoints(transfer, arguments.checkpoint, arguments.checkpoint_every)
     after = transfer.provenance()["step"] if arguments.resume else None
     with (
-        _Progress(transfer, arguments.quiet) as progress,
+        Progress(transfer, arguments.quiet) as progress,
         nullcontext() if arguments.log is None else LossLog(arguments.log, after) as log,
     ):
         for update in transfer:
@@ -199,9 +199,7 @@ def _write_result(
     if result is None:
         return
     height, width, _ = result.shape
-    made = transfer.provenance()
-    names = {"content": arguments.content, "styles": arguments.styles, "output": arguments.output}
-    recipe = {**made, **names, "digests_of_styles": made["styles"]}
+    recipe = {**transfer.provenance(), **_names(transfer, arguments)}
     if content is None:
         _write_image(arguments, result, recipe)
     else:
@@ -242,7 +240,25 @@ def _write_image(
         raise type(error)(f"{error} What was painted is in {rescued}.") from error
 
 
-class _Progress:
+def _names(transfer: "StyleTransfer", arguments: argparse.Namespace) -> dict[str, Any]:
+    """Tell the names of the files, without their folders, which are nobody's business."""
+    given = vars(arguments)
+    names: dict[str, Any] = {"output": arguments.output}
+    if arguments.content is not None:
+        names["content"] = Path(arguments.content).name
+    if arguments.styles or not arguments.resume:
+        names["styles"] = [Path(path).name for path in arguments.styles]
+    settings = transfer.settings
+    if settings.mask is not None and "mask" in given:
+        names["mask"] = Path(arguments.mask).name
+    if settings.style_masks and "style_masks" in given:
+        names["style_masks"] = [Path(path).name for path in arguments.style_masks]
+    if not isinstance(settings.init, str) and "init" in given:
+        names["init"] = Path(arguments.init).name
+    return names
+
+
+class Progress:
     """A bar on stderr with the losses and the time that is left."""
 
     def __init__(self, transfer: "StyleTransfer", quiet: bool) -> None:
@@ -253,7 +269,7 @@ class _Progress:
         self._bar: Bar | None = None
         self._losses_due = 0.0
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -268,6 +284,7 @@ class _Progress:
             self._bar.write(note, file=sys.stderr)
 
     def show(self, update: "Update") -> None:
+        """Show how far it is."""
         if self._quiet:
             return
         if self._bar is None:  # not before it is known where a resumed run goes on

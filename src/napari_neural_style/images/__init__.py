@@ -9,6 +9,7 @@ from napari_neural_style.images.files import (
     read_image,
     write_image,
 )
+from napari_neural_style.images.hashing import array_hash, image_hash
 from napari_neural_style.images.pixels import (
     intensity_like,
     resized,
@@ -22,8 +23,10 @@ from napari_neural_style.images.pixels import (
 __all__ = [
     "METADATA_KEY",
     "Calibration",
+    "array_hash",
     "check_output",
     "check_writable",
+    "image_hash",
     "intensity_like",
     "read_calibration",
     "read_image",

@@ -27,7 +27,8 @@ METADATA_KEY = "napari_neural_style"
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_JPEG_COMMENT_LIMIT = 65533
+JPEG_COMMENT = 65533
+"""Bytes that a comment of a JPEG file has at most; a longer one goes on in the next."""
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -119,8 +120,7 @@ def write_image(
         Of each channel of colours: 8, 16, or 32 for floats; PNG has 8 and 16, JPEG 8. The
         default is 16 for TIFF, otherwise 8.
     metadata
-        Stored as JSON: in a PNG text chunk, in the TIFF description, or, as far as
-        the 64 kB of it suffice, in the JPEG comment.
+        Stored as JSON: in a PNG text chunk, in the TIFF description, or in comments of JPEG.
     calibration
         Size of a pixel along y and x, which TIFF keeps.
 
@@ -299,12 +299,21 @@ def _encode_jpeg(
 ) -> bytes:
     from PIL import Image
 
-    comment = _description(metadata) or ""
-    if len(comment) > _JPEG_COMMENT_LIMIT:
-        comment = ""
     file = BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0, comment=comment)
-    return file.getvalue()
+    Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
+    data, text = file.getvalue(), (_description(metadata) or "").encode()
+    pieces = [text[i : i + JPEG_COMMENT] for i in range(0, len(text), JPEG_COMMENT)]
+    comments = (struct.pack(">BBH", 0xFF, 0xFE, len(piece) + 2) + piece for piece in pieces)
+    start = _end_of_jfif(data)
+    return data[:start] + b"".join(comments) + data[start:]
+
+
+def _end_of_jfif(data: bytes) -> int:
+    """Where the segment ends that readers expect first."""
+    start = 2
+    while data[start : start + 2] == b"\xff\xe0":
+        start += 2 + int.from_bytes(data[start + 2 : start + 4])
+    return start
 
 
 def _description(metadata: _Metadata) -> str | None:

@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from xml.sax.saxutils import unescape
 
-from napari_neural_style.images.files import METADATA_KEY, PNG_SIGNATURE, TIFF_SIGNATURES, reason
+from napari_neural_style.images.files import (
+    JPEG_COMMENT,
+    METADATA_KEY,
+    PNG_SIGNATURE,
+    TIFF_SIGNATURES,
+    reason,
+)
 
 MAX_BYTES: Final = 256 * 2**20
 """Of JSON that is read: enough for an RGB picture of 4096 x 4096 floats."""
 
+_TOO_LARGE: Final = f"it has more than {MAX_BYTES >> 20} MB, and no recipe is as large"
 _MAX_PARTS: Final = 10**6
 _JPEG_SIGNATURE: Final = b"\xff\xd8"
 _JPEG_COMMENT, _JPEG_SCAN = 0xFE, 0xDA
@@ -75,7 +82,7 @@ def _read(file: BinaryIO, length: int | None = None) -> bytes:
     size = os.fstat(file.fileno()).st_size
     length = size if length is None else min(length, size)
     if length > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES >> 20} MB, and no recipe is as large")
+        raise ValueError(_TOO_LARGE)
     return file.read(length)
 
 
@@ -137,13 +144,20 @@ def _of_tiff(file: BinaryIO) -> bytes:
 
 
 def _of_jpeg(file: BinaryIO) -> bytes:
-    """Return the comment of ours; it stands before the pixels."""
+    """Return the comment of ours, which may go on in those behind it; before the pixels."""
     file.seek(len(_JPEG_SIGNATURE))
+    pieces: list[bytes] = []
     while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != _JPEG_SCAN:
         segment = file.read(max(int.from_bytes(head[2:]) - 2, 0))
-        if head[1] == _JPEG_COMMENT and METADATA_KEY.encode() in segment:
-            return segment
-    raise _NothingStoredError
+        if head[1] == _JPEG_COMMENT and (pieces or METADATA_KEY.encode() in segment):
+            pieces.append(segment)
+            if len(pieces) * JPEG_COMMENT > MAX_BYTES:
+                raise ValueError(_TOO_LARGE)
+            if len(segment) < JPEG_COMMENT:
+                break
+    if not pieces:
+        raise _NothingStoredError
+    return b"".join(pieces)
 
 
 def _of_zarr(path: Path) -> Any:

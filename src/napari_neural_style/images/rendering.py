@@ -10,11 +10,52 @@ from numpy.typing import NDArray
 from napari_neural_style.images.pixels import check_structure, fill_transparent, normalize
 
 _ROWS_AT_ONCE = 256
+_EXTREME = 1e-12
+"""How near a value must be to 0 or 1 to get the colour for what is beyond the limits."""
 
 
 def is_rgba(pixels: NDArray[Any]) -> bool:
     """Tell whether an image has an alpha channel."""
     return pixels.ndim == 3 and pixels.shape[2] == 4
+
+
+@dataclass(frozen=True)
+class ColorTable:
+    """A colormap as napari's shader reads it: a table of RGBA colours.
+
+    Attributes
+    ----------
+    colors
+        ``(n, 4)`` float32 in [0, 1].
+    smooth
+        Interpolate between the colours.
+    low, high
+        Colours of what is not above 0, and not below 1, if they are special.
+    """
+
+    colors: NDArray[np.float32]
+    smooth: bool
+    low: NDArray[np.float32] | None
+    high: NDArray[np.float32] | None
+
+    def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map ``(H, W)`` values in [0, 1] to ``(H, W, 4)`` colours."""
+        colors: NDArray[np.float32]
+        # As OpenGL samples a texture: its values lie on the centres of n equal bins.
+        last = len(self.colors) - 1
+        where = values * np.float32(len(self.colors))
+        if self.smooth:
+            where = np.clip(where - 0.5, 0, last)
+            below = np.minimum(where.astype(np.intp), last - 1)
+            part = (where - below)[..., np.newaxis]
+            colors = self.colors[below] * (1 - part) + self.colors[below + 1] * part
+        else:
+            colors = self.colors[np.minimum(where.astype(np.intp), last)]
+        if self.low is not None:
+            colors[values <= _EXTREME] = self.low
+        if self.high is not None:
+            colors[1 - values <= _EXTREME] = self.high
+        return colors
 
 
 @dataclass(frozen=True)

@@ -166,14 +166,14 @@ class StyleTransfer:
 
         Its losses are those before the last step, or of the best image where that is the
         result; None where there are none, or none that are finite. Settings are those in
-        force; what has changed since the first step is told beside them, images and masks
-        by their digests.
+        force; beside them is told what has changed since the first step, and what that was
+        before. Images are told by their hashes, see :func:`~.images.image_hash`.
         """
         with self._running:
             run, losses = self._run, None
             if run.painting is not None:
                 losses = run.painting.guard.lowest if self._shows_best else run.painting.losses
-            return recipe(run, losses, self.device, self.precision)
+            return recipe(run, losses, self.device, self.precision, self._shows_best)
 
     # ---------------------------------------------------------------- control
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_neural_style.images import to_rgb
+from napari_neural_style.images import array_hash, image_hash, to_rgb
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.guides import check_masks
 from napari_neural_style.transfer.objective import least_side
@@ -62,6 +61,26 @@ class Inputs:
     def style_digests(self) -> tuple[str, ...]:
         """Of each style image; the same for the same pixels."""
         return tuple(map(image_digest, self.styles))
+
+    @functools.cached_property
+    def hashes(self) -> dict[str, str | list[str]]:
+        """Of the content and the styles, and of masks and a start that are arrays.
+
+        Images are told as :func:`~napari_neural_style.images.image_hash` does, arrays as
+        :func:`~napari_neural_style.images.array_hash` does, as the settings have them.
+        """
+        settings = self.settings
+        hashes: dict[str, str | list[str]] = {
+            "content": image_digest(self.content),
+            "styles": list(self.style_digests),
+        }
+        if settings.mask is not None:
+            hashes["mask"] = array_hash(settings.mask)
+        if settings.style_masks:
+            hashes["style_masks"] = list(map(array_hash, settings.style_masks))
+        if not isinstance(settings.init, str):
+            hashes["init"] = array_hash(settings.init)
+        return hashes
 
     def check(self) -> None:
         """Raise a ValueError if they do not fit each other."""
@@ -135,6 +154,5 @@ def _shape(image: torch.Tensor) -> tuple[int, int]:
 
 
 def image_digest(image: torch.Tensor) -> str:
-    """Tell an image from all others."""
-    data = image.to("cpu", torch.float32).contiguous().numpy().data
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    """Tell a (1, 3, H, W) image from all others, as :func:`~.images.image_hash` does."""
+    return image_hash(image[0].permute(1, 2, 0).to("cpu", torch.float32).numpy())

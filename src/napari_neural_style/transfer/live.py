@@ -1,12 +1,12 @@
 """What may change while a run goes on."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
 import torch
 
+from napari_neural_style.packed import plain
 from napari_neural_style.settings import Settings, layer_weights
 from napari_neural_style.transfer.inputs import (
     IMAGES,
@@ -85,23 +85,18 @@ def other_layers(before: Settings, after: Settings) -> bool:
 def described(
     inputs: Inputs, names: Iterable[str], step: int, picture: torch.Tensor | None = None
 ) -> dict[str, Any]:
-    """Tell a change as plain data for JSON: images and masks by their digests."""
-    change = {"step": step, **{name: _plain(inputs, name) for name in sorted(names)}}
+    """Tell a change as plain data for JSON: images by their hashes, masks whole."""
+    change = {"step": step, **{name: told(inputs, name) for name in sorted(names)}}
     return change if picture is None else {**change, "picture": image_digest(picture)}
 
 
-def _plain(inputs: Inputs, name: str) -> Any:
+def told(inputs: Inputs, name: str) -> Any:
+    """Tell what a run has of a name of :data:`LIVE`, as plain data for JSON."""
     if name == "content":
         return image_digest(inputs.content)
     if name == "style":
         return list(inputs.style_digests)
-    value = getattr(inputs.settings, name)
-    values = value if isinstance(value, tuple) else (value,)
-    if any(isinstance(part, np.ndarray) for part in values):
-        return [hashlib.blake2b(part.tobytes(), digest_size=16).hexdigest() for part in values]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, tuple) else value
+    return plain(getattr(inputs.settings, name))
 
 
 def _same(one: object, other: object) -> bool:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
 import torch
@@ -56,6 +57,10 @@ class Run:
         self.rate = 1.0  # lowered by the guard
         self.changes: list[dict[str, Any]] = []
         """What has changed since the first step, as plain data."""
+        self.begun_with: dict[str, Any] = {}
+        """What that was before, of each name."""
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        """When the run was made."""
         self.notes: list[str] = []  # of the present step
         self._stopwatch = stopwatch
         self.planner = self._make_planner()
@@ -77,6 +82,11 @@ class Run:
     def finished(self) -> bool:
         """Whether there is no next step."""
         return self.progress.finished
+
+    @property
+    def seconds(self) -> float:
+        """What it has taken, without its pauses."""
+        return self._stopwatch.elapsed
 
     @property
     def memory_needed(self) -> int:
@@ -263,7 +273,13 @@ class Run:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, beside its inputs, as tensors and plain data."""
-        state = {**self.progress.state(), "rate": self.rate, "changes": self.changes}
+        state = {
+            **self.progress.state(),
+            "rate": self.rate,
+            "changes": self.changes,
+            "begun_with": self.begun_with,
+            "started": self.started,
+        }
         return state if self.painting is None else {**state, "painting": self.painting.state()}
 
     def restore(self, state: State) -> None:
@@ -277,6 +293,8 @@ class Run:
         self.progress.load(state)
         self.rate = number("rate", state["rate"], 0, 1)
         self.changes = [dict(change) for change in plain(state, "changes")]
+        self.begun_with = dict(plain(state, "begun_with"))
+        self.started = str(plain(state, "started"))
         if "painting" not in state:
             if self.progress.step:
                 raise ValueError("it has no image")
@@ -336,6 +354,8 @@ class Run:
         if run.painting is not None:
             change = live.described(inputs, names, self.progress.step, picture)
             run.changes = [*self.changes, change]
+            before = {name: live.told(self.inputs, name) for name in names - {*self.begun_with}}
+            run.begun_with = {**before, **self.begun_with}
         if run.painting is self.painting is not None:
             if self.finished:
                 run._reopen()

@@ -1,0 +1,195 @@
+"""Make a picture again from its recipe, and say how well that went. Imports no torch by itself."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numpy.typing import NDArray
+
+from napari_neural_style.record import Record
+
+if TYPE_CHECKING:
+    from napari_neural_style.transfer.replay import Replay
+    from napari_neural_style.transfer.update import Image, Update
+
+NEAR: Final = 0.02
+"""Mean distance, as a share of the range of values, within which a picture that another machine
+or version made is taken for the same; measured, see the documentation."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a picture that was made again compares with the first one.
+
+    Attributes
+    ----------
+    mean, largest
+        Distance of the values, as a share of their range: 0 for the same bits, 1 at most.
+    others
+        What was other than the first time, in words; empty on the same machine.
+    """
+
+    mean: float
+    largest: float
+    others: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether no bit is other."""
+        return self.largest == 0
+
+    @property
+    def as_stated(self) -> bool:
+        """Whether it is as it should be: to the bit, or near where something was other."""
+        return self.identical or (bool(self.others) and self.mean <= NEAR)
+
+    def __str__(self) -> str:
+        if self.identical:
+            return "Bit-identical."
+        distance = f"mean {self.mean:.2%}, largest {self.largest:.2%} of the range"
+        why = "; ".join(self.others)
+        if self.as_stated:
+            return f"The same within {NEAR:.0%} ({distance}), made with other means: {why}."
+        if self.others:
+            return (
+                f"Differs by more than the {NEAR:.0%} that other means explain ({distance}): {why}."
+            )
+        return f"Differs ({distance}), although machine and versions are the same."
+
+
+def prepare(
+    record: Record, images: Mapping[str, npt.ArrayLike], device: str | None = None
+) -> "Replay":
+    """Make the run that paints a picture again, as far as it was painted.
+
+    Parameters
+    ----------
+    record
+        Of the picture.
+    images
+        By their hashes, those of ``record.images``, as a run takes them.
+    device
+        As the setting; by default the one of the record, or the best there is without it.
+
+    Returns
+    -------
+    StyleTransfer
+        To iterate over. Changes are made again at their steps; ``others`` tells what is other
+        than the first time.
+
+    Raises
+    ------
+    ValueError
+        If an image is missing or is another one; the message says which.
+    """
+    from napari_neural_style.transfer.replay import Replay
+
+    return Replay(record, images, device)
+
+
+def redo(
+    record: Record,
+    content: npt.ArrayLike,
+    styles: Sequence[npt.ArrayLike],
+    painted: npt.ArrayLike,
+    *,
+    later: Mapping[str, npt.ArrayLike] = MappingProxyType({}),
+    develop: Callable[["Image"], NDArray[Any]] | None = None,
+    device: str | None = None,
+    watch: Callable[["Update"], object] = lambda update: None,
+) -> tuple["Image", Verdict]:
+    """Paint a picture again and compare.
+
+    Parameters
+    ----------
+    record
+        Of the picture.
+    content, styles
+        What it was painted from, as for :class:`~napari_neural_style.StyleTransfer`.
+    painted
+        The picture, as it was kept: ``(H, W)`` or ``(H, W, channels)``, of any dtype.
+    later
+        By their hashes, the images that the run was changed to while it went on.
+    develop
+        Makes of the engine's image what `painted` is; by default it is rounded to its dtype.
+    device
+        As for :func:`prepare`.
+    watch
+        Called with each step.
+
+    Returns
+    -------
+    image
+        ``(H, W, 3)`` float32 in [0, 1].
+    verdict
+        Of the comparison.
+
+    Raises
+    ------
+    ValueError
+        If an image is missing or is another one, or the sizes do not fit.
+    """
+    from napari_neural_style.transfer.replay import same_threads
+
+    given = dict(zip((record.content, *record.styles), (content, *styles), strict=False))
+    with same_threads(record):
+        transfer = prepare(record, {**later, **given}, device)
+        for update in transfer:
+            watch(update)
+    image = transfer.result
+    if image is None:
+        raise ValueError("Nothing was painted: the recipe has no steps.")
+    developed = quantized(image, painted) if develop is None else develop(image)
+    return image, compare(developed, painted, transfer.others)
+
+
+def compare(again: npt.ArrayLike, painted: npt.ArrayLike, others: tuple[str, ...] = ()) -> Verdict:
+    """Compare two pictures.
+
+    Parameters
+    ----------
+    again, painted
+        Of one shape and dtype. The range of booleans and of unsigned integers of 8 and 16 bits
+        is that of their dtype; other values have theirs, of 1 at least.
+    others
+        What was other the second time.
+
+    Raises
+    ------
+    ValueError
+        If they have other shapes or dtypes.
+    """
+    again, painted = np.asarray(again), np.asarray(painted)
+    if again.shape != painted.shape or again.dtype != painted.dtype:
+        raise ValueError(
+            f"What was painted again is {again.dtype} of shape {again.shape}, and the picture "
+            f"{painted.dtype} of {painted.shape}: they cannot be compared."
+        )
+    if np.array_equal(again, painted):
+        return Verdict(0.0, 0.0, others)
+    distance = np.abs(again.astype(np.float64) - painted.astype(np.float64))
+    distance /= _span(painted)
+    # Not rounded to nothing: some bit is other.
+    return Verdict(float(distance.mean()), max(float(distance.max()), 5e-324), others)
+
+
+def _span(painted: NDArray[Any]) -> float:
+    if painted.dtype.kind == "b":
+        return 1.0
+    if painted.dtype.kind == "u" and painted.dtype.itemsize <= 2:
+        return float(np.iinfo(painted.dtype).max)
+    low, high = float(painted.min()), float(painted.max())
+    return max(high - low, 1.0)
+
+
+def quantized(image: NDArray[Any], painted: npt.ArrayLike) -> NDArray[Any]:
+    """Return an engine's image with the dtype of a picture of colours."""
+    from napari_neural_style.images.pixels import quantize
+
+    dtype = np.asarray(painted).dtype
+    if dtype.kind == "u" and dtype.itemsize <= 2:
+        return quantize(image, dtype.type)
+    return image.astype(dtype)

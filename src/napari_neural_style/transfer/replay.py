@@ -1,0 +1,159 @@
+"""A run that is made again, with all that was changed while it went on."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_neural_style.images import image_hash, to_rgb
+from napari_neural_style.record import Change, Record
+from napari_neural_style.transfer import devices
+from napari_neural_style.transfer.engine import StyleTransfer
+from napari_neural_style.transfer.provenance import machine, versions
+from napari_neural_style.transfer.update import Update
+
+
+class Replay(StyleTransfer):
+    """A run of which there is a record; it ends where that one ended.
+
+    Parameters
+    ----------
+    record : Record
+        Of the run.
+    images : mapping of str to array
+        By their hashes, those of ``record.images``, as for
+        :class:`~napari_neural_style.StyleTransfer`.
+    device : str or None
+        As the setting; None for the one of the record, or the best there is without it.
+
+    Raises
+    ------
+    ValueError
+        If an image is missing or another one, or the weights or the device are others.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        images: Mapping[str, npt.ArrayLike],
+        device: str | None = None,
+    ) -> None:
+        self._record, self._images = record, images
+        self._coming = list(record.changes)
+        for digest, name in record.images.items():
+            check_image(record, images.get(digest), digest, name)
+        settings = dataclasses.replace(record.settings, device=_device(record, device))
+        content, *styles = (images[digest] for digest in (record.content, *record.styles))
+        super().__init__(content, styles, settings=settings)
+        if self._run.studio.fingerprint != record.weights:
+            raise ValueError(
+                f"The weights {settings.weights!r} are not those that it was painted with: their "
+                f"fingerprint begins with {self._run.studio.fingerprint[:12]}, and not with "
+                f"{record.weights[:12]}."
+            )
+
+    def __next__(self) -> Update:
+        with self._running:
+            self._repeat_changes()
+            if self._step >= self._record.step and not self._run.finished:
+                if self._record.shows_best:
+                    self.stop()
+                else:
+                    self._run.release()
+                    raise StopIteration
+        return super().__next__()
+
+    def _repeat_changes(self) -> None:
+        """Make the changes that were made after so many steps, one by one."""
+        while self._coming and self._coming[0].step <= self._step:
+            self.update(**self._given(self._coming.pop(0)))
+            self._make_changes()
+
+    def _given(self, change: Change) -> dict[str, Any]:
+        """Return a change as ``update`` takes it."""
+        given: dict[str, Any] = dict(change.settings)
+        for name, digest in (("content", change.content), ("picture", change.picture)):
+            if digest is not None:
+                given[name] = self._images[digest]
+        if change.styles is not None:
+            given["style"] = [self._images[digest] for digest in change.styles]
+        return given
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What is other here than where the record was made, in words."""
+        return tuple(_differences(self._record, self.device, self.precision))
+
+
+def hash_of(record: Record, image: npt.ArrayLike, name: str = "image") -> str:
+    """Return the hash of an image, as the run of a record takes it.
+
+    Raises
+    ------
+    ValueError
+        If it is no image that can be painted.
+    """
+    exact = record.settings.precision == "float64"
+    return image_hash(to_rgb(image, name, dtype=np.float64 if exact else np.float32))
+
+
+def check_image(record: Record, image: npt.ArrayLike | None, digest: str, name: str) -> None:
+    """Raise a ValueError if there is no such image, or another one."""
+    if image is None:
+        raise ValueError(f"There is no image for {name}{_called(record, digest)}: give it, too.")
+    if hash_of(record, image, name.removeprefix("the ")) != digest:
+        raise ValueError(
+            f"The image that is given for {name}{_called(record, digest)} is another one than it "
+            "was painted from: its pixels are not the same."
+        )
+
+
+def _called(record: Record, digest: str) -> str:
+    names = [view.name for view in record.named(digest)]
+    return f" (“{names[0]}”)" if names else ""
+
+
+def _device(record: Record, wanted: str | None) -> str:
+    if wanted is not None:
+        return wanted
+    there = [device.name for device in devices.available_devices()]
+    return record.device if record.device in there else "auto"
+
+
+@contextlib.contextmanager
+def same_threads(record: Record) -> Iterator[None]:
+    """Let torch compute with as many threads as the run of a record had, if there are as many.
+
+    Sums in floating point depend on how they are shared out.
+    """
+    before, then = torch.get_num_threads(), record.machine.get("threads")
+    if not isinstance(then, int) or not 1 <= then <= (os.cpu_count() or 1):
+        yield
+        return
+    torch.set_num_threads(then)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _differences(record: Record, device: str, precision: str) -> Iterator[str]:
+    if record.timed:
+        yield "it had a budget of time, and no two of such runs are the same"
+    now = {**versions(), **machine(device)}
+    then = {**record.versions, **record.machine}
+    # What the system is called says nothing about its numbers.
+    for name in now.keys() - {"system", "python"}:
+        if then.get(name) != now[name]:
+            yield f"{name} {now[name]} instead of {then.get(name, 'an unknown one')}"
+    if device != record.device:
+        yield f"on {device} instead of {record.device}"
+    if precision != record.settings.precision:
+        yield f"in {precision} instead of {record.settings.precision}"
+    if not device.startswith("cpu"):
+        yield "GPUs do not add up in the same order each time"
