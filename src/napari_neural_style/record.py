@@ -107,6 +107,8 @@ class Record:
                 f"Cannot redo {called}: it does not say how it was painted; an earlier version or "
                 "another program wrote it."
             ) from None
+        except RecursionError:
+            raise ValueError(f"Cannot redo {called}: its values are nested without end.") from None
         except ValueError as error:
             words = " ".join(str(error).split())
             raise ValueError(f"Cannot redo {called}: {words[:300]}") from error

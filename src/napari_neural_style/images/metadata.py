@@ -19,7 +19,6 @@ from napari_neural_style.images.files import (
 MAX_BYTES: Final = 256 * 2**20
 """Of JSON that is read: enough for an RGB picture of 4096 x 4096 floats."""
 
-_TOO_LARGE: Final = f"it has more than {MAX_BYTES >> 20} MB, and no recipe is as large"
 _MAX_PARTS: Final = 10**6
 _JPEG_SIGNATURE: Final = b"\xff\xd8"
 _JPEG_COMMENT, _JPEG_SCAN = 0xFE, 0xDA
@@ -77,12 +76,16 @@ class _NothingStoredError(ValueError):
     """An intact file without any JSON of ours."""
 
 
+def _too_large() -> ValueError:
+    return ValueError(f"it has more than {MAX_BYTES >> 20} MB, and no recipe is as large")
+
+
 def _read(file: BinaryIO, length: int | None = None) -> bytes:
     """Read so many bytes, or all, unless they are too many."""
     size = os.fstat(file.fileno()).st_size
     length = size if length is None else min(length, size)
     if length > MAX_BYTES:
-        raise ValueError(_TOO_LARGE)
+        raise _too_large()
     return file.read(length)
 
 
@@ -152,7 +155,7 @@ def _of_jpeg(file: BinaryIO) -> bytes:
         if head[1] == _JPEG_COMMENT and (pieces or METADATA_KEY.encode() in segment):
             pieces.append(segment)
             if len(pieces) * JPEG_COMMENT > MAX_BYTES:
-                raise ValueError(_TOO_LARGE)
+                raise _too_large()
             if len(segment) < JPEG_COMMENT:
                 break
     if not pieces:
