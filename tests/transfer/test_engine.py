@@ -863,7 +863,8 @@ def test_a_loaded_run_goes_on_to_the_last_bit(images, file, name):
         transfer.save(file)
         resumed = StyleTransfer.load(file)
         assert resumed.settings == transfer.settings
-        assert resumed.provenance() == transfer.provenance()
+        recipes = resumed.provenance(), transfer.provenance()
+        assert recipes[0] | {"seconds": 0} == recipes[1] | {"seconds": 0}
         assert (resumed.result is None) == (step == 0)
         if step:
             np.testing.assert_array_equal(resumed.result, transfer.result)

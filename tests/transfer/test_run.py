@@ -118,7 +118,8 @@ def test_before_the_first_step_it_is_as_a_new_run(name):
     overrides = {"steps": 20, "learning_rate": 0.04, "scales": (40,), **LAYERS, **changes}
     fresh = start(content, style, **overrides)
     assert totals(transfer) == totals(fresh)
-    assert transfer.provenance() == fresh.provenance()
+    times = {"seconds": 0, "started": ""}
+    assert transfer.provenance() | times == fresh.provenance() | times
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -446,7 +447,8 @@ def test_a_changed_run_is_resumed_to_the_last_bit(name, optimizer, tmp_path):
             resumed = StyleTransfer.load(tmp_path / file)
             assert totals(resumed) == losses
             np.testing.assert_array_equal(resumed.result, transfer.result)
-            assert resumed.provenance() == transfer.provenance()
+            recipes = resumed.provenance(), transfer.provenance()
+            assert recipes[0] | {"seconds": 0} == recipes[1] | {"seconds": 0}
 
 
 # ------------------------------------------------------------------- provenance
