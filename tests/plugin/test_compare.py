@@ -1,9 +1,6 @@
-from functools import partial
-
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.utils.key_bindings import KeymapHandler
 from qtpy.QtCore import Qt
 
 from napari_neural_style.images import METADATA_KEY
@@ -100,13 +97,16 @@ def test_without_a_result_everything_is_seen_again_and_the_button_disabled(viewe
     assert seen(viewer) == ["content", "style"]
 
 
-def test_the_key_does_the_same_while_it_is_held(viewer):
-    result = viewer.layers["result"]
-    contents = (viewer.layers["content"],)
-    result.bind_key(KEY, partial(peek_below, layers=viewer.layers, contents=contents))
-    keys = KeymapHandler()
-    keys.keymap_providers = [result]
-    keys.press_key(KEY)
+def test_the_key_does_the_same_while_it_is_held_over_the_canvas(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    add(viewer, "content")
+    result = add(viewer, "result", **{METADATA_KEY: {}})
+    result.bind_key(KEY, peek_below(viewer.layers, (viewer.layers["content"],)))
+    viewer.layers.selection.active = result
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.keyPress(canvas, Qt.Key.Key_B)
     assert seen(viewer) == ["content"]
-    keys.release_key(KEY)
-    assert seen(viewer) == ["content", "style", "result"]
+    qtbot.keyRelease(canvas, Qt.Key.Key_B)
+    assert seen(viewer) == ["content", "result"]
+    qtbot.keyClick(canvas, Qt.Key.Key_V)  # napari's own keys are as ever
+    assert seen(viewer) == ["content"]

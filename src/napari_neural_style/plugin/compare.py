@@ -1,6 +1,6 @@
 """Before and after: the content instead of the result, while a button or a key is held."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from qtpy.QtCore import QSize, Qt
@@ -13,24 +13,30 @@ KEY = "B"
 
 
 def peek_below(
-    result: Any, layers: Sequence[Any] = (), contents: Sequence[Any] = ()
-) -> Iterator[None]:
-    """Show the content instead of a result until the key is released.
-
-    For ``result.bind_key``, with the other arguments filled in.
+    layers: Sequence[Any] = (), contents: Sequence[Any] = ()
+) -> Callable[[Any], Iterator[None]]:
+    """Return what shows the content instead of a result until a key is released.
 
     Parameters
     ----------
-    result
-        The layer to hide.
     layers
         The viewer's, from the bottom to the top.
     contents
         Those of them that were painted anew.
+
+    Returns
+    -------
+    callable
+        For ``result.bind_key``: it takes the layer to hide.
     """
-    before = _show_contents(result, layers, contents)
-    yield
-    _restore(before)
+
+    # A function and no partial: napari asks each binding for its __name__ at any key.
+    def peek(result: Any) -> Iterator[None]:
+        before = _show_contents(result, layers, contents)
+        yield
+        _restore(before)
+
+    return peek
 
 
 class CompareButton(QPushButton):

@@ -83,6 +83,16 @@ class _PercentBox(QSpinBox):
 class _NativePercentSlider(NativeSlider):
     _readout: Any = _PercentBox
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Without buttons, Qt 6.12 leaves no room for the number; with them, none may be seen.
+        self._readout_widget.setButtonSymbols(QSpinBox.ButtonSymbols.UpDownArrows)
+        self._readout_widget.setStyleSheet(
+            "QSpinBox { background: transparent; border: 0; min-width: 48px; } "
+            "QSpinBox::up-button, QSpinBox::down-button { width: 0px; } "
+            "QSpinBox::up-arrow, QSpinBox::down-arrow { image: none; width: 0px; }"
+        )
+
     def _mgui_set_enabled(self, enabled: bool) -> None:
         """Enable the slider and the box: magicgui forgets the box."""
         self._container.setEnabled(enabled)

@@ -1,7 +1,6 @@
 """The layer that a run paints into."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,6 +110,5 @@ class ResultLayer:
             **placement,
             **self._orientation,
         )
-        look = partial(peek_below, layers=self._viewer.layers, contents=self.contents)
-        layer.bind_key(KEY, look)
+        layer.bind_key(KEY, peek_below(self._viewer.layers, self.contents))
         return layer
