@@ -27,7 +27,7 @@ def test_children_have_their_names(open_widget):
         *("style_2", "mix"),
         *("mask", "style_mask", "feather"),
         *("content_weight", "tv_weight", "weights"),
-        *("output", "whole_stack", "save_to", "scheduler"),
+        *("output", "whole_stack", "save_to", "scheduler", "checkpoint"),
         *("run", "pause", "stop", "go_on"),
     ]
     assert all(child.tooltip for child in widget)

@@ -29,7 +29,10 @@ def paint(qtbot):
                 **{"size": 32, "device": "cpu", "steps": steps, **settings},
             )
 
-        painter = Painter(SimpleNamespace(prepare=prepare or default, develop=to_uint8, names={}))
+        job = SimpleNamespace(
+            prepare=prepare or default, develop=to_uint8, names={}, checkpoint=None
+        )
+        painter = Painter(job)
         painter.frames, painter.outcomes, painter.notes = [], [], []
         painter.framed.connect(painter.frames.append)
         painter.ended.connect(painter.outcomes.append)

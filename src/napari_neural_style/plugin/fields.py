@@ -210,6 +210,15 @@ def _output() -> list[Any]:
             "such as tcp://host:8786, or “local” for workers on this machine. Empty: here, "
             "plane after plane.",
         ),
+        FileEdit(
+            name="checkpoint",
+            mode=FileDialogMode.OPTIONAL_FILE,
+            filter="*.safetensors",
+            nullable=True,
+            tooltip="A file that the run is saved to every half minute: whatever ends napari, "
+            "⋯ ▸ Resume from a checkpoint goes on from there. A checkpoint of another run is "
+            "replaced. Empty: none.",
+        ),
     ]
 
 

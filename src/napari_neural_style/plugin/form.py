@@ -4,7 +4,7 @@ from typing import Any
 
 from magicgui.widgets import Container
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QIcon
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -48,6 +48,7 @@ _SECTIONS = {
         "whole_stack": "",
         "save_to": "Save stack to",
         "scheduler": "Cluster",
+        "checkpoint": "Checkpoint",
     },
 }
 _HINTS = {
@@ -85,6 +86,7 @@ class Form:
         self._controls = container
         container["scheduler"].native.setPlaceholderText("none: here")
         container["save_to"].line_edit.native.setPlaceholderText("automatic")
+        container["checkpoint"].line_edit.native.setPlaceholderText("none")
         self._lay_out()
         self.equalizer.rebuilt.connect(self._order_tabs)
         self._order_tabs()
@@ -201,7 +203,7 @@ class Form:
             for part in (label, self.equalizer):
                 grid.addWidget(part, grid.rowCount(), 0, 1, 2)
         # Arrows that are letters take the theme's colour; the icons are black in any.
-        section = QCollapsible(f"▸ {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
+        section = QCollapsible(f"▸ {title}", expandedIcon=_no_icon(), collapsedIcon=_no_icon())
         section.toggled.connect(lambda open_: section.setText(f"{'▾' if open_ else '▸'} {title}"))
         # napari paints a button that is down in its loudest colour.
         section.toggleButton().setStyleSheet(
@@ -228,6 +230,13 @@ class Form:
             button.setStyleSheet("padding: 4px;")
             buttons.addWidget(button, stretch)
         return buttons
+
+
+def _no_icon() -> QIcon:
+    """Return an icon that is not seen; an empty one counts as none with PySide."""
+    pixels = QPixmap(1, 1)
+    pixels.fill(Qt.GlobalColor.transparent)
+    return QIcon(pixels)
 
 
 def _scrolling(widget: QWidget) -> QScrollArea:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,9 +73,12 @@ class Job(AnyJob):
     ----------
     content
         What is painted.
+    checkpoint
+        The file that the run is saved to while it goes on; None for none.
     """
 
     content: Plane | Composite
+    checkpoint: Path | None = None
     _original: NDArray[Any] | None = field(default=None, init=False)
     _earlier: NDArray[Any] | None = field(default=None, init=False)
     _strokes: list[str] = field(default_factory=list, init=False)

@@ -162,7 +162,11 @@ class Request:
             )
         if self._value("whole_stack"):
             return self._stack_job(content)
-        job = Job(content=self._plane(content), **self._asked(content))
+        job = Job(
+            content=self._plane(content),
+            checkpoint=self._value("checkpoint"),
+            **self._asked(content),
+        )
         return job.but(**self._guides(job))
 
     def onward(self, job: Job, layer: Any) -> Job:

@@ -42,7 +42,10 @@ _LIVE = (
     *("color", "size", "steps", "mask", "style_mask", "feather"),
 )
 """What may be changed while a run goes on."""
-_FIXED = ("content", "preset", "device", "weights", "output", "whole_stack", "save_to", "scheduler")
+_FIXED = (
+    *("content", "preset", "device", "weights"),
+    *("output", "whole_stack", "save_to", "scheduler", "checkpoint"),
+)
 """What may not."""
 _OF_LAYERS = ("content", "style", "style_2", "mask", "style_mask")
 _FIRST = "Press Run, then turn the controls while it paints."
@@ -60,7 +63,7 @@ class StyleTransferWidget(Container[Any]):
     Children, by name: ``content``, ``style``, ``preset``, ``style_strength``, ``texture``,
     ``color``, ``size``, ``steps``, ``device``; ``style_2``, ``mix``; ``mask``, ``style_mask``,
     ``feather``; ``content_weight``, ``tv_weight``, ``weights``; ``output``, ``whole_stack``,
-    ``save_to``, ``scheduler``; ``run``, ``pause``, ``stop``, ``go_on``.
+    ``save_to``, ``scheduler``, ``checkpoint``; ``run``, ``pause``, ``stop``, ``go_on``.
 
     Parameters
     ----------
@@ -188,6 +191,7 @@ class StyleTransferWidget(Container[Any]):
             "whole_stack": stack,
             "save_to": self["whole_stack"].value,
             "scheduler": self["whole_stack"].value,
+            "checkpoint": not self["whole_stack"].value,  # a stack has its planes on disk
             "feather": self["mask"].value not in (None, EVERYWHERE),
             "style_mask": self["mask"].value not in (None, EVERYWHERE) and not mixed,
             "mix": mixed,

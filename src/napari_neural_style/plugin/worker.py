@@ -6,6 +6,7 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..pace import Pace, duration
+from ..transfer.autosave import Checkpoints
 from .loss_point import LossPoint
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class Paintable(Protocol):
 
     names: Mapping[str, Any]
     """Of its layers, for the recipe."""
+    checkpoint: Path | None
+    """The file that it is saved to while it goes on."""
 
     def prepare(self) -> "StyleTransfer":
         """Make the engine: read images from disk, import torch, load weights."""
@@ -335,20 +339,26 @@ class Painter(Worker):
                 transfer.stop()
         scales = transfer.scales
         pace = Pace([h * w for h, w in scales])
+        saved = self.job.checkpoint
+        checkpoints = None if saved is None else Checkpoints(transfer, saved)
         self._turn(transfer)
         for update in transfer:
             if transfer.scales != scales:
                 scales = transfer.scales
                 pace = Pace([h * w for h, w in scales])
             pace.step(update.scale, transfer.steps)
-            if update.note:
-                self.noted.emit(update.note)
+            not_saved = None if checkpoints is None else checkpoints.after(update)
+            for note in (update.note, not_saved):
+                if note:
+                    self.noted.emit(note)
             due = self._due()
             if due or transfer.device == "cpu":  # elsewhere a look makes the device wait
                 self._losses.append(LossPoint(update.step, max(update.size), update.losses))
             if due:
                 self.framed.emit(self._frame(update, transfer, pace))
             self._turn(transfer)
+        if checkpoints is not None:
+            checkpoints.finish()
 
     def _turn(self, transfer: "StyleTransfer") -> None:
         """Make the changes that are wanted."""
