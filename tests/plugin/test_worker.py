@@ -105,7 +105,7 @@ def test_losses_and_image_are_read_only_for_a_frame(paint, wait_for, monkeypatch
 
         monkeypatch.setattr(Update, name, property(counted))
     # On a CPU a look at the losses costs nothing.
-    monkeypatch.setattr(StyleTransfer, "device", "cuda:0")
+    monkeypatch.setattr(StyleTransfer, "device", "mps")
     painter = paint(steps=40)
     wait_for(lambda: painter.outcomes)
     assert len(painter.frames) == 1
