@@ -184,15 +184,36 @@ def test_every_picture_has_the_recipe_that_it_was_painted_with(open_widget, star
 
 
 def test_continue_counts_on_and_keeps_the_history(ended, finish):
-    _, widget, result = ended
+    viewer, widget, result = ended
     steps = widget._run.history.steps
+    widget.steps.value = 5
+    told = []
+    widget._status.accompany = told.append
+    widget.go_on.native.click()
+    finish(widget)
+    total = steps[-1] + 5
+    assert widget._run.history.steps[: len(steps)] == steps
+    points = [point.step for point in widget._plot._curves.points]
+    assert points[-1] == total
+    assert result.metadata[METADATA_KEY]["step"] == 5
+    assert told[0].startswith(f"Step {steps[-1] + 1} of {total} · ")
+    assert widget._history._label.text() == f"{total}/{total}"
+    assert "Done: 5 more steps" in widget._form.status.text()
+    slider = widget._history._slider
+    slider.setValue(slider.maximum() - 1)
+    widget._history._keep.click()
+    assert viewer.layers[-1].name.endswith(f", step {widget._history.step}")
+
+
+def test_continue_from_an_earlier_picture_follows_what_comes(ended, finish):
+    viewer, widget, result = ended
+    widget._history._slider.setValue(0)
     widget.steps.value = 5
     widget.go_on.native.click()
     finish(widget)
-    assert widget._run.history.steps[: len(steps)] == steps
-    points = [point.step for point in widget._plot._curves.points]
-    assert points[-1] == steps[-1] + 5
-    assert result.metadata[METADATA_KEY]["step"] == 5
+    assert widget._history.following
+    widget._history._keep.click()
+    np.testing.assert_array_equal(viewer.layers[-1].data, result.data)
 
 
 def test_a_result_of_another_content_is_refused(ended):

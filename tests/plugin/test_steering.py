@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from napari_neural_style.plugin import status
+from napari_neural_style.plugin.fields import EVERYWHERE, NO_STYLE, WHOLE_STYLE
 from napari_neural_style.plugin.layers import METADATA_KEY
 from napari_neural_style.settings import strength_to_weight
 
@@ -197,6 +199,62 @@ def test_a_layer_that_goes_is_told_and_the_run_keeps_it(open_widget, start, qtbo
     assert errors() == []
 
 
+def test_without_the_regions_of_the_style_all_else_can_be_steered(open_widget, start, qtbot):
+    viewer, widget = open_widget()
+    labels = viewer.add_labels(np.tri(32, 40, dtype=int), name="regions")
+    viewer.add_labels(np.tri(32, 32, dtype=int), name="of the style")
+    shapes = viewer.add_shapes([[[2, 2], [2, 30], [20, 30], [20, 2]]], name="shapes")
+    widget.mask.value = labels
+    widget.style_mask.value = viewer.layers["of the style"]
+    start(viewer, widget)
+    transfer = widget._run._worker._transfer
+
+    def comes(condition):
+        qtbot.waitUntil(lambda: bool(condition(transfer.settings)), timeout=TIMEOUT)
+
+    viewer.layers.remove("of the style")
+    assert widget.style_mask.current_choice == "of the style (gone)"
+    before = transfer.settings.mask.sum()
+    labels.paint((3, 36), 1)
+    comes(lambda settings: settings.mask.sum() > before)
+    assert len(transfer.settings.style_masks) == 1
+    widget.size.value = 40
+    comes(lambda settings: settings.size == 40)
+    viewer.layers.remove(labels)
+    widget.mask.value = shapes
+    widget.style_mask.value = WHOLE_STYLE
+    comes(lambda settings: settings.style_masks == () and settings.mask.sum() == 19 * 29)
+    widget.mask.value = EVERYWHERE
+    comes(lambda settings: settings.mask is None)
+    assert errors() == []
+
+
+def test_a_deleted_style_is_shown_as_long_as_it_is_painted(running, finish, qtbot, monkeypatch):
+    monkeypatch.setattr(status, "_READING_SECONDS", 1e9)
+    viewer, widget, result = running
+    widget.style_2.value = viewer.layers["another"]
+    third = viewer.add_image(picture(40, 32, 3, seed=6), name="third", rgb=True)
+    transfer = widget._run._worker._transfer
+    qtbot.waitUntil(lambda: len(transfer.settings.style_weights) == 2, timeout=TIMEOUT)
+    data = result.data
+    viewer.layers.remove("another")
+    viewer.layers.remove("style")
+    assert widget.style.current_choice == "style (gone)"
+    assert widget.style_2.current_choice == "another (gone)"
+    qtbot.waitUntil(lambda: result.data is not data, timeout=TIMEOUT)
+    assert "“style” is gone" in widget._form.status.text()  # it can be read
+    before = transfer._run.inputs.style_digests
+    widget.style.value = third
+    qtbot.waitUntil(lambda: transfer._run.inputs.style_digests[0] != before[0], timeout=TIMEOUT)
+    assert transfer._run.inputs.style_digests[1] == before[1]
+    assert widget._run.job.names["style"] == "third and another"
+    widget.stop.native.click()
+    finish(widget)
+    assert errors() == []
+    # What comes next is painted with what there is.
+    assert (widget.style.current_choice, widget.style_2.value) == ("third", NO_STYLE)
+
+
 def test_the_content_as_its_own_style_is_refused(running):
     viewer, widget, _ = running
     widget.style.value = viewer.layers["content"]
@@ -207,5 +265,8 @@ def test_the_content_as_its_own_style_is_refused(running):
 def test_changes_of_a_paused_run_are_said_to_wait(running):
     _, widget, _ = running
     widget.pause.native.click()
+    widget.pause.native.click()
+    widget.pause.native.click()
+    assert widget._form.status.text().startswith("Paused. Step ")
     widget.style_strength.value = 90
     assert "when you resume" in widget._form.status.text()

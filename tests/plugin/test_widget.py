@@ -59,6 +59,46 @@ def test_run_without_layers_says_what_to_do(make_napari_viewer_proxy):
     assert widget.run.enabled
 
 
+def test_what_was_wanting_is_not_asked_for_any_more(open_widget, finish):
+    viewer, widget = open_widget()
+    widget.run.native.click()
+    finish(widget)
+    viewer.layers.clear()
+    widget.run.native.click()
+    assert "Open Sample" in widget._form.status.text()
+    viewer.add_image(picture(32, 32), name="first")
+    assert "another for the style" in widget._form.status.text()
+    widget.run.native.click()
+    assert "choose two different layers" in widget._form.status.text()
+    viewer.add_image(picture(32, 32), name="second")
+    assert "Press Run" in widget._form.status.text()
+
+
+def test_a_style_in_colour_is_proposed_until_one_is_chosen(make_napari_viewer_proxy, dock):
+    viewer = make_napari_viewer_proxy()
+    widget = dock(viewer)
+    for name in ("DAPI", "GFP"):
+        viewer.add_image(picture(32, 32), name=name)
+    assert widget.style.value.name == "GFP"
+    painting = viewer.add_image(picture(32, 32, 3), name="painting", rgb=True)
+    assert (widget.content.value.name, widget.style.value) == ("DAPI", painting)
+    widget.style.value = viewer.layers["GFP"]
+    viewer.add_image(picture(32, 32, 3), name="another", rgb=True)
+    assert widget.style.value.name == "GFP"
+
+
+def test_a_sample_is_chosen_when_it_is_opened(open_widget, start):
+    viewer, widget = open_widget()
+    viewer.open_sample("napari-neural-style", "channels")
+    assert (widget.content.value.name, widget.style.value.name) == ("Nuclei", "Night impasto")
+    viewer.open_sample("napari-neural-style", "actin")
+    actin = widget.content.value
+    assert (actin.name, widget.style.value.name) == ("Actin (synthetic, 16-bit)", "Woodcut")
+    start(viewer, widget)
+    viewer.open_sample("napari-neural-style", "coffee")
+    assert (widget.content.value, widget.style.value.name) == (actin, "Woodcut")
+
+
 def test_choices_follow_their_layers(open_widget):
     viewer, widget = open_widget()
     third = viewer.add_image(picture(32, 32), name="third")

@@ -10,6 +10,7 @@ from psygnal import Signal
 from .channels import Channels, layers_of
 from .controls import Picture
 from .layers import canvas_background, is_result, thumbnail
+from .samples import ROLE
 
 _PICTURE_PIXELS = 256
 
@@ -38,14 +39,17 @@ class LayerOffers:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
+        self.keep_gone = False
+        """Whether a choice whose layer is deleted stays until another is made."""
 
-    def styles(self, _box: Any = None) -> Offers:
+    def styles(self, box: Any = None) -> Offers:
         """Images that can be painted with."""
-        return [
+        images = [
             (layer.name, layer)
             for layer in self._viewer.layers
             if isinstance(layer, Image) and not is_result(layer)
         ]
+        return [*images, *self._gone(box)]
 
     def contents(self, box: Any) -> Offers:
         """Images that can be painted, and the selected ones together."""
@@ -58,15 +62,33 @@ class LayerOffers:
         if isinstance(chosen, Channels) and all(layer in layers for layer in chosen.members):
             together.append(chosen)
         several = {channels: None for channels in together if len(channels) > 1}
-        return [*single, *((channels.name, channels) for channels in several)]
+        named = ((channels.name, channels) for channels in several)
+        return [*single, *named, *self._gone(box)]
 
-    def regions(self, _box: Any = None) -> Offers:
+    def regions(self, box: Any = None) -> Offers:
         """Layers that mark regions."""
-        return [
+        drawn = [
             (layer.name, layer)
             for layer in self._viewer.layers
             if isinstance(layer, Labels | Shapes)
         ]
+        return [*drawn, *self._gone(box)]
+
+    def _gone(self, box: Any) -> Offers:
+        """The choice itself, if layers of it were deleted and it is to stay."""
+        chosen = box.value if box is not None and self.keep_gone else None
+        if chosen is None or isinstance(chosen, str):
+            return []
+        members = chosen.members if isinstance(chosen, Channels) else (chosen,)
+        if all(layer in self._viewer.layers for layer in members):
+            return []
+        return [(f"{' + '.join(sorted(layer.name for layer in members))} (gone)", chosen)]
+
+
+def role_in_sample(layer: Any) -> str | None:
+    """Return ``content`` or ``style`` for a layer that a sample was opened to be used as."""
+    # A copy of such a layer has its metadata, but was not opened.
+    return layer.metadata.get(ROLE) if layer.source.sample else None
 
 
 class ChosenPictures:

@@ -56,8 +56,6 @@ class Request:
         """What the controls refine: a preset, or a recipe."""
         self.base_strength = 50
         """The style strength that stands for the base's own style weight."""
-        self.lost: set[str] = set()
-        """Controls whose layer has gone while a run goes on, which keeps what it had of it."""
 
     def settings(self) -> Settings:
         """Return all settings but those of the regions.
@@ -221,11 +219,9 @@ class Request:
         return _set(job, **{name: self._value(name)})
 
     def _restyle(self, job: Job) -> Change:
-        restyled = job
-        if not self.lost & {"style", "style_2"}:
-            restyled = job.but(styles=self._planes(), names=self.names)
-        weights = self.style_weights if restyled is not job else job.settings.style_weights
-        changes = {**self._guides(restyled), "style_weights": weights}
+        names = {**self.names, "content": job.names["content"]}
+        restyled = job.but(styles=self._planes(), names=names)
+        changes = {**self._guides(restyled), "style_weights": self.style_weights}
         restyled = restyled.but(**changes)
 
         def read() -> dict[str, Any]:
@@ -237,10 +233,6 @@ class Request:
 
     def _resize(self, job: Job) -> Change:
         resized = job.but(size=self._value("size") or None)
-        if self.lost & {"mask", "style_mask"} and job.settings.mask is not None:
-            raise ValueError(
-                "The layer of the regions is gone: choose another before the size changes."
-            )
         changes = {**self._guides(resized), "size": resized.settings.size}
         resized = resized.but(**changes)
         return Change(
@@ -317,8 +309,6 @@ class Request:
     def _guides(self, job: Job) -> dict[str, Any]:
         """Return the settings that say what is painted with what."""
         mask = self._value("mask")
-        if self.lost & {"mask", "style_mask"}:
-            return {name: getattr(job.settings, name) for name in _NO_GUIDES}
         if mask in (None, EVERYWHERE):
             return dict(_NO_GUIDES)
         return {

@@ -93,10 +93,10 @@ class ResultLayer:
         if exact is not None and self._layer.rgb:
             self._layer.metadata[EXACT_KEY], _ = self._place(exact)
 
-    def keep(self, painted: Any, entry: Mapping[str, Any]) -> None:
+    def keep(self, step: int, painted: Any, entry: Mapping[str, Any]) -> None:
         """Make a layer of its own of what was painted at some step, and its recipe."""
         data, placement = self._place(painted)
-        layer = self._add(f"{self._title}, step {entry['step']}", data, placement)
+        layer = self._add(f"{self._title}, step {step}", data, placement)
         layer.metadata[METADATA_KEY] = dict(entry)
 
     def _add(self, name: str, data: Any, placement: Mapping[str, Any]) -> Any:

@@ -11,7 +11,6 @@ from qtpy.QtCore import QTimer
 from .activity import ActivityBar
 from .history import History
 from .job import Job
-from .loss_point import LossPoint
 from .request import Request
 from .result import ResultLayer
 from .stack_job import StackJob
@@ -49,11 +48,11 @@ class Run:
         self.showing = True
         """Whether the layer shows what is painted, as it comes."""
         # Steps are counted on where an earlier run painted into the same layer.
-        self._before = history.steps[-1] if len(history) else 0
+        before = history.steps[-1] if len(history) else 0
         self._worker: Worker | None = (
             StackPainter(job.prepare, interval)
             if isinstance(job, StackJob)
-            else Painter(job, self._record, interval)
+            else Painter(job, history.add, interval, before)
         )
         self._activity: ActivityBar | None = None
         self._outcome = Outcome()
@@ -138,7 +137,7 @@ class Run:
 
     def keep(self, step: int) -> None:
         """Make a layer of its own of what was painted at a step."""
-        self.result.keep(self.history.nearest(step), self.history.recipe(step))
+        self.result.keep(step, self.history.nearest(step), self.history.recipe(step))
 
     def _change(self, name: str, change: Change) -> None:
         if self._worker is not None:
@@ -146,9 +145,6 @@ class Run:
             self._worker.steer(name, change)
 
     # ------------------------------------------------------ from the worker
-
-    def _record(self, step: int, data: Any, recipe: dict[str, Any]) -> None:
-        self.history.add(self._before + step, data, recipe)
 
     def _show(self, frame: Frame) -> None:
         worker = self._worker
@@ -162,15 +158,12 @@ class Run:
                 worker.stop()
                 self.failed.emit(error)
                 return
-        self.advanced.emit(replace(frame, losses=self._counted_on(frame.losses)))
+        self.advanced.emit(frame)
         # The next frame is asked for when Qt has drawn this one, and told what it cost.
         QTimer.singleShot(_DRAWN_MS, lambda: worker.shown(time.thread_time() - begin))
         if self._activity is not None:
             # Lets napari process events, so it comes last: the run may be over after it.
             self._activity.show(frame.step, frame.total, frame.time_left)
-
-    def _counted_on(self, losses: tuple[LossPoint, ...]) -> tuple[LossPoint, ...]:
-        return tuple(point._replace(step=self._before + point.step) for point in losses)
 
     def _note(self, note: str) -> None:
         if self.going:
@@ -185,7 +178,7 @@ class Run:
         if not self.going:
             return
         self._clear()
-        self._outcome = replace(outcome, losses=self._counted_on(outcome.losses))
+        self._outcome = outcome
         try:
             if self.showing:
                 self.show_newest()

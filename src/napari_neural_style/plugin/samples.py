@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 LayerData: TypeAlias = tuple[NDArray[Any], dict[str, Any], str]
 """What napari adds as a layer: data, attributes, type."""
 
+ROLE = "napari_neural_style_role"
+"""Names, in a layer's metadata, what it is a sample of: ``content`` or ``style``."""
+
 CHANNELS = (("Nuclei", "bop blue"), ("Actin", "bop orange"), ("Mitochondria", "bop purple"))
 """Names and colormaps of the three."""
 
@@ -31,8 +34,9 @@ def _with_style(content: NDArray[Any], attributes: dict[str, Any], artwork: str)
         "scale": (height / len(picture),) * 2,
         "translate": (0.0, width + 0.04 * height),
         "units": attributes.get("units", ("pixel", "pixel")),
-        "metadata": {"description": ARTWORKS[artwork].description},
+        "metadata": {"description": ARTWORKS[artwork].description, ROLE: "style"},
     }
+    attributes = {**attributes, "metadata": {ROLE: "content"}}
     return [(content, attributes, "image"), (picture, style, "image")]
 
 
@@ -97,9 +101,9 @@ def channels() -> list[LayerData]:
     ]
     smooth = ndimage.gaussian_filter(counts[0].astype(np.float32), 2)
     nuclei = (smooth > threshold_otsu(smooth)).astype(np.uint8)
-    *_, style = _with_style(counts[0], layers[0][1], "impasto")
+    first, style = _with_style(counts[0], layers[0][1], "impasto")
     region = (nuclei, {"name": "Region: nuclei", "visible": False, **calibration}, "labels")
-    return [*layers, style, region]
+    return [first, *layers[1:], style, region]
 
 
 def histology() -> list[LayerData]:

@@ -13,7 +13,7 @@ _QUIET: Final = 175
 """Opacity, of 255, of text that only accompanies."""
 _WARNING: Final = "⚠"
 _READING_SECONDS: Final = 5.0
-"""How long what went wrong stands, while the run goes on."""
+"""How long hints and what went wrong stand, while the run goes on."""
 
 
 class Status:
@@ -36,33 +36,38 @@ class Status:
         red, green, blue = theme.text.as_rgb_tuple()
         self._loud = f"color: rgb({red}, {green}, {blue});"
         self.quiet = f"color: rgba({red}, {green}, {blue}, {_QUIET});"
-        self.say(self._line.text())
+        self.say(self.text)
+
+    @property
+    def text(self) -> str:
+        """What it tells."""
+        return self._line.text()
 
     @property
     def warns(self) -> bool:
         """Whether it tells what went wrong."""
-        return self._line.text().startswith(_WARNING)
+        return self.text.startswith(_WARNING)
 
     def say(self, text: str) -> None:
         """Tell the user what goes on, or what to do."""
         self._line.setText(text)
         self._line.setStyleSheet(self._loud if text.startswith(_WARNING) else self.quiet)
 
+    def hint(self, text: str) -> None:
+        """Tell what is to be read although the run goes on."""
+        self.say(text)
+        self._read_until = time.monotonic() + _READING_SECONDS
+
     def accompany(self, text: str) -> None:
-        """Tell how a run goes on, unless what went wrong just now is still being read."""
+        """Tell how a run goes on, unless a hint or what went wrong is still being read."""
         if time.monotonic() > self._read_until:
             self.say(text)
-
-    def prepend(self, text: str) -> None:
-        """Put a word before what is said."""
-        self.say(f"{text} {self._line.text()}")
 
     def fail(self, sentence: str) -> None:
         """Tell what went wrong, and what to do about it."""
         warning = f"{_WARNING} {sentence}"
-        told = self._line.text() == warning
-        self.say(warning)
-        self._read_until = time.monotonic() + _READING_SECONDS
+        told = self.text == warning
+        self.hint(warning)
         if not told:  # of several edits that fail alike, once
             show_error(sentence)
 

@@ -5,7 +5,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
-from napari.layers import Layer
 from napari.utils.theme import get_theme
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -19,7 +18,7 @@ from .form import PROGRESS_TICKS, Form
 from .help import show_help
 from .history import History
 from .history_bar import HistoryBar
-from .layer_choices import ChosenPictures, Edits, LayerOffers
+from .layer_choices import ChosenPictures, Edits, LayerOffers, role_in_sample
 from .layers import is_result
 from .loss_plot import LossPlot
 from .machine import Machine
@@ -80,8 +79,14 @@ class StyleTransferWidget(Container[Any]):
         self._run: Run | None = None
         """The latest run, going on or not."""
         self._docked = self._gone = self._offering = False
+        self._proposed: Any = None
+        """The style, as long as the user has not decided on one."""
+        self._refused: tuple[Any, Any] | None = None
+        """Content and style that no run could begin with."""
+        self._told = ""
+        """What the run told of itself last."""
 
-        offers = LayerOffers(napari_viewer)
+        self._offers = offers = LayerOffers(napari_viewer)
         super().__init__(
             widgets=make_controls(offers.contents, offers.styles, offers.regions), labels=False
         )
@@ -112,7 +117,6 @@ class StyleTransferWidget(Container[Any]):
         self._connect()
         self._follow_theme()
         self._show_running(False)
-        self.reset_choices()
         self._machine.look()
 
     def open_section(self, title: str) -> None:
@@ -144,6 +148,8 @@ class StyleTransferWidget(Container[Any]):
         self._form.equalizer.changed.connect(partial(self._steer, "layers"))
         for name in (*_LIVE, *_FIXED):
             self[name].changed.connect(self._show_what_applies)
+        for name in ("content", "style"):
+            self[name].changed.connect(self._guide)
         self._edits.edited.connect(self._note_edit)
         self._settling.timeout.connect(self._follow_edits)
         self._forecast.told.connect(self._form.forecast.setText)
@@ -164,6 +170,8 @@ class StyleTransferWidget(Container[Any]):
         application.aboutToQuit.connect(self._abandon)
         self._viewer.events.theme.connect(self._follow_theme)
         self._viewer.layers.selection.events.changed.connect(self._follow_selection)
+        self._viewer.layers.events.inserted.connect(self._choose_sample)
+        self._viewer.layers.events.removed.connect(self._note_gone)
 
     # ---------------------------------------------------------------- controls
 
@@ -227,15 +235,13 @@ class StyleTransferWidget(Container[Any]):
         if self._gone:
             return
         self._offering = True
-        before = {name: self[name].value for name in _OF_LAYERS}
+        style = self["style"].value
         for name in _OF_LAYERS:
             self[name].reset_choices()
-        content, style = self["content"], self["style"]
-        others = [layer for layer in style.choices if layer is not content.value]
-        if style.value is content.value and others:
-            style.value = others[0]
+        if not self.running:
+            self._propose_style(style)
         self._offering = False
-        self._note_lost(before)
+        self._guide()
         self._show_what_applies()
         run = self._run
         if run is None:
@@ -244,17 +250,38 @@ class StyleTransferWidget(Container[Any]):
         if run.going and (not self._viewer.layers or run.result.deleted):
             self._stop()
 
-    def _note_lost(self, before: dict[str, Any]) -> None:
-        """Tell of layers that are gone, of which a run keeps what it had."""
-        lost = {
-            name
-            for name, layer in before.items()
-            if _is_gone(layer, self._viewer) and name != "content"
-        }
-        if lost and self.running:
-            self._request.lost |= lost
-            self._status.say("A chosen layer is gone: the run keeps what it had of it.")
-        if self._run is None and not self._status.warns:
+    def _propose_style(self, before: Any) -> None:
+        """Choose a style where the user has not: a picture in colour, if there is one."""
+        content, style = self["content"].value, self["style"]
+        others = [layer for layer in style.choices if layer is not content]
+        decided = style.value is before and style.value not in (content, self._proposed)
+        if others and not decided:
+            best = min(others, key=lambda layer: (not layer.rgb, layer is not style.value))
+            self._proposed = style.value = best
+
+    def _choose_sample(self, event: Any) -> None:
+        """Choose what was opened in order to be painted, or to be painted with."""
+        role = role_in_sample(event.value)
+        if role is not None and not self.running:
+            self.reset_choices()
+            self[role].value = event.value
+
+    def _note_gone(self, event: Any) -> None:
+        """Tell of a deleted layer that the run keeps."""
+        if self.running and any(self[name].value is event.value for name in _OF_LAYERS):
+            self._status.hint(
+                f"“{event.value.name}” is gone: the run keeps what it had of it, until another "
+                "is chosen."
+            )
+
+    def _guide(self, _value: Any = None) -> None:
+        """Tell what to do, unless something is to be read that still holds."""
+        if self._offering:
+            return
+        chosen = self["content"].value, self["style"].value
+        outdated = self._status.warns and self._refused not in (None, chosen)
+        if outdated or self._status.text in ("", _FIRST, _NOTHING_TO_PAINT):
+            self._refused = None
             self._status.say(_FIRST if len(self["style"].choices) > 1 else _NOTHING_TO_PAINT)
 
     def _follow_selection(self, _event: Any = None) -> None:
@@ -302,7 +329,6 @@ class StyleTransferWidget(Container[Any]):
             What was developed earlier, to go on from; by default what the layer shows, or
             nothing.
         """
-        self._request.lost.clear()
         job = self._request.job()
         if layer is not None or picture is not None:
             if isinstance(job, StackJob):
@@ -315,8 +341,9 @@ class StyleTransferWidget(Container[Any]):
             history = self._run.history
         else:
             history = History(preference(self._memory, "history_memory") << 20)
-            self._history.clear()
             self._plot.clear()
+        self._history.clear()  # which follows what comes
+        self._proposed, self._refused, self._told = None, None, ""
         result = ResultLayer(
             self._viewer,
             job.place,
@@ -341,13 +368,13 @@ class StyleTransferWidget(Container[Any]):
         try:
             begin()
         except Exception as error:
+            self._refused = self["content"].value, self["style"].value
             self._status.report(error)
             self.run_ended.emit(Outcome(error=error))
 
     def _steer(self, name: str, _value: Any = None) -> None:
         """Let the run that goes on follow a control."""
         if self._run is not None and self._run.going and not self._offering:
-            self._request.lost.discard(name)
             self._status.attempt(partial(self._run.steer, name, self._request))
             if self._run.paused:
                 self._status.say(_WHEN_RESUMED)
@@ -363,7 +390,7 @@ class StyleTransferWidget(Container[Any]):
         else:
             run.pause()
             self["pause"].text = "Resume"
-            self._status.prepend("Paused.")
+            self._status.say(f"Paused. {self._told}".strip())
 
     def _stop(self) -> None:
         if self._run is not None and self._run.going:
@@ -373,6 +400,7 @@ class StyleTransferWidget(Container[Any]):
     def _advance(self, frame: Frame) -> None:
         run = self._run
         assert run is not None
+        self._told = frame.text
         self._form.progress.setValue(round(PROGRESS_TICKS * frame.share))
         self._history.set_steps(run.history.steps, max(frame.total, *run.history.steps, 0))
         self._plot.add(frame.losses)
@@ -421,6 +449,8 @@ class StyleTransferWidget(Container[Any]):
         self._abandon()
         self._viewer.events.theme.disconnect(self._follow_theme)
         self._viewer.layers.selection.events.changed.disconnect(self._follow_selection)
+        self._viewer.layers.events.inserted.disconnect(self._choose_sample)
+        self._viewer.layers.events.removed.disconnect(self._note_gone)
         self._pictures.let_go()
         self._settings.encoder.let_go()
         self._edits.let_go()
@@ -469,23 +499,18 @@ class StyleTransferWidget(Container[Any]):
         if run.going:
             run.showing = True
             run.go_on_from(picture)
+            self._history.clear()  # which follows what comes
             if run.paused:
                 self._status.say(_WHEN_RESUMED)
         else:
             self._try(partial(self._begin, run.result.layer, picture))
-        if self.running:
-            self._history.clear()  # which follows what comes
 
     def _show_running(self, running: bool) -> None:
         self["run"].enabled = not running
         self["pause"].enabled = self["stop"].enabled = running
         self["pause"].text = "Pause"
-        self._show_what_applies()
+        self._offers.keep_gone = running
+        self.reset_choices()
         self._offer_to_go_on()
         if not running:
             self._form.progress.setValue(0)
-
-
-def _is_gone(chosen: Any, viewer: Any) -> bool:
-    """Tell whether a chosen layer is no longer in the viewer."""
-    return isinstance(chosen, Layer) and chosen not in viewer.layers

@@ -265,6 +265,8 @@ class Painter(Worker):
         new thread.
     interval
         Seconds between two frames, at least.
+    before
+        Steps that were painted in earlier runs; those of this one are counted on.
     """
 
     def __init__(
@@ -272,8 +274,10 @@ class Painter(Worker):
         job: Paintable,
         record: Record = lambda step, data, recipe: None,
         interval: float = 0.25,
+        before: int = 0,
     ) -> None:
         super().__init__(interval)
+        self._before = before
         self.job = job
         """What is painted now."""
         self._record = record
@@ -316,10 +320,11 @@ class Painter(Worker):
         data = None
         if exact is not None:
             data = self.job.develop(exact)
-            self._record(recipe["step"], data, recipe)
+            self._record(self._before + recipe["step"], data, recipe)
         losses = recipe["losses"]
         loss = f", loss {losses['total']:.3g}" if losses else ""
-        summary = f"Done: {recipe['step']} steps in {self._took()}{loss}."
+        more = " more" if self._before else ""
+        summary = f"Done: {recipe['step']}{more} steps in {self._took()}{loss}."
         return Outcome(data, exact, recipe, summary, losses=self._take_losses())
 
     def _recipe(self, transfer: "StyleTransfer") -> dict[str, Any]:
@@ -353,7 +358,8 @@ class Painter(Worker):
                     self.noted.emit(note)
             due = self._due()
             if due or transfer.device == "cpu":  # elsewhere a look makes the device wait
-                self._losses.append(LossPoint(update.step, max(update.size), update.losses))
+                step = self._before + update.step
+                self._losses.append(LossPoint(step, max(update.size), update.losses))
             if due:
                 self.framed.emit(self._frame(update, transfer, pace))
             self._turn(transfer)
@@ -381,13 +387,14 @@ class Painter(Worker):
             facts.append(f"{1 / pace.seconds_per_step:.2g} steps/s")
         data = self.job.develop(update.image)
         recipe = self._recipe(transfer)
-        self._record(update.step, data, recipe)
+        step, total = self._before + update.step, self._before + update.total
+        self._record(step, data, recipe)
         return Frame(
             data=data,
-            step=update.step,
-            total=update.total,
+            step=step,
+            total=total,
             share=update.step / update.total,
-            text=f"Step {update.step} of {update.total} · "
+            text=f"Step {step} of {total} · "
             f"scale {update.scale + 1} of {len(transfer.scales)} ({width} × {height})\n"
             + " · ".join([*facts, time_left]),
             time_left=time_left,

@@ -201,6 +201,10 @@ def hidden_spans(layer: Any, dims: Any, plane: Geometry | None = None) -> dict[i
     plane
         A plane of another layer, to be met instead of the viewer's position.
     """
+    if layer.ndim > dims.ndim:
+        raise ValueError(
+            f"{quoted(layer)} was deleted, and with it the slider for its planes: choose another."
+        )
     axes = _order(layer.ndim, dims)[:-2]
     if not axes:
         return {}
