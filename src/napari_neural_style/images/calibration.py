@@ -158,7 +158,8 @@ def pixels_per_centimeter(calibration: Calibration) -> tuple[float, float] | Non
 
 def _ome_sizes_and_channels(xml: str) -> tuple[dict[str, tuple[float, str]], list[str]]:
     try:
-        root = ElementTree.fromstring(xml)
+        # Python's own expat bounds what entities may grow to, and fetches none.
+        root = ElementTree.fromstring(xml)  # noqa: S314
     except ElementTree.ParseError:  # the pixels can be used without
         return {}, []
     pixels = next((part for part in root.iter() if part.tag.endswith("}Pixels")), root)
@@ -168,8 +169,16 @@ def _ome_sizes_and_channels(xml: str) -> tuple[dict[str, tuple[float, str]], lis
             # What OME's schema means without a unit.
             default = "µm" if symbols is _LENGTHS else "s"
             unit = unit_name(pixels.get(f"{name}Unit", default))
-            sizes[axis] = float(pixels.attrib[name]), unit
+            sizes[axis] = _number(pixels.attrib[name]), unit
     return sizes, [part.get("Name", "") for part in pixels if part.tag.endswith("}Channel")]
+
+
+def _number(value: Any) -> float:
+    """Return a size that a file tells; NaN for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _imagej_sizes(file: "TiffFile") -> dict[str, tuple[float, str]]:
@@ -178,9 +187,9 @@ def _imagej_sizes(file: "TiffFile") -> dict[str, tuple[float, str]]:
     x, y = file.series[0].keyframe.resolution
     sizes = {"X": (1 / x, unit), "Y": (1 / y, unit)} if x > 0 and y > 0 else {}
     if "spacing" in metadata:
-        sizes["Z"] = float(metadata["spacing"]), unit
+        sizes["Z"] = _number(metadata["spacing"]), unit
     if "finterval" in metadata:
-        sizes["T"] = float(metadata["finterval"]), unit_name(str(metadata.get("tunit", "s")))
+        sizes["T"] = _number(metadata["finterval"]), unit_name(str(metadata.get("tunit", "s")))
     return sizes
 
 

@@ -1,6 +1,7 @@
 """Image files in and out."""
 
 import json
+import math
 import os
 import re
 import struct
@@ -21,6 +22,7 @@ from napari_neural_style.images.calibration import (
     tiff_calibration,
 )
 from napari_neural_style.images.pixels import quantize
+from napari_neural_style.images.tiff_pages import check_pages
 
 METADATA_KEY = "napari_neural_style"
 """Names a result's recipe: in a layer's metadata, a PNG text chunk, a TIFF or JPEG description."""
@@ -29,6 +31,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 JPEG_COMMENT = 65533
 """Bytes that a comment of a JPEG file has at most; a longer one goes on in the next."""
+_PILLOW_FORMATS = ("JPEG", "BMP", "GIF", "WEBP", "PPM")
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -52,13 +55,16 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     OSError
         If the file is missing or may not be read.
     ValueError
-        If it is not an image, is damaged, or holds more than one plane.
+        If it is not an image, is damaged, holds more than one plane, or would not fit into the
+        memory that is free.
     """
     path = Path(path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise type(error)(f"Cannot read {path}: {reason(error)}.") from error
+    except MemoryError as error:
+        raise MemoryError(f"Cannot read {path}: the file is larger than the memory.") from error
     if data.startswith(PNG_SIGNATURE):
         decode = _decode_png
     elif data.startswith(TIFF_SIGNATURES):
@@ -67,10 +73,14 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
         decode = _decode_other
     try:
         image = decode(data)
-    except (_UnsuitableImageError, MemoryError) as error:
-        raise type(error)(f"Cannot use {path}: {error}.") from error
+    except _UnsuitableImageError as error:
+        raise _UnsuitableImageError(f"Cannot use {path}: {error}.") from error
+    except MemoryError as error:
+        raise MemoryError(f"Cannot use {path}: {in_short(error)}.") from error
     except Exception as error:  # what decoders raise on damaged files is not documented
-        raise ValueError(f"Cannot read {path}: the image is damaged ({error}).") from error
+        raise ValueError(
+            f"Cannot read {path}: the image is damaged ({in_short(error)})."
+        ) from error
     if image.ndim == 3 and image.shape[2] == 2:
         image = image[..., [0, 0, 0, 1]]
     return image
@@ -94,8 +104,12 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
             return Calibration.unknown("YX")
     from tifffile import TiffFile
 
-    with TiffFile(path) as tiff:
-        return Calibration.of("YX", tiff_calibration(tiff).sizes)
+    try:
+        with TiffFile(path) as tiff:
+            check_pages(tiff)
+            return Calibration.of("YX", tiff_calibration(tiff).sizes)
+    except Exception:  # as above; the pixels can be used without
+        return Calibration.unknown("YX")
 
 
 def write_image(
@@ -187,9 +201,42 @@ class _UnsuitableImageError(ValueError):
     """An intact file that holds something else than one grayscale or RGB image."""
 
 
+def check_pixels(shape: tuple[int, ...], itemsize: int) -> None:
+    """Raise before a small file unfolds into more memory than is free.
+
+    Parameters
+    ----------
+    shape
+        ``(H, W)``, or with samples behind.
+    itemsize
+        Bytes of each value.
+
+    Raises
+    ------
+    ValueError
+        If the pixels would not fit, together with the floats in colour that are painted.
+    """
+    height, width, *_ = shape
+    needed = math.prod(shape) * itemsize + height * width * 3 * 4
+    check_memory(needed, f"its {width} x {height} pixels take")
+
+
+def check_memory(needed: int, taker: str) -> None:
+    """Raise a ``ValueError`` that says what takes more bytes than are free."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise _UnsuitableImageError(
+            f"{taker} {needed / 1e9:.0f} GB of memory, and {free / 1e9:.0f} GB are free"
+        )
+
+
 def _decode_png(data: bytes) -> NDArray[Any]:
     import imagecodecs  # Pillow reduces 16-bit RGB to 8 bits
 
+    width, height, bits = struct.unpack(">IIB", data[16:25])
+    check_pixels((height, width, 4), 2 if bits == 16 else 1)
     return np.asarray(imagecodecs.png_decode(data))
 
 
@@ -197,6 +244,7 @@ def _decode_tiff(data: bytes) -> NDArray[Any]:
     from tifffile import PHOTOMETRIC, TiffFile
 
     with TiffFile(BytesIO(data)) as file:
+        check_pages(file)
         series = file.series[0]
         sizes = list(zip(series.axes, series.shape, strict=True))
         single = tuple(i for i, (axis, n) in enumerate(sizes) if n == 1 and axis not in "YX")
@@ -206,6 +254,8 @@ def _decode_tiff(data: bytes) -> NDArray[Any]:
                 f"it is a stack of shape {series.shape} with the axes {series.axes}; "
                 "select one plane and save it by itself"
             )
+        plane = tuple(dict(sizes)[axis] for axis in sorted(axes, key="YXS".index))
+        check_pixels(plane, series.dtype.itemsize)
         page = series.keyframe
         image: NDArray[Any] = np.squeeze(series.asarray(), single)
         photometric, palette = page.photometric, page.colormap
@@ -233,7 +283,8 @@ def _decode_other(data: bytes) -> NDArray[Any]:
         # A large photograph is no attack; Pillow still refuses twice this size.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            image: Image.Image = Image.open(BytesIO(data))
+            # Of the others, some would start another program, such as Ghostscript.
+            image: Image.Image = Image.open(BytesIO(data), formats=_PILLOW_FORMATS)
         except UnidentifiedImageError:
             raise _UnsuitableImageError(
                 "it is not an image of a known format; PNG, JPEG and TIFF can be read"
@@ -242,6 +293,7 @@ def _decode_other(data: bytes) -> NDArray[Any]:
             raise _UnsuitableImageError(
                 "it has too many pixels for its format; save it as TIFF or PNG"
             ) from None
+    check_pixels((image.height, image.width, 4), 4 if image.mode in ("I", "F") else 1)
     image = ImageOps.exif_transpose(image)
     if image.mode not in ("1", "L", "I", "I;16", "F", "RGB", "RGBA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -428,6 +480,12 @@ def _sync_folder(folder: Path) -> None:
 
 def _write_error(path: Path, error: OSError) -> OSError:
     return type(error)(f"Cannot write {path}: {reason(error)}.")
+
+
+def in_short(error: Exception) -> str:
+    """Return what a library says is wrong with a file, on one line: it may quote all of it."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= 200 else words[:199] + "…"
 
 
 def reason(error: OSError) -> str:

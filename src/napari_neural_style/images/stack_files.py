@@ -1,6 +1,7 @@
 """Stacks in files: opened lazily, with axes and physical sizes, and written plane by plane."""
 
 import json
+import math
 import os
 import re
 import weakref
@@ -25,13 +26,17 @@ from napari_neural_style.images.calibration import (
 from napari_neural_style.images.files import (
     METADATA_KEY,
     TIFF_SIGNATURES,
+    check_memory,
+    check_pixels,
     check_writable,
+    in_short,
     read_calibration,
     read_image,
     reason,
     replacing,
     tiff_options,
 )
+from napari_neural_style.images.tiff_pages import check_pages
 
 ZARR, TIFF = (".zarr",), (".tif", ".tiff")
 
@@ -237,12 +242,13 @@ def _open_tiff(path: Path) -> StackFile:
 
     try:
         with TiffFile(path) as file:
+            check_pages(file)
             calibration = tiff_calibration(file)
             photometric = PHOTOMETRIC(file.series[0].keyframe.photometric)
         data = _TiffArray(path.resolve())
         shape = data.shape
     except Exception as error:  # what tifffile raises on damaged files is not documented
-        raise ValueError(f"Cannot read {path}: the file is damaged ({error}).") from error
+        raise ValueError(f"Cannot read {path}: the file is damaged ({in_short(error)}).") from error
     axes = calibration.axes
     # The palettes of microscopes colour values that are intensities.
     if photometric.name not in ("MINISBLACK", "RGB", "YCBCR", "PALETTE") or axes.endswith("SYX"):
@@ -254,7 +260,7 @@ def _open_tiff(path: Path) -> StackFile:
     named = not set(axes) & set("QI")
     if not named:
         calibration = replace(calibration, axes=_guess(path, shape))
-    return StackFile(data, _checked(path, calibration), named)
+    return _opened(path, data, calibration, named)
 
 
 # ------------------------------------------------------------------------ Zarr
@@ -269,42 +275,83 @@ def _open_zarr(path: Path) -> StackFile:
     try:
         node: Any = zarr.open(path, mode="r")
     except Exception as error:  # what zarr raises on damaged files is not documented
-        raise ValueError(f"Cannot read {path}: the Zarr metadata are damaged ({error}).") from error
+        raise ValueError(
+            f"Cannot read {path}: the Zarr metadata are damaged ({in_short(error)})."
+        ) from error
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, node)
-    attributes = dict(node.attrs)
-    attributes = attributes.get("ome", attributes)
-    images, omero = attributes.get("multiscales"), attributes.get("omero", {})
     try:
+        attributes = dict(node.attrs)
+        attributes = attributes.get("ome", attributes)
+        images, omero = attributes["multiscales"], attributes.get("omero", {})
         finest = images[0]["datasets"][0]
         array = node[finest["path"]]
         sizes = _ome_zarr_sizes(images[0], finest)
-        channels = [channel.get("label", "") for channel in omero.get("channels", ())]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+        if not isinstance(array, zarr.Array):
+            raise TypeError("a group in a group")
+        channels = [str(channel.get("label", "")) for channel in omero.get("channels", ())]
+        calibration = Calibration.of("".join(sizes), sizes, channels)
+    except Exception as error:  # a stranger's metadata may be anything
+        arrays = ", ".join(sorted(node.array_keys())) or "it has none"
         raise ValueError(
             f"Cannot use {path}: the Zarr group holds no OME-Zarr image; give the path of one of "
-            f"its arrays ({', '.join(sorted(node.array_keys())) or 'it has none'})."
+            f"its arrays ({arrays})."
         ) from error
-    calibration = Calibration.of("".join(sizes), sizes, channels)
-    return StackFile(array, _checked(path, calibration), named=True)
+    check_codecs(path, array)
+    return _opened(path, array, calibration, named=True)
 
 
 def _open_zarr_array(path: Path, array: Any) -> StackFile:
-    shape = tuple(array.shape)
+    check_codecs(path, array)
+    try:
+        calibration = _kept_calibration(array)
+        names = getattr(array.metadata, "dimension_names", None)
+        names = names or array.attrs.get("_ARRAY_DIMENSIONS")
+        if calibration is None and names and all(names):
+            calibration = Calibration.unknown("".join(_letter(str(name)) for name in names))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"Cannot read {path}: the attributes of the Zarr array are damaged ({in_short(error)})."
+        ) from error
+    if calibration is None:
+        return _opened(path, array, Calibration.unknown(_guess(path, array.shape)), bool(names))
+    return _opened(path, array, calibration, named=True)
+
+
+def _kept_calibration(array: Any) -> Calibration | None:
+    """Return what :func:`keep_calibration` stored."""
     kept = array.attrs.get(_CALIBRATION)
-    if kept:
-        sizes = zip(kept["axes"], zip(kept["scale"], kept["units"], strict=True), strict=True)
-        # An older one has no names of channels.
-        calibration = Calibration.of(kept["axes"], dict(sizes), kept.get("channels", ()))
-        return StackFile(array, _checked(path, calibration), True)
-    names = getattr(array.metadata, "dimension_names", None)
-    names = names or array.attrs.get("_ARRAY_DIMENSIONS")
-    if names and all(names):
-        axes = "".join(_letter(str(name)) for name in names)
-        calibration = Calibration.unknown(axes)
-    else:
-        calibration = Calibration.unknown(_guess(path, shape))
-    return StackFile(array, _checked(path, calibration), bool(names))
+    if not kept:
+        return None
+    sizes = zip(kept["axes"], zip(kept["scale"], kept["units"], strict=True), strict=True)
+    # An older one has no names of channels.
+    channels = map(str, kept.get("channels", ()))
+    return Calibration.of(str(kept["axes"]), dict(sizes), tuple(channels))
+
+
+def check_codecs(path: str | os.PathLike[str], array: Any) -> None:
+    """Raise before a Zarr array is read that would run code from its chunks, or has no numbers.
+
+    Parameters
+    ----------
+    path
+        Of the array, for the error.
+    array
+        A ``zarr.Array``.
+
+    Raises
+    ------
+    ValueError
+        If its values are no numbers, or one of its codecs unpickles.
+    """
+    if np.dtype(array.dtype).kind not in "biufc":
+        raise ValueError(f"Cannot use {path}: its values are {array.dtype}, and no numbers.")
+    stored = array.metadata.to_dict()
+    codecs = [stored.get(name) for name in ("filters", "compressor", "codecs")]
+    if "pickle" in json.dumps(codecs, default=str).lower():
+        raise ValueError(
+            f"Cannot use {path}: its chunks are pickles, which may run code when they are read."
+        )
 
 
 def _ome_zarr_sizes(
@@ -367,7 +414,8 @@ def _open_files(path: Path, files: list[Path]) -> StackFile:
 
 
 def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in _IMAGES and not file.name.startswith(".")
+    # A pipe of such a name would be waited for.
+    return file.suffix.lower() in _IMAGES and not file.name.startswith(".") and file.is_file()
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:
@@ -388,7 +436,8 @@ def _guess(path: Path, shape: tuple[int, ...]) -> str:
     return axes + colours
 
 
-def _checked(path: Path, calibration: Calibration) -> Calibration:
+def _opened(path: Path, data: LazyArray, calibration: Calibration, named: bool) -> StackFile:
+    """Return the stack, unless its axes are of none, or a plane would take all memory."""
     axes = calibration.axes
     if axes in ("YX", "YXS"):
         raise ValueError(f"Cannot use {path}: it is one plane and no stack; stylize paints it.")
@@ -397,4 +446,14 @@ def _checked(path: Path, calibration: Calibration) -> Calibration:
             f"Cannot use {path}: its axes are {axes}, and planes with the axes YX at the end "
             "are needed."
         )
-    return calibration
+    if len(axes) != len(data.shape):
+        raise ValueError(f"Cannot use {path}: it has the shape {data.shape} and the axes {axes}.")
+    try:
+        if not math.prod((*data.shape, *getattr(data, "chunks", ()))):
+            raise ValueError("it is empty")
+        check_pixels(data.shape[axes.index("Y") :], data.dtype.itemsize)
+        chunk = math.prod(getattr(data, "chunks", ())) * data.dtype.itemsize
+        check_memory(chunk, "each of its chunks takes")
+    except ValueError as error:
+        raise ValueError(f"Cannot use {path}: {error}.") from error
+    return StackFile(data, calibration, named)

@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_neural_style.images import METADATA_KEY, check_writable
+from napari_neural_style.images.stack_files import check_codecs
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.disk import check_room, explained
 
@@ -130,6 +131,7 @@ class PlaneStore:
         try:
             array = zarr.open_array(path, mode="r+")
             theirs = dict(cast(Any, array.attrs[METADATA_KEY]))
+            check_codecs(path, array)
         except Exception as error:  # what zarr raises on other folders and files is not documented
             raise ValueError(
                 f"{path} is there already, and is no painted stack: choose another place."
@@ -216,6 +218,8 @@ class PlaneStore:
 
     def _done(self) -> dict[Index, str]:
         journal = self.path / _JOURNAL
+        if journal.is_symlink():  # to a file that must not be changed
+            raise ValueError(f"{journal} is a link, which we never make: choose another place.")
         try:
             text = journal.read_bytes()
             # The last line is whole only if it ends; another must not be added to a torn one.

@@ -181,7 +181,7 @@ class _Receiver(threading.Thread):
         # The user's proxies are heeded.
         opener = urllib.request.build_opener(_Staying)
         try:
-            request = urllib.request.Request(self._url, headers=headers)
+            request = urllib.request.Request(self._url, headers=headers)  # noqa: S310 (a constant)
             with opener.open(request, timeout=_PATIENCE) as response:
                 self._response = response
                 try:
