@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from napari import Viewer
+from napari.qt import get_qapp
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_neural_style import StyleTransfer
@@ -25,6 +27,8 @@ from napari_neural_style.artwork import ARTWORKS, draw
 from napari_neural_style.images import to_rgb, to_uint8
 from napari_neural_style.images.drift import draw_drift, measure_drift
 from napari_neural_style.plugin import samples
+from napari_neural_style.plugin.channels import Channels
+from napari_neural_style.plugin.widget import StyleTransferWidget
 from napari_neural_style.settings import strength_to_weight, texture_to_layers
 
 FOLDER = Path(__file__).parent / "images"
@@ -94,67 +98,56 @@ def window() -> None:
     subprocess.run([command, "demo", "--screenshot", FOLDER / "demo.png"], check=True)
 
 
-def widget() -> None:
-    """The widget after a sketch, one of its sections open."""
-    import napari
-    from napari.qt import get_qapp
-
-    from napari_neural_style.plugin.widget import StyleTransferWidget
-
-    viewer = napari.Viewer(show=False)
-    for data, attributes, kind in samples.histology():
+def open_panel(sample: str, section: str, height: int) -> tuple[Viewer, StyleTransferWidget]:
+    """Open napari with a sample and the widget, one of its sections open."""
+    viewer = Viewer(show=False)
+    for data, attributes, kind in getattr(samples, sample)():
         getattr(viewer, f"add_{kind}")(data, **attributes)
     panel = StyleTransferWidget(viewer, remember=False)
     viewer.window.add_dock_widget(panel, name="Style Transfer (Neural Style)", area="right")
-    panel["preset"].value = "fast"
-    panel.open_section("Details")
+    panel.open_section(section)
     viewer.window.show()
-    viewer.window.set_geometry(0, 0, 1500, 1180)
+    viewer.window.set_geometry(0, 0, 1500, height)
+    return viewer, panel
+
+
+def run(panel: StyleTransferWidget) -> None:
+    """Press Run, and wait for the end."""
     ended: list[object] = []
     panel.run_ended.connect(ended.append)
     panel["run"].native.click()
-    while not ended:
+    live_until(lambda: bool(ended))
+    enough = time.monotonic() + 5  # what comes later: the estimate of the next run
+    live_until(lambda: time.monotonic() > enough)
+
+
+def live_until(done: Callable[[], bool]) -> None:
+    """Let napari go on until something is the case."""
+    while not done():
         get_qapp().processEvents()
         time.sleep(0.01)
-    until = time.monotonic() + 5  # what comes later: the estimate of the next run
-    while time.monotonic() < until:
-        get_qapp().processEvents()
-        time.sleep(0.01)
+
+
+def widget() -> None:
+    """The widget after a sketch, one of its sections open."""
+    viewer, panel = open_panel("histology", "Details", 1180)
+    panel["preset"].value = "fast"
+    run(panel)
     panel.native.grab().save(str(FOLDER / "widget.png"))
     viewer.close()
 
 
 def regions() -> None:
     """Two channels together, painted but for the nuclei's surroundings, in napari's window."""
-    import napari
-    from napari.qt import get_qapp
-
-    from napari_neural_style.plugin.channels import Channels
-    from napari_neural_style.plugin.widget import StyleTransferWidget
-
-    viewer = napari.Viewer(show=False)
-    for data, attributes, kind in samples.channels():
-        getattr(viewer, f"add_{kind}")(data, **attributes)
-    widget = StyleTransferWidget(viewer, remember=False)
-    viewer.window.add_dock_widget(widget, name="Style Transfer", area="right")
+    viewer, panel = open_panel("channels", "Regions", 950)
     layers = viewer.layers
     layers["Mitochondria"].visible = False
     layers.selection = {layers["Nuclei"], layers["Actin"]}
-    widget["content"].value = Channels((layers["Nuclei"], layers["Actin"]))
-    widget["style"].value = next(layer for layer in layers if getattr(layer, "rgb", False))
-    widget["mask"].value = layers["Region: nuclei"]
-    widget.open_section("Regions")
-    viewer.window.show()
-    viewer.window.set_geometry(0, 0, 1500, 950)
+    panel["content"].value = Channels(frozenset(layers.selection), layers)
+    panel["style"].value = next(layer for layer in layers if getattr(layer, "rgb", False))
+    panel["mask"].value = layers["Region: nuclei"]
     viewer.reset_view()
-    ended: list[object] = []
-    widget.run_ended.connect(ended.append)
-    widget["run"].native.click()
-    while not ended:
-        get_qapp().processEvents()
-        time.sleep(0.01)
-    for _ in range(100):
-        get_qapp().processEvents()
+    run(panel)
     viewer.screenshot(str(FOLDER / "regions.png"), canvas_only=False, flash=False)
     viewer.close()
 
