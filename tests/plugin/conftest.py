@@ -1,3 +1,4 @@
+import gc
 import hashlib
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 from napari import settings
 from napari.utils.notifications import notification_manager
+from npe2 import PluginManifest
 from tests.transfer.serving import serve
 
 from napari_neural_style.plugin import preferences as plugin_preferences
@@ -17,6 +19,19 @@ SMALL = {"preset": "fast", "size": 32, "steps": 3, "device": "cpu"}
 
 TIMEOUT = 120_000
 ENDLESS = 100_000
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_viewers():
+    """Spare each viewer what takes half of its time."""
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        # For each it would read the manifests of all plugins that are installed …
+        patch.setattr(PluginManifest, "discover", lambda paths=(): found)
+        # … and look for garbage, several times, in all that is imported.
+        gc.freeze()
+        yield
+        gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
