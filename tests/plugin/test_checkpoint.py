@@ -1,8 +1,12 @@
 """Runs in the widget that are saved while they go on."""
 
-from napari_neural_style import StyleTransfer
+import numpy as np
+import pytest
 
-from .conftest import TIMEOUT
+from napari_neural_style import StyleTransfer
+from napari_neural_style.images import to_uint8
+
+from .conftest import TIMEOUT, errors, results
 
 
 def test_a_run_is_saved_to_its_end(open_widget, start, finish, tmp_path, qtbot):
@@ -30,3 +34,40 @@ def test_a_checkpoint_that_cannot_be_written_is_told_of_before_the_run(
     finish(widget)
     assert "nowhere" in widget._form.status.text()
     assert widget._run.result.layer is None
+
+
+@pytest.fixture
+def saved(open_widget, start, finish, tmp_path):
+    """A run that was stopped, with its checkpoint."""
+    viewer, widget = open_widget()
+    file = tmp_path / "run.safetensors"
+    widget["checkpoint"].value = file
+    widget["style_strength"].value = 70
+    start(viewer, widget, steps=400)
+    widget.stop.native.click()
+    finish(widget)
+    return viewer, widget, file
+
+
+def test_a_run_is_resumed_as_if_it_had_never_ended(saved, finish, qtbot):
+    viewer, widget, file = saved
+    whole = StyleTransfer.load(file)
+    assert whole.provenance()["step"] < 400
+    *_, last = whole
+    widget["style_strength"].value, widget["checkpoint"].value = 20, None
+    widget._menu._resume(file)
+    qtbot.waitUntil(lambda: widget["style_strength"].value == 70, timeout=TIMEOUT)
+    assert widget._run.job.settings.style_weight == whole.settings.style_weight
+    finish(widget)
+    assert not errors()
+    np.testing.assert_array_equal(results(viewer)[-1].data, to_uint8(whole.result))
+    assert StyleTransfer.load(file).provenance()["step"] == last.step
+
+
+def test_a_checkpoint_of_other_images_is_refused(saved, finish):
+    viewer, widget, file = saved
+    viewer.layers["content"].contrast_limits = (0, 90)
+    widget._menu._resume(file)
+    finish(widget)
+    assert "content of run.safetensors" in widget._form.status.text()
+    assert widget["style_strength"].value == 70

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _RECIPES = "Recipe (*.json)"
 _PAINTED = "Painted images (*.png *.tif *.tiff *.jpg *.jpeg)"
+_CHECKPOINTS = "Checkpoints (*.safetensors);;All files (*)"
 _READABLE = f"Recipes and painted images (*.json *.png *.tif *.tiff *.jpg *.jpeg);;{_RECIPES}"
 
 
@@ -37,6 +38,8 @@ class RecipeMenu(QMenu):
         Where to tell what was done, and what went wrong.
     open_result
         Shows a painted image from a file over the content.
+    resume
+        Goes on with the run of a checkpoint.
     """
 
     def __init__(
@@ -46,10 +49,11 @@ class RecipeMenu(QMenu):
         settings: SettingsControls,
         status: Status,
         open_result: Callable[[str], None],
+        resume: Callable[[Path], None],
     ) -> None:
         super().__init__(parent)
         self._viewer, self._settings, self._status = viewer, settings, status
-        self._open_result = open_result
+        self._open_result, self._resume = open_result, resume
         self.setToolTipsVisible(True)
         self._copy = self._offer(
             "Copy settings from the selected result",
@@ -71,6 +75,12 @@ class RecipeMenu(QMenu):
             self._ask_for_result,
             "A painted image that was saved with its recipe, as a layer over the content, to go "
             "on from.",
+        )
+        self._offer(
+            "Resume from a checkpoint …",
+            self._ask_for_checkpoint,
+            "Go on with a run that was saved while it went on, as if it had never ended. Choose "
+            "its content and style first.",
         )
         self._offer(
             "Copy as Python",
@@ -162,6 +172,11 @@ class RecipeMenu(QMenu):
         path, _ = QFileDialog.getOpenFileName(self, "Open a saved result", filter=_PAINTED)
         if path:
             self._open_result(path)
+
+    def _ask_for_checkpoint(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Resume from a checkpoint", filter=_CHECKPOINTS)
+        if path:
+            self._resume(Path(path))
 
     def _ask_for_recipe(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load recipe", filter=_READABLE)

@@ -121,17 +121,33 @@ class SettingsControls:
         source
             What to say of where they come from.
         """
-        box = self._controls["preset"]
-        if not box.enabled:
+        if not self._controls["preset"].enabled:
             raise ValueError("A run is going on: stop it before other settings are taken.")
-        with box.changed.blocked():
-            box.value = settings.preset
-        values = self._show(settings, source)
+        values = self.follow(settings, source)
         of_images = [name for name in left_out(settings, values) if name in _OF_IMAGES]
         self._status.say(f"{source} {left_out_sentence(of_images)}".strip())
 
+    def follow(self, settings: Settings, description: str) -> dict[str, Any]:
+        """Let the controls show settings, even those of a run that goes on.
+
+        Parameters
+        ----------
+        settings
+            What belongs to their images is left out.
+        description
+            What to say of them under the presets.
+
+        Returns
+        -------
+        dict
+            The values that stand for them, see :func:`~.recipes.values_of`.
+        """
+        box = self._controls["preset"]
+        with box.changed.blocked():
+            box.value = settings.preset
+        return self._show(settings, description)
+
     def _show(self, settings: Settings, description: str) -> dict[str, Any]:
-        """Let the controls show settings; return the values that stand for them."""
         base, values = for_any_image(settings), values_of(settings)
         self._refine(base, description)
         self._request.base_strength = values["style_strength"]

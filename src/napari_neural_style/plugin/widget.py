@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
@@ -18,6 +19,7 @@ from .form import PROGRESS_TICKS, Form
 from .help import show_help
 from .history import History
 from .history_bar import HistoryBar
+from .job import Job
 from .layer_choices import ChosenPictures, Edits, LayerOffers, role_in_sample
 from .layers import is_result
 from .loss_plot import LossPlot
@@ -26,6 +28,7 @@ from .preferences import preference, remembered
 from .recipe_menu import RecipeMenu
 from .request import Request
 from .result import ResultLayer
+from .resumed_job import ResumedJob
 from .run import Run
 from .saved_result import open_result
 from .settings_controls import SettingsControls
@@ -78,6 +81,8 @@ class StyleTransferWidget(Container[Any]):
         self._viewer = napari_viewer
         self._run: Run | None = None
         """The latest run, going on or not."""
+        self._resumed: ResumedJob | None = None
+        """What the controls have yet to show."""
         self._docked = self._gone = self._offering = False
         self._proposed: Any = None
         """The style, as long as the user has not decided on one."""
@@ -102,7 +107,12 @@ class StyleTransferWidget(Container[Any]):
             self, self._form, self._request, self._memory, self._status
         )
         self._menu = RecipeMenu(
-            self.native, napari_viewer, self._settings, self._status, self._open_result
+            self.native,
+            napari_viewer,
+            self._settings,
+            self._status,
+            self._open_result,
+            self._resume,
         )
         self._form.menu.setMenu(self._menu)
         self._form.help.clicked.connect(show_help)
@@ -318,7 +328,29 @@ class StyleTransferWidget(Container[Any]):
         """Go on painting in the selected result."""
         self._try(partial(self._begin, self._viewer.layers.selection.active))
 
-    def _begin(self, layer: Any = None, picture: Any = None) -> None:
+    def _resume(self, checkpoint: Path) -> None:
+        """Go on with the run of a checkpoint, and save it there again."""
+        if self.running:
+            raise ValueError("A run is going on: stop it before another is resumed.")
+        job = self._request.job()
+        if isinstance(job, StackJob):
+            raise ValueError(
+                "A whole stack has no checkpoint: press Run, and it goes on by itself."
+            )
+        self["checkpoint"].value = checkpoint
+        self._resumed = ResumedJob.of(job, checkpoint, self._settings.chosen_weights)
+        self._try(partial(self._begin, resumed=self._resumed))
+
+    def _follow(self, resumed: ResumedJob) -> None:
+        """Let the controls show what a run was resumed with."""
+        self._resumed = None
+        self._offering = True  # it is the run that they follow
+        self._settings.follow(resumed.settings, f"As in {self['checkpoint'].value.name}.")
+        self._offering = False
+
+    def _begin(
+        self, layer: Any = None, picture: Any = None, resumed: ResumedJob | None = None
+    ) -> None:
         """Start a run.
 
         Parameters
@@ -328,8 +360,10 @@ class StyleTransferWidget(Container[Any]):
         picture
             What was developed earlier, to go on from; by default what the layer shows, or
             nothing.
+        resumed
+            What to do instead of what the controls ask for.
         """
-        job = self._request.job()
+        job: Job | StackJob = self._request.job() if resumed is None else resumed
         if layer is not None or picture is not None:
             if isinstance(job, StackJob):
                 raise ValueError("A whole stack goes on by itself: press Run.")
@@ -401,6 +435,8 @@ class StyleTransferWidget(Container[Any]):
         run = self._run
         assert run is not None
         self._told = frame.text
+        if self._resumed is not None:
+            self._follow(self._resumed)
         self._form.progress.setValue(round(PROGRESS_TICKS * frame.share))
         self._history.set_steps(run.history.steps, max(frame.total, *run.history.steps, 0))
         self._plot.add(frame.losses)
@@ -411,6 +447,7 @@ class StyleTransferWidget(Container[Any]):
     def _end(self, outcome: Outcome) -> None:
         run = self._run
         assert run is not None
+        self._resumed = None
         self._show_running(False)
         self._plot.add(outcome.losses)
         steps = run.history.steps
