@@ -17,6 +17,7 @@ import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from skimage.color import rgb2lab
 from tests.reference.images import pair
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -27,6 +28,7 @@ from napari_neural_style.transfer import guard as guard_module
 from napari_neural_style.transfer.budget import Stopwatch
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
 from napari_neural_style.transfer.objective import Objective, style_targets
+from napari_neural_style.transfer.weights import load_weights
 
 # Quick to compute, and enough of the method for what is not about its looks.
 SHALLOW = {"content_layers": "relu2_1", "style_layers": ("relu1_1", "conv2_1")}
@@ -1046,9 +1048,76 @@ def test_a_scale_does_not_begin_where_another_exploded(images):
 def test_a_run_that_keeps_exploding_reaches_its_size(images):
     transfer = start(*images, "gatys", learning_rate=1000, scales=(20, 40), steps=(60, 2))
     updates = list(transfer)
-    assert sum(bool(update.note) for update in updates) > 6
+    assert sum(bool(update.note) for update in updates) >= 4
     assert len(updates) == 62
     assert transfer.result.shape == (32, 40, 3)
+
+
+@pytest.fixture
+def huge_weights(tmp_path):
+    """A file of weights with which what changes at all changes beyond all numbers."""
+    tensors = load_weights("original", normalize=True)
+    file = tmp_path / "huge.safetensors"
+    save_file({**tensors, "features.5.weight": 1e25 * tensors["features.5.weight"]}, file)
+    return {"weights": str(file), "content_layers": "relu2_1", "style_layers": "relu1_1"}
+
+
+def test_a_run_that_explodes_at_any_step_gives_up(images, huge_weights):
+    bold = {"optimizer": "adam", "learning_rate": 0.04, "style_weight": 1e4}
+    transfer = start(*images, "tutorial", **huge_weights, **bold, steps=60)
+    updates = list(transfer)
+    *notes, last = [update.note for update in updates if update.note]
+    assert all("exploded at step" in note for note in [*notes, last])
+    assert len(notes) == 5
+    assert "again and again at 40 x 32 pixels: the best image was taken" in last
+    assert len(updates) < 20, notes
+    np.testing.assert_allclose(transfer.result, images[0], atol=1e-3)  # in half precision
+
+
+def test_a_run_without_any_loss_is_refused(images, huge_weights):
+    with pytest.raises(ValueError, match=r"loss is not finite.*other weights.*huge\.saf"):
+        start(*images, **{**huge_weights, "style_layers": "relu2_1"}).run()
+
+
+def test_where_float16_is_too_small_a_run_goes_on_in_float32(images):
+    transfer = start(*images, "gatys", precision="float16", steps=5, content_layers="relu4_2")
+    updates = list(transfer)
+    assert "goes on in float32" in updates[0].note
+    assert not any(update.note for update in updates[1:])
+    assert transfer.precision == transfer.provenance()["precision"] == "float32"
+    assert np.isfinite(updates[-1].losses["total"])
+    assert abs(transfer.result - images[0]).mean() > 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "bounded-lbfgs"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_no_step_is_too_large(images, optimizer, steps):
+    """A last one that paints black and white is not looked at by any after it."""
+    transfer = start(*images, optimizer=optimizer, learning_rate=1000, steps=steps)
+    *_, update = transfer
+    assert "learning_rate=1000 the last step may lead anywhere" in update.note
+    assert ((transfer.result > 0.01) & (transfer.result < 0.99)).mean() > 0.9
+
+
+def test_no_frame_is_lost_between_two_looks_at_a_gpu(images, monkeypatch):
+    monkeypatch.setattr(guard_module, "look_every", lambda _: 20)
+    lost = []
+    for update in start(*images, "gatys", learning_rate=1000, steps=45):
+        assert np.isfinite(update.image).all()
+        lost.append(not math.isfinite(update.losses["total"]))
+    assert 5 < sum(lost) < 40
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "bounded-lbfgs"])
+@pytest.mark.parametrize("factor", [2.0**90, 2.0**-1000])
+def test_what_all_weights_have_in_common_changes_nothing(images, optimizer, factor):
+    weights = {"content_weight": 3, "style_weight": 2**40, "tv_weight": 1}
+    plain = start(*images, optimizer=optimizer, **weights)
+    scaled = start(
+        *images, optimizer=optimizer, **{name: factor * w for name, w in weights.items()}
+    )
+    assert [factor * total for total in totals(plain)] == totals(scaled)
+    np.testing.assert_array_equal(scaled.result, plain.result)
 
 
 @pytest.mark.parametrize(

@@ -153,13 +153,15 @@ class StyleTransfer:
             rgb = run.studio.space.to_rgb(run.kept(self._shows_best)).clamp(0, 1)
             if run.finished:
                 rgb = resize(rgb, *run.largest)
-            rgb = run.pictures.shown(rgb)
+            rgb = run.pictures.shown(rgb).clamp(0, 1)  # resized, what was 1 may be a bit more
             image: Image = rgb[0].permute(1, 2, 0).float().cpu().contiguous().numpy()
             return image
 
     @property
     def _shows_best(self) -> bool:
-        return self.settings.keep_best and (self._run.finished or self._stopped)
+        if not (self._run.finished or self._stopped):
+            return False
+        return self._run.keeps_best or (self._stopped and self._run.astray)
 
     def provenance(self) -> dict[str, Any]:
         """Return what is needed to make this picture again, as plain data for JSON.

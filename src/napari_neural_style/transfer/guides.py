@@ -178,7 +178,7 @@ def soft_edge(inside: npt.NDArray[np.bool_], width: float) -> npt.NDArray[np.flo
 
 def _ramp(distance: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float32]:
     # The edge lies half a pixel before the first one inside.
-    ramp = np.clip((distance - 0.5) / width, 0, 1)
+    ramp = np.clip((distance - 0.5) / max(width, 1e-6), 0, 1)
     smooth: npt.NDArray[np.float32] = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
     return smooth
 

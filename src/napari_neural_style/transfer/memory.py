@@ -1,6 +1,7 @@
 """Memory: how the encoder is cut into strips, and what a run needs in all."""
 
 import math
+from bisect import bisect_right
 from typing import Final
 
 import torch
@@ -114,7 +115,7 @@ def room(settings: Settings, device: torch.device, held: int = 0) -> int:
     """Bytes that a run may take on a device, where it holds some of them already."""
     free = int((free_memory(device) + held) * _SHARE)
     limit = settings.memory_limit
-    return free if limit is None else min(free, int(limit * 2**30))
+    return free if limit is None else int(min(free, limit * 2**30))
 
 
 def check_memory(
@@ -143,10 +144,10 @@ def check_memory(
 
     needed = needed_at(max(shape))
     if needed > there:
-        smaller = range(max(shape) // 16 * 16, 16, -16)
-        fits = next((side for side in smaller if needed_at(side) <= there), 16)
+        sides = range(16, max(shape) + 1, 16)
+        fits = sides[max(0, bisect_right(sides, there, key=needed_at) - 1)]
         limit = settings.memory_limit
-        if limit is not None and there == int(limit * 2**30):
+        if limit is not None and there <= limit * 2**30 < there + 1:
             lack, way_out = f"memory_limit allows {limit:g} GB", ", or a higher limit"
         else:
             lack, way_out = f"{there / 2**30:.1f} GB are free on {device}", ""

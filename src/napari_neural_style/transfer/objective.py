@@ -15,6 +15,7 @@ from napari_neural_style.transfer.losses import (
     gram_sum,
 )
 from napari_neural_style.transfer.spaces import ImageSpace
+from napari_neural_style.transfer.weighing import weigh
 
 # Features that are widened at once, so that they stay in the cache.
 _WIDENED: Final = 1 << 20
@@ -47,7 +48,9 @@ class Evaluation(NamedTuple):
     """Loss and gradient at an image."""
 
     losses: torch.Tensor
-    """(4,): content, style, total variation, total; weighted; on the device."""
+    """(4,): content, style, total variation, total; weighted, in the unit of
+    :func:`~.weighing.weigh`; on the device. The total is not finite if the image or the
+    gradient is not."""
     gradient: torch.Tensor
     """(1, 3, H, W), of the total with respect to the optimised variable."""
 
@@ -199,29 +202,18 @@ class Objective:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         self._settings = settings
-        power = 2 if settings.method.squared_weights else 1
-        content, style = (
-            layer_weights(layers) for layers in (settings.content_layers, settings.style_layers)
-        )
-        self._content_weights = {
-            layer: (settings.content_weight * w) ** power for layer, w in content.items()
-        }
-        share = sum(style.values()) if settings.method.style_loss == "relative" else 1.0
-        self._style_weights = {
-            layer: (settings.style_weight * w) ** power / (share or 1.0)
-            for layer, w in style.items()
-        }
+        self._weights = weigh(settings)
         shares = settings.style_weights or (1.0,) * len(self._regions[0].styles)
         grams = {
             (layer, index): _mixed([t and t.grams.get(layer) for t in region.styles], shares)
             for index, region in enumerate(self._regions)
-            for layer in style
+            for layer in self._weights.style
             if region.guides is None or layer in region.guides
         }
         self._grams = {key: gram for key, gram in grams.items() if gram is not None}
         self._content_factors = {
             layer: self._content_factor(layer, self._style_energy(layer, shares))
-            for layer in content
+            for layer in self._weights.content
         }
 
     def __call__(self, variable: torch.Tensor) -> Evaluation:
@@ -235,7 +227,7 @@ class Objective:
         sums: dict[tuple[Layer, int], torch.Tensor] = {}
 
         def look(layer: Layer, features: torch.Tensor, part: Region) -> None:
-            if layer not in self._style_weights:
+            if layer not in self._weights.style:
                 return
             for index, region in enumerate(self._regions):
                 for guided in _guided(layer, features, part, region.guides):
@@ -267,7 +259,7 @@ class Objective:
         gradient = self._encoder.backward(trace, add_gradient)
         gradient = gradient.to(variable.dtype, memory_format=torch.contiguous_format)
         gradient.mul_(self._space.input_scale / self._gradient_scale)
-        tv_weight = self.settings.tv_weight
+        tv_weight = self._weights.tv
         tv = (
             add_total_variation(gradient, image, tv_weight) if tv_weight else variable.new_zeros(())
         )
@@ -276,8 +268,9 @@ class Objective:
         if self.settings.color == "luminance":  # what is gray stays so
             gradient = self._space.along_gray(gradient)
         content_loss = torch.stack(content).sum()
-        # An image that is not finite has no finite loss, whatever became of it in the encoder.
-        total = content_loss + style + tv + 0 * variable.sum()
+        # An image that is not finite has no finite loss, whatever became of it in the encoder;
+        # nor has one with a gradient that is not.
+        total = content_loss + style + tv + 0 * variable.sum() + 0 * gradient.sum()
         losses = torch.stack([content_loss, style, tv, total])
         return Evaluation(losses, gradient)
 
@@ -302,7 +295,7 @@ class Objective:
         method = self.settings.method
         losses, gradients = [], {}
         for (layer, index), target in self._grams.items():
-            region, weight = self._regions[index], self._style_weights[layer]
+            region, weight = self._regions[index], self._weights.style[layer]
             positions = self._positions[layer]
             divisor = _gram_divisor(method, layer, positions, region.guides)
             difference = sums[layer, index] / divisor - target
@@ -330,7 +323,7 @@ class Objective:
 
     def _content_factor(self, layer: Layer, style_energy: torch.Tensor) -> torch.Tensor:
         """Weight of a squared difference between a feature and its target."""
-        weight, positions = self._content_weights[layer], self._positions[layer]
+        weight, positions = self._weights.content[layer], self._positions[layer]
         if self.settings.method.content_loss == "relative":
             # Relative to content and style: a flat content painted in a rich style must
             # change by more than its own size.

@@ -1,6 +1,6 @@
 """An image being painted at one scale, and everything that a resumed run needs of it."""
 
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import torch
 
@@ -9,7 +9,20 @@ from napari_neural_style.transfer.convergence import Convergence
 from napari_neural_style.transfer.guard import Guard
 from napari_neural_style.transfer.objective import Evaluation
 from napari_neural_style.transfer.optimizers import Evaluate, Optimizer, make_optimizer
+from napari_neural_style.transfer.spaces import in_rgb
 from napari_neural_style.transfer.state import State, part, tensor
+
+# A root mean square of a step, in RGB, that may lead to anything; presets make none like it.
+_BOLD: Final = 0.2
+
+
+def is_bold(settings: Settings) -> bool:
+    """Whether a single step, of a size that the settings ask for, may paint the image over.
+
+    The last step is judged by none after it: it may be the one to black and white.
+    """
+    step = in_rgb(settings.method.space, settings.learning_rate)
+    return settings.optimizer != "lbfgs" and step > _BOLD
 
 
 class Painting:

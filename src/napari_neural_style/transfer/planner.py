@@ -71,13 +71,19 @@ class Planner:
         """Plan anew by what the last step has shown; what the user should know of it."""
         assert painting.losses is not None
         note, progress, step = None, self._progress, self._progress.scale_step
-        converged = not progress.scale_ends and painting.converged(
-            self._settings.tolerance, self._settings.patience
+        given_up = painting.guard.gives_up
+        converged = not progress.scale_ends and (
+            given_up or painting.converged(self._settings.tolerance, self._settings.patience)
         )
         if converged:
             height, width = progress.shapes[progress.scale]
             progress.plan_steps((step,))
             note = f"Converged at {width} x {height} pixels after {step} steps."
+        if converged and given_up:
+            note = (
+                f"The loss exploded again and again at {width} x {height} pixels: the best image "
+                "was taken. A smaller learning_rate may do better."
+            )
         if self._budget is not None:
             # On a GPU, looking at the time waits for the device: often only at first.
             soon = progress.scale_ends or step in (1, 2, 4, 8)

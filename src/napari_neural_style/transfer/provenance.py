@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from napari_neural_style.machine import processor
+from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.update import named_losses
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def recipe(
     return {
         "settings": settings.to_dict(),
         "seed": settings.seed,
-        "losses": _plain(losses),
+        "losses": _plain(losses, settings),
         "step": progress.step,
         "total": progress.total,
         "scales": [list(shape) for shape in progress.shapes],
@@ -100,7 +101,7 @@ def machine(device: str) -> dict[str, str | int]:
     return facts
 
 
-def _plain(losses: torch.Tensor | None) -> dict[str, float] | None:
-    named = None if losses is None else named_losses(losses)
+def _plain(losses: torch.Tensor | None, settings: Settings) -> dict[str, float] | None:
+    named = None if losses is None else named_losses(losses, settings)
     # JSON knows neither NaN nor infinity.
     return named if named and all(map(math.isfinite, named.values())) else None

@@ -15,7 +15,7 @@ from napari_neural_style.transfer.fallback import Means, is_out_of_memory
 from napari_neural_style.transfer.inputs import Inputs
 from napari_neural_style.transfer.objective import Evaluation, Objective, least_side
 from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
-from napari_neural_style.transfer.painting import Painting
+from napari_neural_style.transfer.painting import Painting, is_bold
 from napari_neural_style.transfer.pictures import Pictures
 from napari_neural_style.transfer.planner import Planner
 from napari_neural_style.transfer.progress import Progress
@@ -103,11 +103,24 @@ class Run:
         optimizer = make_optimizer(variable, self.settings)
         return height * width, lambda: float(optimizer.step(objective, 0.0)[-1])
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the image of the lowest loss is taken, and not the last one."""
+        return self.settings.keep_best or is_bold(self.settings)
+
+    @property
+    def astray(self) -> bool:
+        """Whether the image before the last step was no fit end for a run."""
+        assert self.painting is not None
+        losses = self.painting.losses
+        return losses is not None and self.painting.guard.ends_high(float(losses[-1]))
+
     def kept(self, best: bool) -> torch.Tensor:
         """The present image, or the best one."""
         assert self.painting is not None
-        # The guard may keep it in half precision.
-        return self.painting.guard.best.to(self.studio.dtype) if best else self.painting.variable
+        if not best and torch.isfinite(self.painting.variable).all():
+            return self.painting.variable
+        return self.painting.guard.best.to(self.studio.dtype)  # it may be in half precision
 
     # -------------------------------------------------------------------- a step
 
@@ -117,14 +130,14 @@ class Run:
         self.progress.count()
         assert self.painting is not None
         if self.painting.guard.alarmed(losses[-1]):
-            self._return_to_best()
+            self._return_to_best(losses[-1])
         note = self.planner.adjust(self.painting)
         if note is not None:
             self.notes.append(note)
         if self.progress.scale_ends:
             self._settle()
         if self.progress.finished:
-            self._tell_enlarging()
+            self._tell_end()
         return losses
 
     def advance(self) -> torch.Tensor:
@@ -151,14 +164,32 @@ class Run:
         assert self.painting is not None
         return self._evaluate(self.painting.variable)
 
-    def _return_to_best(self) -> None:
+    def _return_to_best(self, total: torch.Tensor) -> None:
         assert self.painting is not None
-        self.rate /= 2
+        step = self.progress.step
+        if self.studio.means.precision == torch.float16 and not torch.isfinite(total):
+            self._change_means(self.studio.means._replace(precision=torch.float32))
+            goes_on = "in float32, for float16 has no such large numbers"
+        else:
+            self._check_hope()
+            self.rate /= 4
+            goes_on = f"with {self.rate:g} times the step size"
         self.painting.return_to_best()
         self.notes.append(
-            f"The loss exploded at step {self.progress.step}: the run went back to the best image "
-            f"so far and goes on with {self.rate:g} times the step size."
+            f"The loss exploded at step {step}: the run went back to the best image so far and "
+            f"goes on {goes_on}."
         )
+
+    def _check_hope(self) -> None:
+        """Raise a ValueError if a scale has had no image with a finite loss."""
+        assert self.painting is not None
+        if not self.painting.guard.has_hope:
+            settings = self.settings
+            raise ValueError(
+                "The loss is not finite, not even of the image at the start: take other weights "
+                f"of the network than {settings.weights!r}, or another precision than "
+                f"{str(self.studio.means.precision).removeprefix('torch.')}."
+            )
 
     def _settle(self) -> None:
         """End a scale with its best image if its last one is no fit end."""
@@ -169,6 +200,7 @@ class Run:
             total = self._within_memory(self._evaluate_present).losses[-1]
         if not self.painting.guard.ends_high(float(total)):
             return
+        self._check_hope()
         self.painting.return_to_best()
         height, width = self.painting.shape
         self.notes.append(
@@ -176,7 +208,13 @@ class Run:
             "image was taken instead. A smaller learning_rate may do better."
         )
 
-    def _tell_enlarging(self) -> None:
+    def _tell_end(self) -> None:
+        """Note what became of the result."""
+        if self.keeps_best and not self.settings.keep_best:
+            self.notes.append(
+                f"With learning_rate={self.settings.learning_rate:g} the last step may lead "
+                "anywhere: the image of the lowest loss was taken."
+            )
         shapes, scale = self.progress.shapes, self.progress.scale
         if scale == len(shapes) - 1:
             return
@@ -201,7 +239,7 @@ class Run:
         if self.painting is None:
             rgb = self.pictures.start(*shape)
         else:
-            kept = self.studio.space.to_rgb(self.kept(self.settings.keep_best))
+            kept = self.studio.space.to_rgb(self.kept(self.keeps_best))
             rgb = self.pictures.enlarge(self.pictures.inside(kept), *shape)
         self.objective = None  # free its targets before the next are made
         objective = self._make_objective(*shape)
@@ -249,19 +287,24 @@ class Run:
         """Go on with lesser means from the present state."""
         before = self.studio.means
         lesser = self.studio.lesser_means(self.largest)
-        self.objective = self.studio.encoder = None
         if lesser is None:
+            self.objective = self.studio.encoder = None
             shapes = self.progress.shapes
             height, width = shapes[min(self.progress.upcoming, len(shapes) - 1)]
             raise MemoryError(
                 f"The memory of {before.device} ran out at {width} x {height} pixels, in small "
                 "tiles too: close other programs, or choose a smaller size."
             )
-        self.studio.move_to(lesser)
-        self.planner.forget()
+        self._change_means(lesser)
         if lesser.device != before.device:
             self.move()
         before.free_cache()
+
+    def _change_means(self, means: Means) -> None:
+        """Compute with others from the next step on."""
+        self.objective = None
+        self.studio.move_to(means)
+        self.planner.forget()
 
     def move(self) -> None:
         """Take images and state to the device in use."""
@@ -384,7 +427,7 @@ class Run:
         if self.painting is None:
             return
         if moved or repainted:
-            rgb = self.studio.space.to_rgb(self.kept(self.settings.keep_best and self.finished))
+            rgb = self.studio.space.to_rgb(self.kept(self.keeps_best and self.finished))
             rgb = run.pictures.repainted(rgb, self.pictures, *run.progress.shape)
             run.painting = run._paint_on(rgb)
         elif aimed:
@@ -417,7 +460,7 @@ class Run:
     def _reopen(self) -> None:
         """Go on from the result, after the end."""
         assert self.painting is not None
-        if self.settings.keep_best:  # that is what was shown
+        if self.keeps_best:  # that is what was shown
             self.painting.return_to_best()
         elif self.painting.ended:
             self.painting.restart_optimizer()

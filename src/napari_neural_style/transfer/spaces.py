@@ -41,6 +41,11 @@ class ImageSpace:
         return along * direction
 
 
+def in_rgb(name: Space, step: float) -> float:
+    """Change of RGB in [0, 1], at most, by a step of the variable of a space."""
+    return step * float(image_space(name, torch.device("cpu"), torch.float64).scale.max())
+
+
 def image_space(name: Space, device: torch.device, dtype: torch.dtype) -> ImageSpace:
     """Build a space by the name that :class:`Method` gives it."""
 

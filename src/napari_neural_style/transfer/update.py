@@ -1,10 +1,14 @@
 """What a run tells: an update after each evaluation, an estimate before the first."""
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from napari_neural_style.settings import Settings
+from napari_neural_style.transfer.weighing import weigh
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -48,7 +52,7 @@ class Update:
         note: str | None,
     ) -> None:
         self._transfer = transfer
-        self._losses = losses
+        self._losses, self._settings = losses, transfer.settings
         self.step = step
         self.total = transfer.total
         self.scale = scale
@@ -58,7 +62,7 @@ class Update:
     @property
     def losses(self) -> dict[str, float]:
         """Weighted losses ``content``, ``style``, ``tv`` and ``total``; waits for the device."""
-        return named_losses(self._losses)
+        return named_losses(self._losses, self._settings)
 
     @property
     def image(self) -> Image:
@@ -71,6 +75,15 @@ class Update:
         return f"Update(step={self.step}/{self.total}, scale={self.scale}, size={self.size})"
 
 
-def named_losses(losses: torch.Tensor) -> dict[str, float]:
-    """Name the (4,) losses of an evaluation."""
-    return dict(zip(("content", "style", "tv", "total"), losses.tolist(), strict=True))
+def named_losses(losses: torch.Tensor, settings: Settings) -> dict[str, float]:
+    """Name the (4,) losses of an evaluation with the weights of some settings."""
+    exponent = weigh(settings).exponent
+    values = [_scaled(loss, exponent) for loss in losses.tolist()]
+    return dict(zip(("content", "style", "tv", "total"), values, strict=True))
+
+
+def _scaled(loss: float, exponent: int) -> float:
+    try:
+        return math.ldexp(loss, exponent)
+    except OverflowError:
+        return math.inf
