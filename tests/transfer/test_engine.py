@@ -271,18 +271,6 @@ def test_settings_may_be_given_whole(images):
 # ---------------------------------------------------------------------- starts
 
 
-def test_the_same_run_has_the_same_bits(images):
-    for overrides in (
-        {},
-        {"optimizer": "lbfgs", "learning_rate": 1, "init": "noise"},
-        {"precision": "bfloat16", "scales": (20, 40)},
-        {"preset": "gatys", "precision": "float64"},
-    ):
-        first, second = start(*images, **overrides), start(*images, **overrides)
-        assert totals(first) == totals(second)
-        np.testing.assert_array_equal(first.result, second.result)
-
-
 def test_the_seed_draws_the_noise(images):
     def first_loss(**overrides):
         return next(start(*images, init="noise", **overrides)).losses["total"]
