@@ -2,7 +2,7 @@
 # gigabytes: torch) and later calls reuse.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs clean system-libraries
+.PHONY: help demo test check audit docs clean system-libraries
 
 export PYTHON
 export QT_API := pyqt6
@@ -22,6 +22,7 @@ help:
 	@echo "             (without a display: writes demo.png and demo-result.png)"
 	@echo "make test    make check, then the test suite with its coverage; what CI runs"
 	@echo "make check   ruff, formatting, mypy"
+	@echo "make audit   known holes in the dependencies; needs the network, so CI alone runs it"
 	@echo "make docs    the documentation, as build/docs/index.html"
 	@echo "make clean   remove .venv and everything else that was made"
 	@echo
@@ -37,6 +38,9 @@ check: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+audit: $(INSTALLED)
+	scripts/audit
 
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build -W --keep-going -n -q docs build/docs

@@ -21,7 +21,10 @@ DOCS = ROOT / "docs"
 REPOSITORY = "napari-neural-style/napari-neural-style"
 SITE = "https://napari-neural-style.github.io/napari-neural-style/"
 OF_USERS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-OF_DEVELOPERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md"]
+OF_DEVELOPERS = [
+    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    ROOT / "benchmarks/README.md",
+]
 SCHEDULER = "tcp://cluster:8786"
 """The address that the examples name."""
 

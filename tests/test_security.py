@@ -4,10 +4,12 @@ import ast
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numcodecs
 import numpy as np
@@ -24,10 +26,16 @@ from napari_neural_style.images.stack_files import open_stack
 from napari_neural_style.plugin.own_presets import OwnPresets
 from napari_neural_style.recipe import Recipe, read_recipe
 from napari_neural_style.stacks.store import PlaneStore
-from napari_neural_style.transfer.weight_files import FOLDER_VARIABLE, TORCHVISION_NAME
+from napari_neural_style.transfer.weight_files import (
+    FOLDER_VARIABLE,
+    TORCHVISION_NAME,
+    TORCHVISION_SHA256,
+    TORCHVISION_URL,
+)
 from napari_neural_style.transfer.weights import load_weights
 
 PACKAGE = Path(napari_neural_style.__file__).parent
+SECURITY = Path(__file__).parents[1] / "SECURITY.md"
 
 
 # ------------------------------------------------------------------ code in files
@@ -382,3 +390,18 @@ def test_no_run_asks_the_network(tmp_path):
     planes = (pictures * 255).astype(np.uint8)
     tifffile.imwrite(tmp_path / "stack.tif", planes, metadata={"axes": "TYXS"})
     subprocess.run([sys.executable, "-c", RUNS], cwd=tmp_path, check=True)
+
+
+def test_the_documented_address():
+    parts = urlsplit(TORCHVISION_URL)
+    assert (parts.scheme, parts.netloc) == ("https", "download.pytorch.org")
+    assert f"`{parts.netloc}`" in SECURITY.read_text("utf-8")
+    assert re.fullmatch("[0-9a-f]{64}", TORCHVISION_SHA256)
+
+
+def test_each_promise_has_its_tests():
+    named = re.findall(r"^- `(tests/\S+\.py)::(\w+)`$", SECURITY.read_text("utf-8"), re.M)
+    assert len(named) > 20
+    for file, test in named:
+        source = (SECURITY.parent / file).read_text("utf-8")
+        assert re.search(rf"^def {test}\(", source, re.M), f"{file}::{test}"
