@@ -1507,7 +1507,7 @@ def run(content, style, limit):
 
 images = pair(400, 512)
 run(*pair(64, 64), 0)
-free, limit = run(*images, 0), 160 << 20
+free, limit = run(*images, 0), 110 << 20
 while not any((limited := run(*images, limit))[1]):  # less and less, until it is too little
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
     limit = limit * 4 // 5

@@ -186,8 +186,10 @@ def test_loss_and_gradient_are_those_of_the_formula(pooling):
     assert gradient[..., problem.alpha[0, 0] == 0].abs().max() == 0
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(
+    ("preset", "dtype", "tolerance"),
+    [*((preset, torch.float64, 1e-11) for preset in PRESETS), ("default", torch.float32, 1e-5)],
+)
 def test_tiles_change_nothing(preset, dtype, tolerance):
     settings = Settings(preset=preset, tv_weight=1.0)
     # test_tiles.py sees to it that an image of this size is cut.

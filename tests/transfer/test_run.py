@@ -1,5 +1,6 @@
 """Changes of a run that goes on."""
 
+import itertools
 import json
 import math
 import random
@@ -55,6 +56,7 @@ OTHERS = {
     "best": {"keep_best": True},
 }
 CHANGES = WEIGHTS | TARGETS | SIZES | OTHERS
+OF_EACH_KIND = ("weights of layers", "style", "content", "everything", "masked")
 LAYERS = {"style_layers": ("relu1_1", "relu1_2", "conv2_2"), "content_layers": "relu2_1"}
 RATES = {"adam": 0.04, "lbfgs": 1.0, "bounded-lbfgs": 0.04}
 OPTIMIZERS = [*RATES]
@@ -430,25 +432,31 @@ def test_a_weight_beyond_all_measure_leaves_a_picture():
 # ------------------------------------------------------------------ checkpoints
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_changed_run_is_resumed_to_the_last_bit(name, optimizer, tmp_path):
-    for step in (0, 5, 13, 20) if optimizer == "bounded-lbfgs" else (5,):
-        transfer = made(step, optimizer, scales=(24, 40), steps=(10, 10))
-        changes = {**CHANGES[name]}
-        if isinstance(changes.get("steps"), int) or "scales" in changes:
-            changes.setdefault("steps", 30)
-        transfer.update(**changes)
-        transfer.save(tmp_path / "at once")
-        begun = [update.losses["total"] for _, update in zip(range(2), transfer, strict=False)]
-        transfer.save(tmp_path / "later")
-        rest = totals(transfer)
-        for file, losses in (("at once", begun + rest), ("later", rest)):
-            resumed = StyleTransfer.load(tmp_path / file)
-            assert totals(resumed) == losses
-            np.testing.assert_array_equal(resumed.result, transfer.result)
-            recipes = resumed.provenance(), transfer.provenance()
-            assert recipes[0] | {"seconds": 0} == recipes[1] | {"seconds": 0}
+@pytest.mark.parametrize(
+    ("name", "optimizer", "step"),
+    [
+        *((name, "bounded-lbfgs", 5) for name in CHANGES),
+        # Before the first step, at the second scale, and after the last step.
+        *itertools.product(OF_EACH_KIND, ["bounded-lbfgs"], [0, 13, 20]),
+        *itertools.product(OF_EACH_KIND, ["adam", "lbfgs"], [5]),
+    ],
+)
+def test_a_changed_run_is_resumed_to_the_last_bit(name, optimizer, step, tmp_path):
+    transfer = made(step, optimizer, scales=(24, 40), steps=(10, 10))
+    changes = {**CHANGES[name]}
+    if isinstance(changes.get("steps"), int) or "scales" in changes:
+        changes.setdefault("steps", 30)
+    transfer.update(**changes)
+    transfer.save(tmp_path / "at once")
+    begun = [update.losses["total"] for _, update in zip(range(2), transfer, strict=False)]
+    transfer.save(tmp_path / "later")
+    rest = totals(transfer)
+    for file, losses in (("at once", begun + rest), ("later", rest)):
+        resumed = StyleTransfer.load(tmp_path / file)
+        assert totals(resumed) == losses
+        np.testing.assert_array_equal(resumed.result, transfer.result)
+        recipes = resumed.provenance(), transfer.provenance()
+        assert recipes[0] | {"seconds": 0} == recipes[1] | {"seconds": 0}
 
 
 # ------------------------------------------------------------------- provenance
