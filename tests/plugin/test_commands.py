@@ -16,6 +16,7 @@ TITLES = {
     "style_transfer": "Style Transfer",
     "stylize": "Stylize the selected layer",
     "stop": "Stop style transfer",
+    "drift": "Map the drift of a result",
     "open_sample": "Open sample pair",
     "help": "Help",
 }
@@ -163,6 +164,14 @@ def test_stop_without_a_run_says_so(viewer):
     viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
     execute("stop")
     assert said() == ["No style transfer is going on."] * 2
+
+
+def test_the_drift_of_nothing_is_said_in_the_widget(viewer):
+    execute("drift")
+    (widget,) = widgets(viewer)
+    sentence = "There is no result to compare with its content: select one."
+    assert said() == [sentence]
+    assert widget._form.status.text().endswith(sentence)
 
 
 def test_a_sample_pair_opens(make_napari_viewer):

@@ -85,8 +85,8 @@ def test_tab_goes_as_one_reads(form, preset, qtbot):
     assert found[at : at + len(sliders)] == sliders
     names = ("run", "go_on", "pause", "stop")
     at = found.index(widget.run.native)
-    below = [widget._compare, widget._history._slider, widget._history._keep]
-    assert found[at : at + 7] == [*(widget[name].native for name in names), *below]
+    below = [widget._compare, widget._drift_button, widget._history._slider, widget._history._keep]
+    assert found[at : at + 8] == [*(widget[name].native for name in names), *below]
 
 
 def test_tab_leaves_out_what_is_folded(form):

@@ -42,6 +42,11 @@ def stop() -> None:
     widget["stop"].native.click()
 
 
+def drift() -> None:
+    """Map where the selected result has other structures than its content."""
+    _shown_widget(_viewer()).map_drift()
+
+
 def open_sample() -> None:
     """Open a content and a style."""
     _viewer().open_sample(PLUGIN, "demo")

@@ -6,7 +6,7 @@ from typing import Any
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QPushButton
 
-from .layers import is_result
+from .layers import is_drift, is_result
 
 KEY = "B"
 """Held while a result is selected, it shows the content instead."""
@@ -93,7 +93,7 @@ def _show_contents(result: Any, layers: Sequence[Any], contents: Sequence[Any]) 
 
 
 def _covers(result: Any, layers: list[Any], contents: Sequence[Any]) -> list[Any]:
-    """Return what lies between a result and the contents, and the results above it."""
+    """Return what lies between a result and the contents, and the results and maps above it."""
     if result not in layers:
         return []
     lowest = min((layers.index(layer) for layer in contents if layer in layers), default=None)
@@ -103,7 +103,11 @@ def _covers(result: Any, layers: list[Any], contents: Sequence[Any]) -> list[Any
         for place, layer in enumerate(layers)
         # Drawings above the result are left to compare by.
         if layer not in contents
-        and (is_result(layer) if place > top else lowest is not None and place > lowest)
+        and (
+            is_result(layer) or is_drift(layer)
+            if place > top
+            else lowest is not None and place > lowest
+        )
     ]
 
 

@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from .channels import Channels, layers_of
 from .controls import Picture
-from .layers import canvas_background, is_result, thumbnail
+from .layers import canvas_background, is_drift, is_result, thumbnail
 from .samples import ROLE
 
 _PICTURE_PIXELS = 256
@@ -47,7 +47,7 @@ class LayerOffers:
         images = [
             (layer.name, layer)
             for layer in self._viewer.layers
-            if isinstance(layer, Image) and not is_result(layer)
+            if isinstance(layer, Image) and not is_result(layer) and not is_drift(layer)
         ]
         return [*images, *self._gone(box)]
 
@@ -70,7 +70,7 @@ class LayerOffers:
         drawn = [
             (layer.name, layer)
             for layer in self._viewer.layers
-            if isinstance(layer, Labels | Shapes)
+            if isinstance(layer, Labels | Shapes) and not is_drift(layer)
         ]
         return [*drawn, *self._gone(box)]
 

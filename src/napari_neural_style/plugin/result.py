@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..images import METADATA_KEY
 from .compare import KEY, peek_below
+from .origins import Origin, remember_origin
 
 EXACT_KEY = f"{METADATA_KEY}_exact"
 """Names, in a layer's metadata, its data in colour before they were rounded to 8 bits."""
@@ -32,6 +33,8 @@ class ResultLayer:
         An earlier result to paint into, instead of a new layer.
     contents
         The layers that are painted anew, to compare with.
+    origin
+        What of them is painted, as it looks now.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class ResultLayer:
         appearance: Mapping[str, Any],
         layer: Any = None,
         contents: tuple[Any, ...] = (),
+        origin: Origin | None = None,
     ) -> None:
         self._viewer = viewer
         self._place, self._orientation = place, orientation
         self._appearance = appearance
         self._title = title
         self._layer: Any = layer
+        self._origin = origin
         self.contents = contents
         """The layers that are painted anew."""
 
@@ -88,6 +93,7 @@ class ResultLayer:
                 self._layer.scale = placement["scale"]
                 self._layer.translate = placement["translate"]
             self._layer.data = data
+            remember_origin(self._layer, self._origin)
         self._layer.metadata[METADATA_KEY] = dict(entry)
         self._layer.metadata.pop(EXACT_KEY, None)
         if exact is not None and self._layer.rgb:
@@ -111,4 +117,5 @@ class ResultLayer:
             **self._orientation,
         )
         layer.bind_key(KEY, peek_below(self._viewer.layers, self.contents))
+        remember_origin(layer, self._origin)
         return layer

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from .channels import Channels, layers_of
 from .compare import CompareButton
+from .drift import DriftButton, DriftMaps, mapped_result
 from .fields import EVERYWHERE, make_controls
 from .forecast import Forecast
 from .form import PROGRESS_TICKS, Form
@@ -98,7 +99,8 @@ class StyleTransferWidget(Container[Any]):
         self._form = Form(self)
         self._history, self._plot = HistoryBar(), LossPlot()
         self._compare = CompareButton(napari_viewer.layers)
-        self._form.add_below(self._compare, self._history)
+        self._drift_maps, self._drift_button = DriftMaps(napari_viewer), DriftButton()
+        self._form.add_below(self._compare, self._drift_button, self._history)
         self._form.add_below(self._plot)
         self._status = Status(self._form.status)
         self._memory = remembered() if remember else None
@@ -169,6 +171,9 @@ class StyleTransferWidget(Container[Any]):
         self["go_on"].changed.connect(self._go_on)
         self["pause"].changed.connect(self._toggle_pause)
         self["stop"].changed.connect(self._stop)
+        self._drift_button.clicked.connect(self.map_drift)
+        self._drift_maps.told.connect(self._status.hint)
+        self._drift_maps.failed.connect(self._status.report)
         self._history.scrubbed.connect(self._look_back)
         self._history.live.connect(self._look_on)
         self._history.kept.connect(self._keep_snapshot)
@@ -386,6 +391,7 @@ class StyleTransferWidget(Container[Any]):
             job.appearance,
             layer,
             layers_of(self["content"].value),
+            job.source if isinstance(job, StackJob) else job.content,
         )
         self._run = run = Run(job, result, history, preference(self._memory, "preview_interval"))
         run.said.connect(self._status.say)
@@ -488,6 +494,7 @@ class StyleTransferWidget(Container[Any]):
         self._viewer.layers.selection.events.changed.disconnect(self._follow_selection)
         self._viewer.layers.events.inserted.disconnect(self._choose_sample)
         self._viewer.layers.events.removed.disconnect(self._note_gone)
+        self._drift_maps.let_go()
         self._pictures.let_go()
         self._settings.encoder.let_go()
         self._edits.let_go()
@@ -512,6 +519,23 @@ class StyleTransferWidget(Container[Any]):
             layer.colormap = content.colormap
         self._viewer.layers.selection.active = layer
         self._status.say(f"“{layer.name}” is open: Continue goes on from it.")
+
+    def map_drift(self) -> None:
+        """Map where the selected result, or else the latest, has other structures than its content.
+
+        Two layers over the result show it, and a line of the widget tells the mean.
+        """
+        self._status.attempt(self._map_drift)
+
+    def _map_drift(self) -> None:
+        selected = self._viewer.layers.selection.active
+        result = None if selected is None else mapped_result(selected)
+        if result is None and self._run is not None:
+            result = self._run.result.layer
+        if result is None:
+            raise ValueError("There is no result to compare with its content: select one.")
+        self._status.hint("Comparing with the content …")
+        self._drift_maps.show(result)
 
     def _look_back(self, step: int) -> None:
         """Show a snapshot; what is painted meanwhile is not shown."""

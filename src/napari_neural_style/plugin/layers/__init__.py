@@ -6,12 +6,13 @@ from .earlier import earlier_picture
 from .geometry import Geometry
 from .guides import content_mask, stack_mask
 from .labels import StackLabels
-from .names import is_result, quoted
+from .names import DRIFT_KEY, is_drift, is_result, quoted, unwrapped
 from .plane import Plane, displayed_plane
 from .stack import StackSource, stack_planes
 from .thumbnail import thumbnail
 
 __all__ = [
+    "DRIFT_KEY",
     "METADATA_KEY",
     "Composite",
     "Geometry",
@@ -23,9 +24,11 @@ __all__ = [
     "displayed_composite",
     "displayed_plane",
     "earlier_picture",
+    "is_drift",
     "is_result",
     "quoted",
     "stack_mask",
     "stack_planes",
     "thumbnail",
+    "unwrapped",
 ]
