@@ -1,6 +1,14 @@
+import copy
+import json
+import math
 import os
 import pickle
+import struct
+import subprocess
+import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -8,6 +16,9 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from napari_neural_style import StyleTransfer
+from napari_neural_style.transfer import checkpoint
+from napari_neural_style.transfer.autosave import Checkpoints
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
 
 STATE = {
@@ -71,6 +82,18 @@ def test_tensors_may_share_memory_or_have_any_strides(file):
     assert_same(read_checkpoint(file), state)
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", ">u2", "u4", "i8", "f2", ">f4", "f8"])
+def test_arrays_come_back(file, dtype):
+    array = np.arange(6).reshape(2, 3).astype(dtype)[:, ::-1]
+    write_checkpoint(file, {"settings": {"mask": array, "masks": (array[:1], array[:0])}})
+    settings = read_checkpoint(file)["settings"]
+    for one, other in zip(
+        (settings["mask"], *settings["masks"]), (array, array[:1], array[:0]), strict=True
+    ):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
 def test_path_may_be_a_string(file):
     write_checkpoint(str(file), STATE)
     assert_same(read_checkpoint(str(file)), STATE)
@@ -105,6 +128,17 @@ def test_a_full_disk_leaves_the_old_checkpoint(file):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert read_checkpoint(file) == {"step": 1}
     assert [*file.parent.iterdir()] == [file]
+
+
+def test_what_a_killed_process_has_left_is_deleted(file):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    left = file.with_name(f".{file.name}.{process.pid}.part")
+    others = [file.with_name(name) for name in (f".{file.name}.{os.getppid()}.part", ".a.1.part")]
+    for path in (left, *others):
+        path.write_text("half")
+    write_checkpoint(file, STATE)
+    assert sorted(file.parent.iterdir()) == sorted([file, *others])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
@@ -176,3 +210,200 @@ def test_a_foreign_file_is_refused_and_never_executed(tmp_path):
         with pytest.raises(ValueError, match=f"{file.name}.*no checkpoint.*anew"):
             read_checkpoint(file)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_later_version_is_told(file, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_VERSION", 4)
+    write_checkpoint(file, STATE)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="it is of version 4, and only 3 can be read"):
+        read_checkpoint(file)
+
+
+def with_header(text, data=b""):
+    return struct.pack("<Q", len(text)) + text.encode() + data
+
+
+def claims(shape, end, dtype="F32"):
+    tensor = {"dtype": dtype, "shape": shape, "data_offsets": [0, end]}
+    metadata = {"format": "napari-neural-style checkpoint 3", "state": "{}", "checksum": "0"}
+    return with_header(json.dumps({"__metadata__": metadata, "a": tensor}), bytes(8))
+
+
+def nested(file):
+    """A state of which every byte is as it was meant."""
+    state = "[" * 100_000 + "]" * 100_000
+    with open(file, "wb") as opened:
+        checkpoint._write(opened, state, {})
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        struct.pack("<Q", 2**40) + b"{}",
+        with_header(" " * (17 << 20) + "{}"),
+        with_header("{}"),
+        claims([2**40], 2**42),
+        claims([2**62, 2**62], 8),
+        claims([-1], 8),
+        claims([2], 8, "F7"),
+        nested,
+    ],
+    ids=["length", "header", "empty", "size", "product", "negative", "dtype", "nested"],
+)
+def test_what_claims_too_much_is_refused_at_once(file, data):
+    file.write_bytes(data(file) if callable(data) else data)
+    with pytest.raises(ValueError, match="damaged or no checkpoint of napari-neural-style"):
+        read_checkpoint(file)
+
+
+# ------------------------------------------------------------------------ real ones
+
+
+class Real:
+    """The checkpoint of a run; hypothesis would print a tuple with all that is in it."""
+
+    def __init__(self, file):
+        self.file, self.whole, self.state = file, file.read_bytes(), read_checkpoint(file)
+
+
+@pytest.fixture(scope="module", params=["adam", "lbfgs", "bounded-lbfgs"])
+def real(request, tmp_path_factory):
+    file = tmp_path_factory.mktemp("real") / "run.checkpoint"
+    y, x = np.mgrid[:20, :24] / 20
+    images = np.stack([x / 1.2, y, x * y / 1.2], -1), np.stack([y, np.sin(9 * x) ** 2, y], -1)
+    mask = (x > 0.5).astype(np.uint8)
+    settings = {"mask": mask, "tolerance": 0.001, "scales": (20, 24), "steps": (2, 3)}
+    means = {"precision": "float32", "device": "cpu", "optimizer": request.param}
+    transfer = StyleTransfer(*images, **settings, **means)
+    for _ in range(4):
+        next(transfer)
+    transfer.save(file)
+    return Real(file)
+
+
+def refused(file):
+    with pytest.raises(ValueError, match=r"^'.*run\.checkpoint' is damaged or no ") as caught:
+        StyleTransfer.load(file)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@given(data=st.data())
+@budget(max_examples=60)
+def test_a_checkpoint_with_a_wrong_or_missing_byte_is_refused(real, data):
+    file, whole = real.file, real.whole
+    header = 8 + struct.unpack("<Q", whole[:8])[0]
+    place = data.draw(st.integers(0, len(whole) - 1) | st.integers(0, header))
+    damaged = bytearray(whole)
+    damaged[place] ^= 1 << data.draw(st.integers(0, 7))
+    file.write_bytes(data.draw(st.sampled_from([damaged, whole[:place]])))
+    refused(file)
+
+
+HOSTILE = (
+    *(None, -1, "x", [], {}, math.nan, math.inf, 1e300, 10**30, True, [1, 2], {"a": 1}),
+    *(torch.zeros(3), torch.tensor(math.nan), np.zeros((2, 2)), "\n" * 5000),
+)
+
+
+def paths(value, path=()):
+    """Where there is something in a state, the state itself left out."""
+    if path:
+        yield path
+    keys = range(len(value)) if isinstance(value, list) else value
+    for key in keys if isinstance(value, dict | list) else ():
+        yield from paths(value[key], (*path, key))
+
+
+def twisted(value):
+    """Return what may stand in the place of a value that is nearly right."""
+    if not isinstance(value, torch.Tensor):
+        return (value * 2, value[:-1]) if isinstance(value, list) else ()
+    others = [value.double(), value[None], value.reshape(-1)[:0]]
+    if value.is_floating_point():
+        others += [torch.full_like(value, bad) for bad in (math.nan, math.inf, -6e4)]
+    return others
+
+
+@given(data=st.data())
+@budget(max_examples=40)
+def test_what_is_no_state_of_a_run_is_refused_or_harmless(real, data):
+    """What could be one, such as other weights of the losses, is not told from it."""
+    file, state = real.file, real.state
+    path = data.draw(st.sampled_from(list(paths(state))))
+    state = copy.deepcopy(state)
+    inner = state
+    for key in path[:-1]:
+        inner = inner[key]
+    instead = data.draw(st.sampled_from([*HOSTILE, *twisted(inner[path[-1]])]))
+    inner[path[-1]] = instead
+    write_checkpoint(file, state)
+    try:
+        transfer = StyleTransfer.load(file)
+    except (ValueError, MemoryError) as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    for _, update in zip(range(2), transfer, strict=False):
+        assert update.image.shape[2] == 3
+    json.dumps(transfer.provenance(), allow_nan=False)
+
+
+def test_no_checkpoint_chooses_the_files_that_are_read(real, tmp_path):
+    file, state = real.file, real.state
+    mine = tmp_path / "mine.safetensors"
+    os.mkfifo(mine)  # who opens it waits for good
+    write_checkpoint(file, {**state, "settings": {**state["settings"], "weights": str(mine)}})
+    refused(file)
+
+
+# --------------------------------------------------------------------- every so often
+
+
+def test_saves_take_little_of_the_time(file):
+    """The first is after the first step; a slow disk makes them rare."""
+    now, saved = [0.0], []
+
+    class Run:
+        def save(self, path):
+            saved.append(now[0])
+            now[0] += 4.0
+
+    step = SimpleNamespace(step=1)
+    checkpoints = Checkpoints(Run(), file, every=30, clock=lambda: now[0])
+    for _ in range(200):
+        now[0] += 1.0
+        assert checkpoints.after(step) is None
+    assert saved == [1.0, 85.0, 169.0]
+
+
+def test_a_save_that_fails_is_told_once_until_one_succeeds(real, tmp_path):
+    file, whole = real.file, real.whole
+    file.write_bytes(whole)
+    transfer = StyleTransfer.load(file)
+    place = tmp_path / "a" / "run"
+    place.parent.mkdir()
+    checkpoints = Checkpoints(transfer, place, every=0)
+    update = next(transfer)
+    assert checkpoints.after(update) is None
+    place.unlink()
+    place.parent.rmdir()
+    note = checkpoints.after(update)
+    assert note.startswith("Step 5 could not be saved, and the run goes on; ")
+    assert note.endswith("/run: there is no such file or folder.")
+    assert checkpoints.after(update) is None
+    with pytest.raises(OSError, match="there is no such file or folder"):
+        checkpoints.finish()
+    place.parent.mkdir()
+    assert checkpoints.after(update) is None
+    assert totals(StyleTransfer.load(place)) == totals(transfer)
+    place.unlink()
+    place.parent.rmdir()
+    assert checkpoints.after(update) is not None
+    with pytest.raises(OSError, match="there is no such file or folder"):
+        Checkpoints(transfer, place)
+
+
+def totals(transfer):
+    return [update.losses["total"] for update in transfer]

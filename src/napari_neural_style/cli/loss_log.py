@@ -4,9 +4,12 @@ import csv
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
+
+from napari_neural_style.images.files import reason
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.update import Update
@@ -32,6 +35,7 @@ class LossLog:
     def __init__(self, path: Path, after: int | None = None) -> None:
         before = None if after is None else _cut(path, after)
         self._start = time.monotonic() - (before or 0.0)
+        self._path = path
         self._file = path.open("w" if before is None else "a", newline="")
         self._writer = csv.writer(self._file)
         if before is None:
@@ -48,12 +52,23 @@ class LossLog:
     ) -> None:
         self._file.close()
 
-    def write(self, update: "Update") -> None:
-        """Write the row of a step."""
+    def write(self, update: "Update") -> str | None:
+        """Write the row of a step; return what the user should know, if that fails."""
+        if self._file.closed:
+            return None
         losses = (update.losses[name] for name in ("content", "style", "tv", "total"))
         seconds = time.monotonic() - self._start
-        self._writer.writerow([update.step, update.scale, *losses, f"{seconds:.3f}"])
-        self._file.flush()
+        try:
+            self._writer.writerow([update.step, update.scale, *losses, f"{seconds:.3f}"])
+            self._file.flush()
+        except OSError as error:  # losses are not worth a run
+            with suppress(OSError):
+                self._file.close()
+            return (
+                f"The losses from step {update.step} on could not be written to {self._path}, and "
+                f"the run goes on: {reason(error)}."
+            )
+        return None
 
 
 def check_log(path: Path) -> None:

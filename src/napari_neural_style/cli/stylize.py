@@ -6,7 +6,8 @@ import math
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,16 +179,20 @@ def _paint(transfer: "StyleTransfer", arguments: argparse.Namespace) -> None:
     if arguments.checkpoint is not None:
         checkpoints = Checkpoints(transfer, arguments.checkpoint, arguments.checkpoint_every)
     after = transfer.provenance()["step"] if arguments.resume else None
-    with (
-        Progress(transfer, arguments.quiet) as progress,
-        nullcontext() if arguments.log is None else LossLog(arguments.log, after) as log,
-    ):
+    keepers: list[Callable[[Update], str | None]] = []
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(transfer, arguments.quiet))
+        # The log first: steps that are saved are not made again by a run that is resumed.
+        if arguments.log is not None:
+            keepers.append(stack.enter_context(LossLog(arguments.log, after)).write)
+        if checkpoints is not None:
+            keepers.append(checkpoints.after)
         for update in transfer:
-            if log is not None:  # before the step is saved: a resumed run does not make it again
-                log.write(update)
             progress.show(update)
-            if checkpoints is not None and (note := checkpoints.after(update)) is not None:
-                progress.warn(note)
+            for keep in keepers:
+                note = keep(update)
+                if note is not None:
+                    progress.warn(note)
     if checkpoints is not None:
         checkpoints.finish()
 

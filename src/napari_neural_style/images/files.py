@@ -435,9 +435,12 @@ def replacing(path: Path) -> Iterator[Path]:
     OSError
         If the file cannot be written; the one of that name is then as it was.
     """
-    part = _beside(path)
     try:
+        part = _beside(path)
         _clear_leavings(path)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    try:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())

@@ -180,7 +180,7 @@ class LBFGS:
             for name in ("t", "H_diag", "prev_loss"):  # tensors at times
                 value = state[name]
                 is_number = isinstance(value, int | float)
-                loaded[name] = value if is_number else tensor(state, name, single)
+                loaded[name] = float(value) if is_number else tensor(state, name, single)
             for name, like in (("old_dirs", flat), ("old_stps", flat), ("ro", single)):
                 loaded[name] = tensors(state, name, like)
             if len({len(loaded[name]) for name in ("old_dirs", "old_stps", "ro")}) > 1:
