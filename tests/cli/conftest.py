@@ -30,6 +30,7 @@ import torch
 import napari_neural_style.transfer.engine
 from napari_neural_style.cli import main
 
+torch.optim.LBFGS([torch.zeros(1)])  # which is slow to import
 for line in sys.stdin:
     order = json.loads(line)
     if "wait" in order:
@@ -90,8 +91,11 @@ class Nursery:
         patience = time.monotonic() + 100
         while not happened():
             assert time.monotonic() < patience, f"It did not happen: {self.error()}"
-            assert psutil.Process(process).status() != psutil.STATUS_ZOMBIE, self.error()
+            assert self.runs(process), self.error()
             time.sleep(0.01)
+
+    def runs(self, process):
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
 
     def close(self):
         self._process.communicate()

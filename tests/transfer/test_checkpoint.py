@@ -20,6 +20,7 @@ from napari_neural_style import StyleTransfer
 from napari_neural_style.transfer import checkpoint
 from napari_neural_style.transfer.autosave import Checkpoints
 from napari_neural_style.transfer.checkpoint import read_checkpoint, write_checkpoint
+from napari_neural_style.transfer.weights import fingerprint, load_weights
 
 STATE = {
     "settings": {"steps": [1, 2], "init": None, "style_layers": {"r11": 0.1}},
@@ -407,3 +408,40 @@ def test_a_save_that_fails_is_told_once_until_one_succeeds(real, tmp_path):
 
 def totals(transfer):
     return [update.losses["total"] for update in transfer]
+
+
+def test_another_machine_is_told_and_as_many_threads_are_taken(real):
+    file, state = real.file, real.state
+    machine = {**state["machine"], "threads": 2, "torch": "1.0", "system": "Plan 9"}
+    write_checkpoint(file, {**state, "machine": machine})
+    threads = torch.get_num_threads()
+    try:
+        note = next(StyleTransfer.load(file)).note
+        assert torch.get_num_threads() == min(2, os.cpu_count())
+    finally:
+        torch.set_num_threads(threads)
+    assert note.startswith("The run was saved on another machine (torch 1.0, now ")
+    assert "Plan 9" not in note
+    write_checkpoint(file, {**state, "device": "cuda:77"})
+    transfer = StyleTransfer.load(file)
+    assert transfer.device != "cuda:77"
+    assert "saved on cuda:77, which is not there" in next(transfer).note
+    write_checkpoint(file, state)
+    assert next(StyleTransfer.load(file)).note is None
+
+
+def test_a_run_with_weights_of_its_own_needs_the_same_ones(real, tmp_path):
+    own = tmp_path / "own.safetensors"
+    weights = load_weights("original", normalize=True)
+    save_file(weights, own)
+    file, state = real.file, real.state
+    settings = {**state["settings"], "weights": "/home/me/own.safetensors"}
+    write_checkpoint(file, {**state, "settings": settings, "weights": fingerprint(weights)})
+    refused(file)
+    resumed = StyleTransfer.load(file, weights=own)
+    write_checkpoint(file, state)
+    assert totals(resumed) == totals(StyleTransfer.load(file))
+    save_file({name: weight * 2 for name, weight in weights.items()}, own)
+    write_checkpoint(file, {**state, "settings": settings})
+    with pytest.raises(ValueError, match="it was painted with other weights than"):
+        StyleTransfer.load(file, weights=own)

@@ -4,7 +4,7 @@ import ctypes
 import functools
 import shutil
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import torch
@@ -41,23 +41,6 @@ def available_devices() -> list[Device]:
     cores = psutil.cpu_count(logical=False) or torch.get_num_threads()
     devices.append(Device("cpu", f"CPU, {cores} core{'s' if cores > 1 else ''}"))
     return devices
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Tell what the last digits of a run on a device depend on."""
-    facts: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-    if device.type == "cuda":
-        return {**facts, "processor": torch.cuda.get_device_name(device)}
-    return {**facts, "processor": torch.backends.cpu.get_cpu_capability()}
-
-
-def cores() -> int:
-    """Processor cores that this program may use."""
-    return (
-        len(psutil.Process().cpu_affinity())
-        if hasattr(psutil.Process, "cpu_affinity")
-        else (psutil.cpu_count() or 1)
-    )
 
 
 def advice() -> str | None:
