@@ -20,11 +20,17 @@ import zarr
 
 import napari_neural_style
 from napari_neural_style import StyleTransfer
-from napari_neural_style.images import METADATA_KEY, read_calibration, read_image, write_image
+from napari_neural_style.images import (
+    METADATA_KEY,
+    check_writable,
+    read_calibration,
+    read_image,
+    write_image,
+)
 from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.images.stack_files import open_stack
 from napari_neural_style.plugin.own_presets import OwnPresets
-from napari_neural_style.recipe import Recipe, read_recipe
+from napari_neural_style.recipe import Recipe, read_recipe, write_recipe
 from napari_neural_style.stacks.store import PlaneStore
 from napari_neural_style.transfer.weight_files import (
     FOLDER_VARIABLE,
@@ -178,6 +184,16 @@ def test_a_stack_that_is_gone_on_with_changes_no_other_file(tmp_path):
         PlaneStore.reopen(path, (2, 8, 9), np.dtype("u1"), recipe)
     assert not PlaneStore.removed_if_empty(path)
     assert other.read_text() == "one\ntwo"
+
+
+@pytest.mark.parametrize("write", [check_writable, lambda path: write_recipe(path, {"steps": 3})])
+def test_what_is_written_follows_no_link_that_was_planted(tmp_path, write):
+    path, other = tmp_path / "a.json", tmp_path / "other.txt"
+    planted = tmp_path / f".a.json.{os.getpid()}.part"
+    planted.symlink_to(other)
+    write(path)
+    assert not other.exists()
+    assert not planted.is_symlink()
 
 
 FORBIDDEN = ("eval", "exec", "compile", "__import__", "marshal", "shelve", "dill", "cloudpickle")

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QApplication
 from tests.transfer.serving import CUT
 
 from napari_neural_style.plugin.download import WeightsDownload
+from napari_neural_style.transfer import fetch, weights
 from napari_neural_style.transfer.weight_files import is_installed
 
 from .conftest import TIMEOUT
@@ -86,15 +87,23 @@ def test_it_goes_on_without_the_viewer(server, download, folder, qtbot):
     assert list(folder.iterdir()) == []
 
 
-def test_why_it_failed_is_told(server, download, folder, qtbot):
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("missing", "404"), ("cut", "cannot be taken up again"), ("file", "not the expected file")],
+)
+def test_why_it_failed_is_told(server, download, folder, qtbot, monkeypatch, path, reason):
     _, download, said = download
-    server("missing")
+    monkeypatch.setattr(fetch, "_PAUSE", 0.0)
+    if path == "file":
+        monkeypatch.setattr(weights, "TORCHVISION_SHA256", "0" * 64)
+    server(path)
     with qtbot.waitSignal(download.failed, timeout=TIMEOUT) as signal:
         download.start()
-    assert "404" in signal.args[0]
+    assert reason in signal.args[0]
     assert "weights='original'" in signal.args[0]
     assert not bars()
-    assert said == [("failed", *signal.args)]
+    assert [what for what in said if isinstance(what[0], str)] == [("failed", *signal.args)]
+    assert list(folder.iterdir()) == []
 
 
 def test_without_torch_it_fails_with_a_sentence(download, qtbot, monkeypatch):

@@ -191,7 +191,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     # Only trying tells: read-only disks and Windows' access lists escape os.access.
     trial = _beside(path)
     try:
-        trial.touch()
+        trial.unlink(missing_ok=True)
+        trial.touch(exist_ok=False)
         trial.unlink()
     except OSError as error:
         raise _write_error(path, error) from error
@@ -438,6 +439,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         part = _beside(path)
         _clear_leavings(path)
+        part.unlink(missing_ok=True)  # a link of this name would be followed
     except OSError as error:
         raise _write_error(path, error) from error
     try:
