@@ -126,10 +126,10 @@ def test_a_picture_that_is_another_is_said_to_be(folder, capsys):
     recipe["versions"]["torch"] = "1.0"
     write_image("b.png", picture / 255, metadata=recipe)
     status, said = redone(capsys, "b.png")
-    assert (status, "The same within 2%" in said, "torch" in said) == (DONE, True, True)
+    assert (status, "The same within 6%" in said, "torch" in said) == (DONE, True, True)
     write_image("b.png", 1 - picture / 255, metadata=recipe)
     status, said = redone(capsys, "b.png")
-    assert (status, "more than the 2%" in said) == (NOT_THE_SAME, True)
+    assert (status, "more than the 6%" in said) == (NOT_THE_SAME, True)
 
 
 def test_transparency_and_one_channel(folder, capsys):

@@ -1,6 +1,5 @@
 """What a run paints, taken from the viewer at the moment that Run is pressed."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from copy import copy
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..images import intensity_like, rgba_like, to_uint8
+from ..images import image_hash, intensity_like, rgba_like, to_uint8
+from ..images.views import View
 from ..settings import Settings
 from .layers import Composite, Geometry, Plane
 from .machine import load_engine
@@ -82,6 +82,8 @@ class Job(AnyJob):
     _original: NDArray[Any] | None = field(default=None, init=False)
     _earlier: NDArray[Any] | None = field(default=None, init=False)
     _strokes: list[str] = field(default_factory=list, init=False)
+    # Of all that the run was given, by hashes; jobs that follow on each other share them.
+    _views: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
 
     @property
     def geometry(self) -> Geometry:
@@ -118,12 +120,17 @@ class Job(AnyJob):
     def read_content(self) -> NDArray[np.float32]:
         """Read what is painted, and what its result is developed with."""
         if self.in_color and isinstance(self.content, Composite):
-            return self.content.rgb(self.size)
+            blended = self.content.rgb(self.size)
+            self._note(blended, self.content)
+            return blended
         values, shades = self._plane.values(self.size), self._plane.rendering
         if not self.in_color:
             self._original = values
-            return shades.gray(values)
+            gray = shades.gray(values)
+            self._note(gray, self.content, "gray")
+            return gray
         content, alpha = shades.straight(values)
+        self._note(content, self.content, "straight")
         if alpha is not None:
             colors, _ = shades.rgba(values)
             self._original = np.dstack([to_uint8(colors), to_uint8(alpha)])
@@ -132,8 +139,23 @@ class Job(AnyJob):
     def read_styles(self) -> list[NDArray[np.float32]]:
         """Read what it is painted with."""
         styles = [style.rgb(self.style_size) for style in self.styles]
-        self._strokes = [hashlib.sha256(style.tobytes()).hexdigest() for style in styles]
+        pairs = zip(styles, self.styles, strict=True)
+        self._strokes = [self._note(image, style) for image, style in pairs]
         return styles
+
+    def _note(
+        self, image: NDArray[np.float32], source: Plane | Composite, kind: str = "rgb"
+    ) -> str:
+        """Keep for the recipe how an image of the run was seen; return its hash."""
+        digest = image_hash(image if image.ndim == 3 else np.dstack([image] * 3))
+        if digest not in self._views:
+            size = self.size if source is self.content else self.style_size
+            view = View(digest, source.name)
+            if isinstance(source, Plane):
+                view = source.view(digest, size, kind)
+            self._views[digest] = view.to_dict()
+        self.names = {**self.names, "views": list(self._views.values())}
+        return digest
 
     def paints_like(self, other: "Job") -> bool:
         """Tell whether both have read the same styles."""

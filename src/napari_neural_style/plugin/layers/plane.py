@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...images.rendering import Rendering
+from ...images.views import View
 from .geometry import Geometry
 from .rendering import layer_rendering
 from .slicing import Slice, displayed_slice, fitting
@@ -48,6 +49,20 @@ class Plane:
     def values(self, size: int | None = None) -> NDArray[Any]:
         """Return the layer's own values, ``(H, W)`` or ``(H, W, channels)``."""
         return self.pixels.read(fitting(self.pixels.shapes, size))
+
+    def view(self, digest: str, size: int | None = None, kind: str = "rgb") -> View:
+        """Tell how the plane is seen, for a recipe; parameters as those of a `View`."""
+        pixels, level = self.pixels, fitting(self.pixels.shapes, size)
+        return View(
+            digest,
+            *(pixels.name, pixels.file, level),
+            shape=pixels.shapes_of_arrays[level],
+            part=pixels.parts[level],
+            displayed=self.geometry.displayed,
+            projection=pixels.projection,
+            rendering=self.rendering,
+            kind=kind,
+        )
 
 
 def displayed_plane(layer: Any, dims: Any) -> Plane:

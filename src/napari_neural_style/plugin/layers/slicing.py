@@ -1,21 +1,16 @@
 """Which part of a layer's data the viewer shows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...images.views import plane_of
 from .geometry import Geometry, unit_factors
 from .names import quoted
-
-_PROJECTIONS: dict[str, Callable[..., Any]] = {
-    "sum": np.sum,
-    "mean": np.mean,
-    "max": np.max,
-    "min": np.min,
-}
 
 
 class Span(NamedTuple):
@@ -37,6 +32,14 @@ class Slice:
     """For each level, what to take of every axis of the layer."""
     projection: str
     """How the planes of a thick slice become one."""
+    shapes_of_arrays: tuple[tuple[int, ...], ...]
+    """Of the layer's data at each level."""
+    parts: tuple[tuple[tuple[int, int], ...], ...]
+    """What of them is shown: first and last but one of every axis of the layer."""
+    name: str = ""
+    """Of the layer."""
+    file: str = ""
+    """Of the layer, without its folder."""
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -46,14 +49,8 @@ class Slice:
     def read(self, level: int) -> NDArray[Any]:
         """Return the plane at one level: ``(H, W)``, or ``(H, W, channels)``, as shown."""
         pixels = np.asarray(self.levels[level][self.slices[level]])
-        hidden = self.geometry.hidden
-        # Where a single plane is meant, a projection would only change its dtype.
-        if all(pixels.shape[axis] == 1 for axis in hidden):
-            pixels = pixels.squeeze(hidden)
-        else:
-            pixels = _PROJECTIONS[self.projection](pixels, axis=hidden)
-        row, column = self.geometry.displayed
-        return pixels if row < column else pixels.swapaxes(0, 1)
+        axes = len(self.geometry.scale)
+        return plane_of(pixels, self.geometry.displayed, axes, self.projection)
 
     def thinned(self, side: int) -> "Slice":
         """Return every n-th pixel of the plane, about `side` long; ValueError if it is lazy."""
@@ -121,7 +118,9 @@ def displayed_slice(layer: Any, dims: Any, plane: Geometry | None = None) -> Sli
     for axis, span in spans.items():
         position[axis] = np.clip(round(span.middle), 0, full[axis] - 1)
     geometry = layer_geometry(layer, dims, full, tuple(position.tolist()))
-    return cut(geometry, levels, spans, str(layer.projection_mode))
+    shown = cut(geometry, levels, spans, str(layer.projection_mode))
+    file = PurePath(str(layer.source.path or "")).name
+    return replace(shown, name=str(layer.name), file=file)
 
 
 def refuse_volume(layer: Any, dims: Any) -> None:
@@ -178,15 +177,18 @@ def cut(
     """Return a slice through the data; the spans are those of the full resolution."""
     ndim = len(geometry.scale)
     full = levels[0].shape[:ndim]
-    parts, slices = [], []
+    parts, slices, ends = [], [], []
     for level in levels:
         taken = _slices(level.shape[:ndim], full, spans)
+        lengths = zip(taken, level.shape[:ndim], strict=True)
+        ends.append(tuple(part.indices(length)[:2] for part, length in lengths))
         if isinstance(level, np.ndarray):
             # A view costs nothing, and only it is sent along to another process.
             level, taken = level[taken], (slice(None),) * ndim
         parts.append(level)
         slices.append(taken)
-    return Slice(geometry, tuple(parts), tuple(slices), projection)
+    shapes = tuple(tuple(map(int, level.shape)) for level in levels)
+    return Slice(geometry, tuple(parts), tuple(slices), projection, shapes, tuple(ends))
 
 
 def hidden_spans(layer: Any, dims: Any, plane: Geometry | None = None) -> dict[int, Span]:
