@@ -29,6 +29,8 @@ class Change:
         Values by the names of the fields of :class:`~napari_neural_style.Settings`.
     content, styles, picture
         Hashes of other images, if they were changed.
+    ended
+        Whether the run had ended, and went on.
     """
 
     step: int
@@ -36,6 +38,7 @@ class Change:
     content: str | None = None
     styles: tuple[str, ...] | None = None
     picture: str | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Record:
         :func:`~napari_neural_style.images.image_hash`.
     changes
         What was changed meanwhile, in this order.
-    step
-        How many steps were made.
+    step, total
+        How many steps were made, and planned.
     shows_best
         Whether the picture is the best one, not the last one.
     device
@@ -72,6 +75,7 @@ class Record:
     styles: tuple[str, ...]
     changes: tuple[Change, ...]
     step: int
+    total: int
     shows_best: bool
     device: str
     weights: str
@@ -152,6 +156,7 @@ def _parts(data: Any, weights: str | None) -> dict[str, Any]:
         "styles": _digests(begun.get("style", inputs["styles"])),
         "changes": tuple(changes),
         "step": steps,
+        "total": _count(data["total"]),
         "shows_best": data["result"] == "best",
         "device": one_line(data["device"]),
         "weights": _digest(data["weights"]["sha256"]),
@@ -184,7 +189,8 @@ def _changes(data: Sequence[Any], settings: Settings, steps: int, taken: int) ->
         if not before <= step <= steps:
             raise ValueError(f"step={step} of a change is not among its {steps} steps, in order.")
         before = step
-        own = {name: value for name, value in change.items() if name not in ("step", *_IMAGES)}
+        facts = ("step", "ended", *_IMAGES)
+        own = {name: value for name, value in change.items() if name not in facts}
         taken = check_arrays(own, taken)
         unknown = own.keys() - _FIELDS
         if unknown:
@@ -197,6 +203,7 @@ def _changes(data: Sequence[Any], settings: Settings, steps: int, taken: int) ->
             _digest(change["content"]) if "content" in change else None,
             _digests(change["style"]) if "style" in change else None,
             _digest(change["picture"]) if "picture" in change else None,
+            change.get("ended") is True,
         )
 
 

@@ -75,6 +75,17 @@ def test_changes_are_made_again_at_their_steps(folder, capsys):
         assert again[name] == first[name]
 
 
+def test_a_run_that_ended_and_went_on(folder, capsys):
+    content, style = read_image("content.png"), read_image("style.jpg")
+    transfer = StyleTransfer(content, style, "fast", steps=2, size=40, device="cpu")
+    transfer.run()
+    transfer.update(steps=4, tv_weight=50.0)
+    transfer.run()
+    write_image("a.png", transfer.result, metadata=transfer.provenance())
+    said = redone(capsys, "a.png", "content.png", "style.jpg")
+    assert said == (DONE, "a.png: Bit-identical.\n")
+
+
 def test_images_are_found_by_name_and_known_by_their_pixels(folder, capsys):
     assert main([*PAINT, "a.png", *QUICK]) == DONE
     elsewhere = folder / "elsewhere"

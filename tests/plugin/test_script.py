@@ -1,5 +1,8 @@
+import json
 import runpy
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +10,13 @@ import pytest
 import tifffile
 import zarr
 
-from napari_neural_style import Settings, stylize, stylize_stack
-from napari_neural_style.images import read_image, write_image
-from napari_neural_style.plugin.script import to_python
+from napari_neural_style import Settings, StyleTransfer, stylize, stylize_stack
+from napari_neural_style.images import image_hash, read_image, to_rgb, write_image
+from napari_neural_style.images.rendering import Rendering
+from napari_neural_style.images.views import View
+from napari_neural_style.plugin.script import run_to_python, to_python
 from napari_neural_style.recipe import Recipe
+from napari_neural_style.record import Record
 
 from .conftest import picture
 
@@ -115,3 +121,33 @@ def test_names_of_strangers_stay_names(folder, name):
     with pytest.raises(OSError, match="Cannot read"):
         run(recipe)
     assert not (folder / "x").exists()
+
+
+def test_a_script_makes_a_run_again_with_its_changes(folder):
+    content, style, other = map(read_image, ("content.png", "style.png", "style2.png"))
+    mask = np.zeros((32, 40), np.uint8)
+    mask[:, 9:] = 1
+    values = picture(32, 40, seed=5).astype(np.uint16) * 7
+    tifffile.imwrite("values.tif", values)
+    shown = Rendering("values", (100.0, 900.0), 0.8).straight(values)[0]
+    transfer = StyleTransfer(shown, style, settings=replace(QUICK, steps=8, mask=mask))
+    transfer.update(picture=content)
+    for update in transfer:
+        if update.step == 2:
+            transfer.update(style=[style, other], style_weights=(1, 2), mask=mask[:, ::-1])
+        if update.step == 5:
+            break
+    pairs = zip((content, style, other), ("content.png", "style.png", "style2.png"), strict=True)
+    hashes = {image_hash(to_rgb(image)): name for image, name in pairs}
+    part = ((0, 32), (0, 40))
+    view = View(
+        *(image_hash(shown), "values", "values.tif"),
+        **{"shape": (32, 40), "part": part, "kind": "straight"},
+        rendering=Rendering("values", (100.0, 900.0), 0.8),
+    )
+    told = json.loads(json.dumps({**transfer.provenance(), "views": [view.to_dict()]}))
+    script = run_to_python(Record.from_dict(told), hashes)
+    (folder / "script.py").write_text(script, "utf-8")
+    subprocess.run([sys.executable, "script.py"], check=True, cwd=folder)
+    sixteen = np.rint(transfer.result * np.float32(65535)).astype(np.uint16)
+    assert np.array_equal(read_image("painted.tif"), sixteen)

@@ -66,6 +66,12 @@ class View:
         """Whether the picture has the array's columns as its rows."""
         return self.displayed[0] > self.displayed[1]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of a plain image was seen, and not a part of an array of more axes."""
+        whole = tuple(zip((0, 0), self.shape, strict=False))
+        return self.part == whole and not (self.transposed or self.level)
+
     def fits(self, array: Any) -> bool:
         """Whether an array has the shape of the one that was seen."""
         return self.rendering is not None and tuple(array.shape) == self.shape

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
 
 from ..recipe import Recipe, read_recipe, write_recipe
+from ..record import Record
 from ..settings import Settings
-from .layers import METADATA_KEY, is_result
-from .script import to_python
+from .layers import METADATA_KEY, is_result, quoted
+from .script import run_to_python, to_python
 from .settings_controls import SettingsControls
 from .status import Status
 
@@ -85,7 +86,8 @@ class RecipeMenu(QMenu):
         self._offer(
             "Copy as Python",
             self.copy_as_python,
-            "A script that paints the same picture, to the clipboard.",
+            "A script that paints the selected result again, or what the controls ask for, to the "
+            "clipboard.",
         )
         self.addSeparator()
         self._keep = self._offer(
@@ -147,9 +149,13 @@ class RecipeMenu(QMenu):
         """Put a script that paints the same picture on the clipboard."""
         clipboard = QApplication.clipboard()
         assert clipboard is not None
-        clipboard.setText(
-            to_python(Recipe.from_dict(self._settings.recipe(), self._settings.chosen_weights))
-        )
+        layer, weights = self._selected(), self._settings.chosen_weights
+        data = {} if layer is None else layer.metadata[METADATA_KEY]
+        if "inputs" in data:
+            script = run_to_python(Record.from_dict(data, weights, quoted(layer)))
+        else:
+            script = to_python(Recipe.from_dict(data or self._settings.recipe(), weights))
+        clipboard.setText(script)
         self._status.say("A script that paints this is on the clipboard.")
 
     def keep(self, name: str) -> None:

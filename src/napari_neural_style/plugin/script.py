@@ -1,12 +1,15 @@
 """A recipe as a script in Python."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PureWindowsPath
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
+from ..packed import plain
 from ..recipe import Recipe, beyond_preset
+from ..record import Change, Record
 
 _IMAGE: Final = """\
 # Save the layers as they are shown, to the files that are named here.
@@ -33,6 +36,23 @@ stylize_stack(
 
 _CHANGED: Final = """\
 # The settings were changed while this was painted: from the last ones comes another picture.
+"""
+
+_RUN: Final = """\
+# Save the layers, as they are shown, to the files that are named here.
+from napari_neural_style import StyleTransfer
+from napari_neural_style.images import read_image, write_image
+from napari_neural_style.images.rendering import Rendering
+from napari_neural_style.packed import unplain
+
+transfer = StyleTransfer(
+{arguments}
+)
+{before}for update in transfer:
+{changes}    if update.step == {step}:
+        {end}
+painted = transfer.result
+write_image("painted.tif", painted)
 """
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".zarr")
@@ -63,6 +83,82 @@ def to_python(recipe: Recipe) -> str:
     arguments = "\n".join(f"    {line}," for line in lines)
     script = (_STACK if recipe.axes else _IMAGE).format(arguments=arguments)
     return _CHANGED + script if recipe.changed else script
+
+
+def run_to_python(record: Record, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return a script that makes the same picture, with all that was changed while it was made.
+
+    Parameters
+    ----------
+    record
+        Of the run. Masks and a start that it holds are in the script.
+    names
+        Names of files of its images, by their hashes; for those of layers the record has them.
+    """
+    images = {
+        digest: _seen(record, digest, names.get(digest, ""), f"image{number}.png")
+        for number, digest in enumerate(record.images, start=1)
+    }
+    given = {name: _packed(value) for name, value in beyond_preset(record.settings).items()}
+    given = {"preset": repr(record.settings.preset)} | given
+    lines = [images[record.content], _listed(images, record.styles)]
+    lines += [f"{name}={value}" for name, value in given.items()]
+    before, changes = "", ""
+    for change in record.changes:
+        call = f"transfer.update({_arguments(change, images)})\n"
+        if change.step:
+            changes += f"    if update.step == {change.step}:\n        {call}"
+        else:
+            before += call
+    return _RUN.format(
+        arguments="\n".join(f"    {line}," for line in lines),
+        before=before,
+        changes=changes,
+        step=record.step,
+        # A run that is stopped shows its best picture, if that is asked for.
+        end="transfer.stop()" if record.shows_best else "break",
+    )
+
+
+def _arguments(change: Change, images: Mapping[str, str]) -> str:
+    """Return a change as arguments of ``update``."""
+    given = {name: _packed(value) for name, value in change.settings.items()}
+    given |= {
+        name: images[digest]
+        for name, digest in (("content", change.content), ("picture", change.picture))
+        if digest is not None
+    }
+    if change.styles is not None:
+        given["style"] = _listed(images, change.styles)
+    return ", ".join(f"{name}={value}" for name, value in given.items())
+
+
+def _listed(images: Mapping[str, str], digests: Sequence[str]) -> str:
+    listed = ", ".join(images[digest] for digest in digests)
+    return listed if len(digests) == 1 else f"[{listed}]"
+
+
+def _seen(record: Record, digest: str, name: str, default: str) -> str:
+    """Return how an image is read: from the values of its layer, if that says the same."""
+    views = record.named(digest)
+    names = (name, *(own for view in views for own in (view.file, view.name)), default)
+    file = next(_file(own, "") for own in names if _file(own, ""))
+    for view in views:
+        shades = view.rendering
+        if shades is not None and shades.table is None and view.is_whole:
+            limits, call = shades.contrast_limits, f"{view.kind}({_image(file)})"
+            call += "[0]" if view.kind == "straight" else ""
+            return f"Rendering({view.name!r}, {limits!r}, {shades.gamma!r}).{call}"
+    return _image(file)
+
+
+def _packed(value: Any) -> str:
+    """Write a setting down; arrays whole."""
+    if isinstance(value, np.ndarray):
+        return f"unplain('array', {plain(value)!r})"
+    if isinstance(value, tuple) and any(isinstance(part, np.ndarray) for part in value):
+        return f"[{', '.join(map(_packed, value))}]"
+    return repr(value)
 
 
 def _styles(names: Sequence[str], weights: int) -> str:

@@ -396,6 +396,8 @@ class Run:
             run._take_up(picture)
         if run.painting is not None:
             change = live.described(inputs, names, self.progress.step, picture)
+            if self.painting is not None and self.painting.ended:
+                change["ended"] = True  # and goes on with a new optimizer
             run.changes = [*self.changes, change]
             before = {name: live.told(self.inputs, name) for name in names - {*self.begun_with}}
             run.begun_with = {**before, **self.begun_with}
