@@ -193,6 +193,8 @@ def test_examples(page, folder, scheduler, capsys):
                 given += ["--steps", "3", "--budget", "none"]
             assert cli.main(given) == 0, capsys.readouterr().err
             assert Path(given[given.index("-o") + 1]).exists()
+        elif line.startswith("napari-neural-style redo "):
+            assert cli.main(words[1:]) == 0, capsys.readouterr().err
     code = "\n".join(blocks(page, "python")).replace(SCHEDULER, scheduler)
     if page.name != "README.md":
         exec(compile(code, page.name, "exec"), {})
@@ -201,7 +203,7 @@ def test_examples(page, folder, scheduler, capsys):
 @pytest.mark.parametrize("page", OF_USERS, ids=name_of)
 def test_options_exist(page, capsys):
     known = {"--help"}
-    for command in ("stylize", "stack", "demo"):
+    for command in ("stylize", "stack", "redo", "demo"):
         assert cli.main([command, "--help"]) == 0
         known |= set(re.findall(r"--[\w-]+", capsys.readouterr().out))
     text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import pytest
 import zarr
 
 from napari_neural_style import StackTransfer, stylize_stack
+from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.settings import make_settings
 
 from .conftest import QUICK, moving, stripes
@@ -130,6 +132,29 @@ def test_provenance_can_be_stored(stack):
     assert recipe["settings"]["color"] == "luminance"
     assert recipe["axes"] == "TYX"
     assert "not data" in recipe["note"]
+
+
+def test_it_tells_what_painted_it_and_from_what(stack, tmp_path):
+    run = transfer(stack, out=tmp_path / "out", planes=slice(0, 1))
+    run.run()
+    first = json.loads(json.dumps(run.provenance()))
+    transfer(stack, out=tmp_path / "out").run()
+    again = transfer(stack, out=tmp_path / "out")  # which has nothing to paint
+    again.run()
+    told = read_metadata(tmp_path / "out")
+    assert told["sessions"] == again.provenance()["sessions"]
+    assert [session["planes"] for session in told["sessions"]] == [1, 3]
+    assert told["sessions"][0] == first["sessions"][0]
+    session = told["sessions"][1]
+    assert (session["device"], session["precision"]) == ("cpu", "float32")
+    assert {"torch", "numpy"} <= session["versions"].keys()
+    assert session["machine"]["threads"] > 0
+    assert len(session["weights"]["sha256"]) == 64
+    assert session["seconds"] > 0
+    assert again.provenance()["inputs"]["content"] != first["inputs"]["content"]
+    other = transfer(stack + 1, out=tmp_path / "other")
+    other.run()
+    assert other.provenance()["inputs"]["content"] != again.provenance()["inputs"]["content"]
 
 
 def test_the_estimate_shrinks_with_what_is_left(stack, tmp_path):

@@ -171,5 +171,10 @@ def _of_zarr(path: Path) -> Any:
                 data = _load(_read(opened))
             # Of the third version of the format, attributes are part of the metadata.
             inner = data.get("attributes") if isinstance(data, Mapping) else None
-            return _ours(data if name == ".zattrs" else inner)
+            attributes: Any = data if name == ".zattrs" else inner
+            ours = _ours(attributes)
+            # Beside it, for a stack is gone on with only if its recipe is the same.
+            if isinstance(ours, Mapping) and "sessions" in attributes:
+                return {**ours, "sessions": attributes["sessions"]}
+            return ours
     raise _NothingStoredError

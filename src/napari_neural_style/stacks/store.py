@@ -21,6 +21,8 @@ from napari_neural_style.stacks.disk import check_room, explained
 
 # Beside the chunks; a line for each plane, in the order in which they were finished.
 _JOURNAL: Final = "planes.jsonl"
+_SESSIONS: Final = "sessions"
+_MOST_SESSIONS: Final = 100
 _VERSION: Final = "version"  # of the program, in a recipe
 
 
@@ -209,6 +211,32 @@ class PlaneStore:
         self.found[name] = value
         try:
             self.array.attrs["found"] = self.found
+        except OSError as error:
+            raise explained(self.path, error) from error
+
+    @property
+    def sessions(self) -> list[dict[str, Any]]:
+        """What painted the planes, and when, as data for JSON; the latest last."""
+        return [dict(session) for session in cast(Any, self.array.attrs.get(_SESSIONS, []))]
+
+    @property
+    def digest(self) -> str:
+        """Of what all planes that are done were painted from, in the order of the stack."""
+        planes = [f"{list(index)} {self._digests[index]}\n" for index in sorted(self._digests)]
+        return hashlib.sha256("".join(planes).encode()).hexdigest()
+
+    def begin_session(self, told: Mapping[str, Any]) -> None:
+        """Keep what paints from now on."""
+        self._keep_sessions([*self.sessions, told][-_MOST_SESSIONS:])
+
+    def end_session(self, told: Mapping[str, Any]) -> None:
+        """Keep what came of the present session."""
+        with suppress(OSError):  # the planes are what counts
+            self._keep_sessions([*self.sessions[:-1], told])
+
+    def _keep_sessions(self, sessions: list[Any]) -> None:
+        try:
+            self.array.attrs[_SESSIONS] = sessions
         except OSError as error:
             raise explained(self.path, error) from error
 

@@ -25,6 +25,7 @@ from napari_neural_style.stacks.pace import StackPace
 from napari_neural_style.stacks.painter import PlanePainter
 from napari_neural_style.stacks.result import blank_series, kept_rendering, open_result
 from napari_neural_style.stacks.schedule import Parent, Schedule
+from napari_neural_style.stacks.session import Session
 from napari_neural_style.stacks.source import Plane, Source
 from napari_neural_style.stacks.store import PaintedOtherwiseError, digest_of
 from napari_neural_style.stacks.task import Finished, Recipe, Task
@@ -250,8 +251,14 @@ class StackTransfer:
         return dict(self._failed)
 
     def provenance(self) -> dict[str, Any]:
-        """Return what is needed to make these pictures again, as plain data for JSON."""
-        return self._store.recipe | self._store.found
+        """Return what is needed to make these pictures again, as plain data for JSON.
+
+        ``sessions`` tell what painted them and when, and ``content`` under ``inputs`` is a hash
+        of what all planes that are done were painted from.
+        """
+        inputs = {"content": self._store.digest, "styles": self._store.recipe["styles"]}
+        told = self._store.recipe | self._store.found
+        return told | {"inputs": inputs, "sessions": self._store.sessions}
 
     def estimate(self) -> "Estimate":
         """Estimate memory and time of what is left, painted in this process one by one."""
@@ -285,12 +292,15 @@ class StackTransfer:
         return self.result
 
     def _paint(self) -> Iterator[StackUpdate]:
-        lock = FolderLock(self.path)
+        lock, session, before = FolderLock(self.path), None, self.done
         try:
             if self._missing:
                 lock.acquire()
                 self._store.refresh()
                 self._missing -= self._store.done
+                before = self.done
+                session = Session(self.settings, isinstance(self._backend, Here))
+                self._store.begin_session(session.told(0))
             blank = list(self._fail_blank())
             schedule = self._schedule()
             pace = StackPace(*schedule.kinds)
@@ -298,6 +308,8 @@ class StackTransfer:
                 yield self._told(Event(index), pace, self._failed[index])
             yield from self._paint_all(schedule, pace)
         finally:
+            if session is not None:
+                self._store.end_session(session.told(self.done - before))
             lock.release()
             self._backend.close()
             self._source.clear()
