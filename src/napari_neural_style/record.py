@@ -92,7 +92,7 @@ class Record:
         ----------
         data
             What ``StyleTransfer.provenance`` gives, a result layer keeps in its metadata, or
-            :func:`~napari_neural_style.images.metadata.read_metadata` reads.
+            ``napari_neural_style.images.metadata.read_metadata`` reads.
         weights
             Used instead of a file of weights that the recipe names.
         called

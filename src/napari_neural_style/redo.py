@@ -116,7 +116,7 @@ def redo(
     develop
         Makes of the engine's image what `painted` is; by default it is rounded to its dtype.
     device
-        As for :func:`prepare`.
+        As for :func:`~napari_neural_style.redo.prepare`.
     watch
         Called with each step.
 
