@@ -29,7 +29,16 @@ def test_weights_beyond_the_strengths_are_the_nearer_end(preset):
     assert weight_to_strength(0, preset) == 0
     assert weight_to_strength(strength_to_weight(0, preset) / 7, preset) == 0
     assert weight_to_strength(strength_to_weight(100, preset) * 7, preset) == 100
-    assert weight_to_strength(1e308, preset) == 100
+    assert weight_to_strength(1.7e308, preset) == 100
+    assert weight_to_strength(5e-324, preset) == 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_extreme_weights_are_no_texture(preset):
+    for ends in ((5e-324, 1.7e308), (1.7e308, 5e-324), (5e-324, 1e-300)):
+        names = list(texture_to_layers(50, preset))
+        layers = dict.fromkeys(names, 1.0) | {names[0]: ends[0], names[-1]: ends[1]}
+        assert layers_to_texture(layers, preset) is None
 
 
 @pytest.mark.parametrize("preset", PRESETS)

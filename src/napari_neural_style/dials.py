@@ -54,7 +54,7 @@ def weight_to_strength(weight: float, preset: str = "default") -> float:
     """
     number("style_weight", weight, 0, math.inf)
     own = _own_style_weight(preset)
-    return _percent(weight / own, _STRENGTH_DECADES, preset) if weight else 0.0
+    return _percent(own, weight, _STRENGTH_DECADES, preset) if weight else 0.0
 
 
 def texture_to_layers(percent: float, preset: str = "default") -> dict[str, float]:
@@ -108,8 +108,13 @@ def layers_to_texture(layers: LayerWeights, preset: str = "default") -> float | 
     if given.keys() != own.keys() or not all(given.values()):
         return None
     first, last = min(own, key=_index), max(own, key=_index)
-    tilt = given[last] / given[first] / (own[last] / own[first])
-    percent = _percent(tilt, _TEXTURE_DECADES, preset) if first is not last else 50.0
+    tilts = own[last] / own[first], given[last] / given[first]
+    if first is last:
+        percent = 50.0
+    elif 0 < tilts[1] < math.inf:
+        percent = _percent(*tilts, _TEXTURE_DECADES, preset)
+    else:  # beyond all floats
+        return None
     meant = layer_weights(texture_to_layers(percent, preset))
     same = all(math.isclose(given[layer], meant[layer], rel_tol=1e-6) for layer in own)
     return percent if same else None
@@ -121,10 +126,11 @@ def _factor(percent: float, decades: float, preset: str) -> float:
     return float(10 ** (decades * (percent - 50) / 50))
 
 
-def _percent(factor: float, decades: float, preset: str) -> float:
+def _percent(own: float, other: float, decades: float, preset: str) -> float:
     if PRESETS[preset].method.squared_weights:
         decades /= 2
-    return min(100.0, max(0.0, 50 + 50 * math.log10(factor) / decades))
+    gained = math.log10(other) - math.log10(own)  # of extreme numbers the ratio is none
+    return min(100.0, max(0.0, 50 + 50 * gained / decades))
 
 
 def _own_style_weight(preset: str) -> float:

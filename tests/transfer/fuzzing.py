@@ -24,6 +24,7 @@ import napari_neural_style
 from napari_neural_style import PRESETS, Settings, StyleTransfer
 from napari_neural_style.layers import LAYERS, layer_names
 from napari_neural_style.transfer.live import LIVE
+from napari_neural_style.transfer.scales import resize
 
 # No case makes more updates: what it would do with ten million steps is the same.
 MOST_STEPS = 10
@@ -349,7 +350,9 @@ def _draw_change(draw: random.Random, content: Any, styles: list[Any]) -> dict[s
         if draw.random() < 0.12:
             change[name] = draw_image(draw, plain=0.85)
     images = _draw_images_among(draw, change.get("content", content), styles, 0.06)
-    return {**change, **{k: v for k, v in images.items() if k != "init"}}
+    if draw.random() < 0.8:  # no change of a run
+        images.pop("init", None)
+    return {**change, **images}
 
 
 def _shape(image: Any) -> tuple[int, int]:
@@ -466,7 +469,8 @@ def check_picture(image: np.ndarray, transfer: StyleTransfer) -> None:
     """Raise a Fault if a result shows nothing, though its content and styles do."""
     run = transfer._run
     images = [*run.pictures.styles, run.pictures.content, run.pictures.init]
-    shown = [np.asarray(t, np.float64) for t in images if not isinstance(t, str)]
+    # Noise is not seen in a smaller picture.
+    shown = [resize(t, *image.shape[:2]).numpy() for t in images if not isinstance(t, str)]
     if run.settings.tv_weight > 100 * max(run.settings.style_weight, run.settings.content_weight):
         return  # a flat image was asked for
     contrast = min(float(part.std()) for part in shown)

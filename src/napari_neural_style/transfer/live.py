@@ -16,6 +16,7 @@ from napari_neural_style.transfer.inputs import (
     picture_tensor,
     style_tensors,
 )
+from napari_neural_style.validation import short
 
 #: Settings that weigh the losses.
 WEIGHTS: Final = frozenset({"content_weight", "style_weight", "tv_weight", "style_weights"})
@@ -46,7 +47,7 @@ def prepare(changes: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     for name, value in changes.items():
         if name not in LIVE:
             raise ValueError(
-                f"{name}={value!r} cannot change while a run goes on; "
+                f"{name}={short(value)} cannot change while a run goes on; "
                 f"these can: {', '.join(sorted(LIVE))}."
             )
     makers: dict[str, Callable[[Any, torch.dtype], Any]] = {
