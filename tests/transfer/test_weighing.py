@@ -47,6 +47,13 @@ def test_the_largest_is_never_extreme(preset, content, style, tv, layers):
     assert not any(found) or 1e-7 < max(found) < 1e10
 
 
+def test_what_weighs_nothing_beside_the_others_is_left_out():
+    """Its gradients would be subnormal numbers, with which a step takes a hundred times as long."""
+    found = weigh(Settings(**LAYERS, content_weight=1e38, style_weight=8, tv_weight=1e21))
+    assert set(found.style.values()) == {0}
+    assert found.content[find_layer("relu2_1")] > 0 < found.tv
+
+
 @pytest.mark.parametrize("exponent", [-900, -50, 50, 900])
 def test_a_common_factor_is_taken_out(exponent):
     settings = Settings(**LAYERS, content_weight=3, style_weight=5, tv_weight=0.25)

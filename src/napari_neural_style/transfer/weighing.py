@@ -9,6 +9,9 @@ from napari_neural_style.settings import Settings, layer_weights
 # Powers of two between which the largest weight is taken as it is: those of every published
 # variant are. Beyond, squares of gradients leave the range of float32.
 _USUAL: Final = range(-20, 31)
+# Of the largest: what weighs less is lost in the rounding, and its gradients of tiny numbers,
+# which processors are a hundred times slower with.
+_LEAST: Final = Fraction(1, 1 << 60)
 
 
 class Weights(NamedTuple):
@@ -24,6 +27,8 @@ class Weights(NamedTuple):
 
 def weigh(settings: Settings) -> Weights:
     """Multiply the weights of losses and layers, and scale them if they are extreme.
+
+    Those that weigh nothing beside the largest are 0.
 
     Parameters
     ----------
@@ -45,10 +50,14 @@ def weigh(settings: Settings) -> Weights:
     exponent = largest.numerator.bit_length() - largest.denominator.bit_length()
     exponent = exponent if largest and exponent not in _USUAL else 0
     unit = Fraction(2) ** exponent
+
+    def scaled(weight: Fraction) -> float:
+        return float(weight / unit) if weight >= _LEAST * largest else 0.0
+
     return Weights(
-        {layer: float(weight / unit) for layer, weight in content.items()},
-        {layer: float(weight / unit) for layer, weight in style.items()},
-        float(tv / unit),
+        {layer: scaled(weight) for layer, weight in content.items()},
+        {layer: scaled(weight) for layer, weight in style.items()},
+        scaled(tv),
         exponent,
     )
 
