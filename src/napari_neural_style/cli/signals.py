@@ -14,6 +14,8 @@ class StopSignals:
     def __init__(self) -> None:
         self.stop: Callable[[], None] | None = None
         """What ends the painting; None while there is none."""
+        self.leaves = True
+        """Whether a second signal ends the command at once; it does so but once."""
         self.status = 0
         """Exit status of the signal that came; 0 for none."""
         self._previous: dict[int, Any] = {}
@@ -32,9 +34,11 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again = self.status != 0
         self.status = 128 + number
-        if again or self.stop is None:
+        if not again and self.stop is not None:
+            self.stop()
+        elif self.leaves:
+            self.leaves = self.stop is None
             sys.exit(self.status)
-        self.stop()
 
 
 def _signals() -> list[int]:

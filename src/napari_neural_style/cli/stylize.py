@@ -107,7 +107,10 @@ def run(arguments: argparse.Namespace) -> int:
         transfer = _resume(arguments) if arguments.resume else _start(arguments, content)
         signals.stop = transfer.stop  # the result of a stopped run heeds keep_best
         try:
-            _paint(transfer, arguments)
+            try:
+                _paint(transfer, arguments)
+            finally:  # whoever is impatient has waited for the step: the rest is short
+                signals.leaves = False
         finally:  # whatever ended the run, what was painted is kept
             _write_result(transfer, arguments, content)
     return signals.status
