@@ -325,7 +325,10 @@ def _write_tiff(transfer: "StackTransfer", arguments: argparse.Namespace) -> boo
 def _recipe(transfer: "StackTransfer", arguments: argparse.Namespace) -> dict[str, Any]:
     """What made the result: the names of the files, and what the run tells."""
     made = transfer.provenance()
-    names = {"content": arguments.stack, "styles": arguments.styles}
+    names = {
+        "content": Path(arguments.stack).name,
+        "styles": [Path(path).name for path in arguments.styles],
+    }
     return {**made, **names, "sha256_of_styles": made["styles"]}
 
 

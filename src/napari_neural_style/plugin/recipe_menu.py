@@ -151,7 +151,7 @@ class RecipeMenu(QMenu):
         assert clipboard is not None
         layer, weights = self._selected(), self._settings.chosen_weights
         data = {} if layer is None else layer.metadata[METADATA_KEY]
-        if "inputs" in data:
+        if "inputs" in data and "axes" not in data:  # a stack has axes
             script = run_to_python(Record.from_dict(data, weights, quoted(layer)))
         else:
             script = to_python(Recipe.from_dict(data or self._settings.recipe(), weights))
