@@ -143,6 +143,20 @@ def test_run_stays_where_it_is_when_much_is_said(form, qtbot):
     assert widget._form.status.toolTip() == widget._form.status.text()
 
 
+def test_the_widget_opens_as_wide_as_it_is_read_at_ease(form):
+    _, widget = form
+    assert widget.native.sizeHint().width() == 350
+
+
+def test_a_slider_that_is_off_looks_so(form):
+    _, widget = form
+    slider = widget.style_strength.native.findChild(QSlider)
+    on = slider.grab().toImage()
+    widget.style_strength.enabled = False
+    settle()
+    assert slider.grab().toImage() != on
+
+
 def test_everything_fits_into_a_narrow_dock(form):
     form, widget = form
     for title in form.sections:

@@ -24,6 +24,7 @@ OTHERS = {
     "memory_limit": 3.5,
     "history_memory": 64,
     "weights_folder": "/somewhere/else",
+    "own_preset": "mine",
     "presets": '{"mine": {"preset": "fast"}}',
 }
 """A value other than the default for each."""

@@ -2,14 +2,18 @@
 
 import json
 
+import imageio.v3 as imageio
+import numpy as np
 import pytest
+import tifffile
 from qtpy.QtWidgets import QApplication
 
 from napari_neural_style.images import METADATA_KEY
+from napari_neural_style.plugin.result import EXACT_KEY
 from napari_neural_style.recipe import read_recipe
 from napari_neural_style.settings import PRESETS
 
-from .conftest import errors
+from .conftest import errors, picture
 
 
 @pytest.fixture
@@ -78,7 +82,11 @@ def test_a_bad_recipe_is_a_sentence(menu, tmp_path, qtbot):
     assert len(errors()) == 1
 
 
-def test_presets_of_ones_own(menu, open_widget):
+def test_presets_of_ones_own(menu, open_widget, make_napari_viewer_proxy):
+    def open_session():
+        viewer = make_napari_viewer_proxy()
+        return viewer.window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+
     _, widget, menu = menu
     widget.style_strength.value = 12
     widget.tv_weight.value = 1.5
@@ -91,12 +99,45 @@ def test_presets_of_ones_own(menu, open_widget):
     another.preset.value = "my cells"
     assert another.style_strength.value == 12
     assert another._request.settings() == before
-    # In another session, the preset that it started from is shown.
-    assert another._memory.preset in PRESETS
+    # The next session begins as this one ended.
+    another.tv_weight.value = 0
+    another.style_strength.value = 30
+    _, third = open_session()
+    assert (third.preset.value, third.style_strength.value, third.tv_weight.value) == (
+        *("my cells", 30),
+        1.5,
+    )
 
     another._menu.remove("my cells")
     assert list(another.preset.choices) == list(PRESETS)
     assert another.preset.value == "fast"
+
+
+def test_regions_are_asked_for(menu, tmp_path, monkeypatch, finish):
+    viewer, widget, menu = menu
+    image, regions = picture(32, 40, 3), np.tri(32, 40, dtype=np.uint8)
+    colored = viewer.add_image(image, name="colored", rgb=True)
+    mask = viewer.add_labels(regions, name="regions")
+    widget.content.value, widget.mask.value, widget.feather.value = colored, mask, 2
+    menu.save(tmp_path / "mine")
+    assert "not the regions" in widget._form.status.text()
+    assert widget._form.status.text().endswith("those with --mask.")
+    assert read_recipe(tmp_path / "mine.json").settings.feather == 2
+    menu.copy_as_python()
+    widget.run.native.click()
+    finish(widget)
+    # Followed to the letter.
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("mask.tif", regions)
+    imageio.imwrite("content.png", image)
+    imageio.imwrite("style.png", viewer.layers["style"].data)
+    names = {}
+    exec(QApplication.clipboard().text(), names)
+    exact = viewer.layers[-1].metadata[EXACT_KEY]
+    np.testing.assert_array_equal(names["painted"], exact)
+    widget.style_mask.value = mask
+    menu.save(tmp_path / "mine")
+    assert widget._form.status.text().endswith("those with --mask and --style-mask.")
 
 
 def test_the_script_is_on_the_clipboard(menu):

@@ -92,11 +92,15 @@ def moving(count=3):
     return np.stack([np.roll(picture(32, 40), 2 * t, axis=1) for t in range(count)])
 
 
-def test_a_whole_stack_is_painted_over_itself(open_stack, finish, tmp_path):
+def test_a_whole_stack_is_painted_over_itself(open_stack, finish, tmp_path, qtbot):
     viewer, widget = open_stack(
         moving(), scale=(5, 2, 2), translate=(1, 2, 3), axis_labels=("t", "y", "x")
     )
+    qtbot.waitUntil(lambda: "for 3 planes" in widget._form.forecast.text(), timeout=TIMEOUT)
     widget.run.native.click()
+    # Of one image.
+    assert widget._plot.isHidden()
+    assert widget._history.isHidden()
     result = finish(viewer, widget)
     assert "Done: 3 planes" in widget._form.status.text()
     assert result.data.shape == (3, 32, 40, 3)

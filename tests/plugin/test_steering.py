@@ -213,7 +213,7 @@ def test_without_the_regions_of_the_style_all_else_can_be_steered(open_widget, s
         qtbot.waitUntil(lambda: bool(condition(transfer.settings)), timeout=TIMEOUT)
 
     viewer.layers.remove("of the style")
-    assert widget.style_mask.current_choice == "of the style (gone)"
+    assert widget.style_mask.current_choice == "(gone) of the style"
     before = transfer.settings.mask.sum()
     labels.paint((3, 36), 1)
     comes(lambda settings: settings.mask.sum() > before)
@@ -239,8 +239,8 @@ def test_a_deleted_style_is_shown_as_long_as_it_is_painted(running, finish, qtbo
     data = result.data
     viewer.layers.remove("another")
     viewer.layers.remove("style")
-    assert widget.style.current_choice == "style (gone)"
-    assert widget.style_2.current_choice == "another (gone)"
+    assert widget.style.current_choice == "(gone) style"
+    assert widget.style_2.current_choice == "(gone) another"
     qtbot.waitUntil(lambda: result.data is not data, timeout=TIMEOUT)
     assert "“style” is gone" in widget._form.status.text()  # it can be read
     before = transfer._run.inputs.style_digests

@@ -27,7 +27,7 @@ class Forecast(QObject):
 
     def __init__(self) -> None:
         super().__init__()
-        self._asked: tuple[Settings, tuple[int, int]] | None = None
+        self._asked: tuple[Settings, tuple[int, int], int] | None = None
         self._working = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -37,7 +37,7 @@ class Forecast(QObject):
 
     _done = Signal(object)
 
-    def ask(self, settings: Settings, shape: tuple[int, int]) -> None:
+    def ask(self, settings: Settings, shape: tuple[int, int], planes: int = 1) -> None:
         """Estimate soon, unless that was told already or is being found out.
 
         Parameters
@@ -46,8 +46,10 @@ class Forecast(QObject):
             Of the run.
         shape
             Height and width of the content, in pixels.
+        planes
+            How many of them there are to paint.
         """
-        asked = _alike(settings), shape
+        asked = _alike(settings), shape, planes
         if asked != self._asked:
             self._asked = asked
             self._timer.start()
@@ -64,12 +66,12 @@ class Forecast(QObject):
         self._working = True
         threading.Thread(target=self._work, args=self._asked, name="forecast").start()
 
-    def _work(self, settings: Settings, shape: tuple[int, int]) -> None:
+    def _work(self, settings: Settings, shape: tuple[int, int], planes: int) -> None:
         try:
-            text = describe(settings, shape)
+            text = describe(settings, shape, planes)
         except Exception:  # what is wrong is said when the run starts
             text = ""
-        self._done.emit((settings, shape, text))
+        self._done.emit((settings, shape, planes, text))
 
     def _finish(self, answer: Any) -> None:
         self._working = False
@@ -92,15 +94,16 @@ def _alike(settings: Settings) -> Settings:
         style_layers=tuple(settings.style_layers),
         style_weights=(),
         color="style",
+        feather=0.0,
     )
 
 
-def describe(settings: Settings, shape: tuple[int, int]) -> str:
+def describe(settings: Settings, shape: tuple[int, int], planes: int = 1) -> str:
     """Estimate a run, and say it in words.
 
     Parameters
     ----------
-    settings, shape
+    settings, shape, planes
         As for :meth:`Forecast.ask`.
     """
     engine = load_engine()
@@ -115,7 +118,10 @@ def describe(settings: Settings, shape: tuple[int, int]) -> str:
     transfer = engine(noise, noise, settings=settings)
     estimate = transfer.estimate()
     free = devices.free_memory(devices.choose_device(transfer.device))
+    seconds = duration(planes * estimate.seconds)
+    # Planes that start from a finished neighbour take less.
+    time = f"About {seconds}" if planes == 1 else f"At most about {seconds} for {planes} planes"
     return (
-        f"About {duration(estimate.seconds)} and {estimate.memory / 1e9:.2g} GB; "
+        f"{time} and {estimate.memory / 1e9:.2g} GB; "
         f"{transfer.device.upper()} has {free / 1e9:.3g} GB free."
     )

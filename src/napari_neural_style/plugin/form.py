@@ -25,6 +25,8 @@ from .tab_order import order_tabs
 PROGRESS_TICKS = 1000
 _PICTURE_HEIGHT = 96
 _LEAST_WIDTH = 280
+_WIDTH = 350
+_MARGIN = 8
 _SECTION_HEIGHT = 20
 
 _ROWS = {
@@ -51,6 +53,10 @@ _SECTIONS = {
         "checkpoint": "Checkpoint",
     },
 }
+_FADED = """
+QSlider::handle:disabled, QSlider::sub-page:disabled { background: rgba(128, 128, 128, 70); }
+"""
+"""Of sliders, napari's theme fades nothing."""
 _HINTS = {
     "Second style": "A second style, mixed with the first.",
     "Regions": "Where to paint, and with which part of the style.",
@@ -96,8 +102,9 @@ class Form:
         row = QHBoxLayout()
         row.setSpacing(6)
         for widget in widgets:
-            row.addWidget(widget)
+            row.addWidget(widget, 1)
             widget.hide()
+        row.addStretch()  # of the last ones, some may be hidden
         self._below.addLayout(row)
         self._of_runs += widgets
         self._order_tabs()
@@ -114,7 +121,7 @@ class Form:
         outer = self._controls.native.layout()
         for child in self._controls:
             outer.removeWidget(child.native)
-        outer.setContentsMargins(8, 8, 8, 8)
+        outer.setContentsMargins(_MARGIN, _MARGIN, _MARGIN, _MARGIN)
         outer.setSpacing(6)
         outer.addWidget(_scrolling(self._choices()), 1)
 
@@ -135,6 +142,7 @@ class Form:
         self._below.setSpacing(4)
         outer.addLayout(self._below)
         self._controls.native.setMinimumWidth(_LEAST_WIDTH)
+        self._controls.native.setStyleSheet(_FADED)
 
     def _choices(self) -> QWidget:
         choices = QWidget()
@@ -239,8 +247,14 @@ def _no_icon() -> QIcon:
     return QIcon(pixels)
 
 
+class _Scrolling(QScrollArea):
+    def sizeHint(self) -> QSize:
+        """As wide as the widget is read at ease; it can be made narrower."""
+        return QSize(_WIDTH - 2 * _MARGIN, super().sizeHint().height())
+
+
 def _scrolling(widget: QWidget) -> QScrollArea:
-    area = QScrollArea()
+    area = _Scrolling()
     area.setWidget(widget)
     area.setWidgetResizable(True)
     area.setFocusPolicy(Qt.FocusPolicy.NoFocus)

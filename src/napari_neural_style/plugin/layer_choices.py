@@ -82,7 +82,8 @@ class LayerOffers:
         members = chosen.members if isinstance(chosen, Channels) else (chosen,)
         if all(layer in self._viewer.layers for layer in members):
             return []
-        return [(f"{' + '.join(sorted(layer.name for layer in members))} (gone)", chosen)]
+        # In front, where a narrow box shows it.
+        return [(f"(gone) {' + '.join(sorted(layer.name for layer in members))}", chosen)]
 
 
 def role_in_sample(layer: Any) -> str | None:

@@ -87,7 +87,8 @@ class RecipeMenu(QMenu):
             "Copy as Python",
             self.copy_as_python,
             "A script that paints the selected result again, or what the controls ask for, to the "
-            "clipboard.",
+            "clipboard. It reads the layers from files that it names; of a stack that is not "
+            "painted yet, it paints the plane that is shown.",
         )
         self.addSeparator()
         self._keep = self._offer(
@@ -143,7 +144,14 @@ class RecipeMenu(QMenu):
         """Write what the controls ask for to a file."""
         path = Path(path)
         write_recipe(path if path.suffix else path.with_suffix(".json"), self._settings.recipe())
-        self._status.say(f"The recipe is in {path.name}.")
+        told = f"The recipe is in {path.name}"
+        options = [f"--{name.replace('_', '-')}" for name in self._settings.of_layers]
+        if options:
+            told += (
+                ", but not the regions: save their layers as images, and give those with "
+                f"{' and '.join(options)}"
+            )
+        self._status.say(f"{told}.")
 
     def copy_as_python(self) -> None:
         """Put a script that paints the same picture on the clipboard."""
@@ -153,8 +161,10 @@ class RecipeMenu(QMenu):
         data = {} if layer is None else layer.metadata[METADATA_KEY]
         if "inputs" in data and "axes" not in data:  # a stack has axes
             script = run_to_python(Record.from_dict(data, weights, quoted(layer)))
+        elif data:
+            script = to_python(Recipe.from_dict(data, weights))
         else:
-            script = to_python(Recipe.from_dict(data or self._settings.recipe(), weights))
+            script = self._settings.script()
         clipboard.setText(script)
         self._status.say("A script that paints this is on the clipboard.")
 

@@ -39,8 +39,6 @@ def values_of(settings: Settings) -> dict[str, Any]:
     values["style_layers"] = _layer_weights(settings, preset)
     values["size"] = _size(settings, preset) or 0
     values["steps"] = 0 if settings.steps == preset.steps else _total(settings.steps)
-    if settings.mask is None:
-        values["feather"] = preset.feather
     if len(settings.style_weights) == 2:
         first, second = settings.style_weights
         values["mix"] = round(100 * second / (first + second))
@@ -59,8 +57,6 @@ def left_out(settings: Settings, controls: Collection[str]) -> tuple[str, ...]:
     """
     preset = Settings(preset=settings.preset)
     shown = {name: _CONTROLS.get(name, name) in controls for name in beyond_preset(settings)}
-    if settings.mask is None:
-        shown.pop("feather", None)  # it has no effect
     beyond = {  # the controls, though there are some
         "mask": True,
         "style_masks": True,

@@ -1,5 +1,6 @@
 """What the widget's controls ask for, as jobs and as changes of a run."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,7 +30,7 @@ from .preferences import preference
 from .stack_job import StackJob
 from .worker import Change
 
-_NO_GUIDES: Mapping[str, Any] = {"mask": None, "style_masks": (), "feather": 0.0}
+_NO_GUIDES: Mapping[str, Any] = {"mask": None, "style_masks": ()}
 
 
 class Request:
@@ -58,7 +59,7 @@ class Request:
         """The style strength that stands for the base's own style weight."""
 
     def settings(self) -> Settings:
-        """Return all settings but those of the regions.
+        """Return all settings but the regions.
 
         Raises
         ------
@@ -78,9 +79,31 @@ class Request:
             "device": value("device"),
             "style_weights": self.style_weights,
             "memory_limit": preference(self._preferences, "memory_limit") or None,
+            "feather": float(value("feather")),
             **_NO_GUIDES,
         }
         return replace(self.base, **changes)
+
+    def settings_with_regions(self) -> Settings:
+        """Return all settings, the regions of the content being those of the plane shown.
+
+        Raises
+        ------
+        ValueError
+            For what does not go together, or regions that do not fit their images.
+        """
+        if not self.regions:
+            return self.settings()
+        job = Job(content=self.plane(), **self._asked(self._value("content")))
+        return job.but(**self._guides(job)).settings
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Which regions are chosen: ``mask`` in the content, ``style_mask`` in the style."""
+        if self._value("mask") in (None, EVERYWHERE):
+            return ()
+        whole = self._value("style_mask") in (None, WHOLE_STYLE) or len(self.styles) > 1
+        return ("mask",) if whole else ("mask", "style_mask")
 
     @property
     def style_weight(self) -> float:
@@ -130,6 +153,19 @@ class Request:
             return None if content is None else self._plane(content).geometry.shape
         except ValueError:
             return None
+
+    @property
+    def planes(self) -> int:
+        """How many planes of the content are painted.
+
+        Raises
+        ------
+        ValueError
+            If the whole stack cannot be painted.
+        """
+        if not self._value("whole_stack"):
+            return 1
+        return math.prod(stack_planes(self._value("content"), self._viewer.dims).shape)
 
     def plane(self) -> Plane | Composite:
         """Return what is painted of the content.
@@ -280,14 +316,12 @@ class Request:
             save_to=self._value("save_to"),
             scheduler=self._value("scheduler").strip(),
         )
-        mask = self._value("mask")
-        if mask not in (None, EVERYWHERE):
+        if self.regions:
             # A stack takes its masks apart, for each of its planes may have its own.
             job.guides = {
-                "mask": stack_mask(mask, source, plane, dims, job.size),
+                "mask": stack_mask(self._value("mask"), source, plane, dims, job.size),
                 "style_masks": self._style_masks(job),
             }
-            job.settings = replace(job.settings, feather=float(self._value("feather")))
         return job
 
     def _asked(self, content: Any) -> dict[str, Any]:
@@ -308,20 +342,17 @@ class Request:
 
     def _guides(self, job: Job) -> dict[str, Any]:
         """Return the settings that say what is painted with what."""
-        mask = self._value("mask")
-        if mask in (None, EVERYWHERE):
-            return dict(_NO_GUIDES)
-        return {
-            "mask": content_mask(mask, job.content, self._viewer.dims, job.size),
-            "style_masks": self._style_masks(job),
-            "feather": float(self._value("feather")),
-        }
+        feather = {"feather": float(self._value("feather"))}
+        if not self.regions:
+            return {**_NO_GUIDES, **feather}
+        mask = content_mask(self._value("mask"), job.content, self._viewer.dims, job.size)
+        return {"mask": mask, "style_masks": self._style_masks(job), **feather}
 
     def _style_masks(self, job: Job | StackJob) -> tuple[Any, ...]:
-        chosen = self._value("style_mask")
-        if chosen in (None, WHOLE_STYLE) or len(job.styles) > 1:
+        if "style_mask" not in self.regions:
             return ()
-        return (content_mask(chosen, job.styles[0], self._viewer.dims, job.style_size),)
+        chosen, dims = self._value("style_mask"), self._viewer.dims
+        return (content_mask(chosen, job.styles[0], dims, job.style_size),)
 
 
 def _set(job: Job, **changes: Any) -> Change:

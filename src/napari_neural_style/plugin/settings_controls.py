@@ -1,5 +1,6 @@
 """The controls that show settings: of a preset, of a recipe, of the last use."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -8,12 +9,14 @@ from magicgui.widgets.bases import RangedWidget
 from qtpy.QtCore import Qt
 
 from ..dials import layers_to_texture, texture_to_layers
+from ..recipe import Recipe
 from ..settings import PRESETS, Settings
 from .encoder_choice import EncoderChoice
 from .form import Form
 from .own_presets import OwnPresets
 from .recipes import for_any_image, left_out, left_out_sentence, values_of
 from .request import Request
+from .script import to_python
 from .status import Status
 
 _REMEMBERED = ("preset", "style_strength", "size", "steps", "device")
@@ -52,7 +55,6 @@ class SettingsControls:
         self.encoder = EncoderChoice(controls["weights"], status.say, status.fail)
         self.offer_presets()
         self._recall()
-        self.take_preset()
         for name in _REMEMBERED:
             controls[name].changed.connect(partial(self._keep, name))
         controls["preset"].changed.connect(self.take_preset)
@@ -74,10 +76,13 @@ class SettingsControls:
             The one to show; by default the one that is shown, if it is still there.
         """
         box, own = self._controls["preset"], self.own_presets
-        chosen = chosen or box.value
+        before = box.value
+        chosen = chosen or before
         with box.changed.blocked():
             box.choices = [*PRESETS, *(own.names() if own is not None else [])]
             box.value = chosen if chosen in box.choices else self._request.base.preset
+        if box.value != before:
+            self._keep("preset", box.value)
         for index, name in enumerate(box.choices):
             description = PRESETS[name].description if name in PRESETS else _OWN
             box.native.setItemData(index, description, Qt.ItemDataRole.ToolTipRole)
@@ -104,8 +109,24 @@ class SettingsControls:
         """The encoder's weights that are chosen, in place of a file that a recipe names."""
         return str(self._controls["weights"].value)
 
+    @property
+    def of_layers(self) -> tuple[str, ...]:
+        """What no recipe holds of what the controls ask for: regions, of content and style."""
+        return self._request.regions
+
+    def script(self) -> str:
+        """Return a script in Python that paints what the controls ask for.
+
+        Raises
+        ------
+        ValueError
+            If the regions cannot be read.
+        """
+        recipe = Recipe.from_dict(self.recipe(), self.chosen_weights)
+        return to_python(replace(recipe, settings=self._request.settings_with_regions()))
+
     def recipe(self) -> dict[str, Any]:
-        """Return what the controls ask for, as plain data."""
+        """Return what the controls ask for but the regions, as plain data."""
         styles = [style.name for style in self._request.styles if style is not None]
         content = self._request.names["content"] if styles else ""
         settings = self._request.settings().to_dict()
@@ -145,6 +166,7 @@ class SettingsControls:
         box = self._controls["preset"]
         with box.changed.blocked():
             box.value = settings.preset
+        self._keep("preset", settings.preset)
         return self._show(settings, description)
 
     def _show(self, settings: Settings, description: str) -> dict[str, Any]:
@@ -188,21 +210,29 @@ class SettingsControls:
     # ----------------------------------------------------------- the last use
 
     def _recall(self) -> None:
-        if self._memory is None:
+        memory, box = self._memory, self._controls["preset"]
+        if memory is not None:
+            own = memory.own_preset
+            box.value = own if own in box.choices else memory.preset
+        self.take_preset()
+        if memory is None:
             return
-        for name in ("preset", "style_strength", "size", "steps"):
-            self._controls[name].value = getattr(self._memory, name)
-        self._wanted_device = self._memory.device
+        for name in ("style_strength", "size", "steps"):  # which may refine the preset
+            self._controls[name].value = getattr(memory, name)
+        self._wanted_device = memory.device
         if self._wanted_device in self._controls["device"].choices:
             self._controls["device"].value = self._wanted_device
 
     def _keep(self, name: str, value: Any) -> None:
         if name == "device":
             self._wanted_device = value
-        if name == "preset" and value not in PRESETS:  # napari's page has the others only
+        if self._memory is None:
             return
-        if self._memory is not None:
-            setattr(self._memory, name, value)
+        if name == "preset":
+            self._memory.own_preset = "" if value in PRESETS else value
+            if value not in PRESETS:  # napari's page has the others only
+                return
+        setattr(self._memory, name, value)
 
     def offer_devices(self, devices: Any, advice: str | None) -> None:
         """Offer what there is to compute on.

@@ -224,13 +224,13 @@ class StyleTransferWidget(Container[Any]):
 
     def _foretell(self) -> None:
         shape = self._request.shape
-        if self.running or self["whole_stack"].value or shape is None:
+        if self.running or shape is None:
             self._forecast.hush()
             self._form.forecast.hide()
             return
         self._form.forecast.show()
         try:
-            self._forecast.ask(self._request.settings(), shape)
+            self._forecast.ask(self._request.settings(), shape, self._request.planes)
         except ValueError:  # said when the run starts
             self._forecast.hush()
 
@@ -399,6 +399,8 @@ class StyleTransferWidget(Container[Any]):
         run.failed.connect(self._status.report)
         run.ended.connect(self._end)
         self._form.show_below()
+        for part in (self._history, self._plot):  # of one image
+            part.setVisible(isinstance(job, Job))
         self._show_running(True)
         self._status.say("Getting ready …")
         run.start()

@@ -439,9 +439,8 @@ def _download(file: Path, progress: Progress, cancelled: Callable[[], bool] | No
             kept.replace(file)
     except NetworkError as error:
         raise WeightsError(
-            f"The torchvision weights could not be downloaded from {TORCHVISION_URL} ({error}): "
-            f"fetch that file by other means to {str(by_hand)!r}, {another}, which need no "
-            "download."
+            f"The torchvision weights could not be downloaded: {another}, which need no download; "
+            f"or fetch {TORCHVISION_URL} by other means to {str(by_hand)!r} ({error})."
         ) from error
     except WrongFileError as error:
         raise WeightsError(
