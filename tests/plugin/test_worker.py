@@ -30,7 +30,11 @@ def paint(qtbot):
             )
 
         job = SimpleNamespace(
-            prepare=prepare or default, develop=to_uint8, names={}, checkpoint=None
+            prepare=prepare or default,
+            develop=to_uint8,
+            remark=lambda developed: "",
+            names={},
+            checkpoint=None,
         )
         painter = Painter(job)
         painter.frames, painter.outcomes, painter.notes = [], [], []

@@ -15,6 +15,7 @@ from ..images.views import View
 from ..settings import Settings
 from .layers import Composite, Geometry, Plane
 from .machine import load_engine
+from .origins import Origin
 
 if TYPE_CHECKING:
     from ..transfer.engine import StyleTransfer
@@ -48,6 +49,11 @@ class AnyJob(ABC):
         """Where the content lies."""
 
     @property
+    def title(self) -> str:
+        """Name for the result."""
+        return f"{self.names['content']} in the style of {self.names['style']}"
+
+    @property
     def size(self) -> int | None:
         """Longest side that the content is read at; None for its own."""
         if self.settings.size is None and self.settings.scales != "auto":
@@ -58,6 +64,14 @@ class AnyJob(ABC):
     def style_size(self) -> int:
         """Longest side that the styles are read at."""
         return self.size or max(self.geometry.shape)
+
+    def place(self, painted: Any) -> tuple[Any, dict[str, Any]]:
+        """Return what was developed as data of a layer, with its scale and translate."""
+        return self.geometry.place(painted)
+
+    def remark(self, developed: NDArray[Any]) -> str:
+        """Say something about what was developed in the end; nothing by default."""
+        return ""
 
     @property
     def in_color(self) -> bool:
@@ -89,6 +103,11 @@ class Job(AnyJob):
     def geometry(self) -> Geometry:
         """Where the content lies."""
         return self.content.geometry
+
+    @property
+    def origin(self) -> Origin:
+        """What is painted."""
+        return self.content
 
     def but(
         self,
@@ -160,10 +179,6 @@ class Job(AnyJob):
     def paints_like(self, other: "Job") -> bool:
         """Tell whether both have read the same styles."""
         return self._strokes == other._strokes
-
-    def place(self, painted: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Return what was developed as data of a layer, with its scale and translate."""
-        return self.geometry.place(painted)
 
     def engines(self, painted: NDArray[Any]) -> NDArray[Any]:
         """Return what was developed as an image for the engine."""

@@ -41,6 +41,8 @@ class RecipeMenu(QMenu):
         Shows a painted image from a file over the content.
     resume
         Goes on with the run of a checkpoint.
+    redo
+        Paints a result again, given its layer.
     """
 
     def __init__(
@@ -51,10 +53,11 @@ class RecipeMenu(QMenu):
         status: Status,
         open_result: Callable[[str], None],
         resume: Callable[[Path], None],
+        redo: Callable[[Any], None],
     ) -> None:
         super().__init__(parent)
         self._viewer, self._settings, self._status = viewer, settings, status
-        self._open_result, self._resume = open_result, resume
+        self._open_result, self._resume, self._redo = open_result, resume, redo
         self.setToolTipsVisible(True)
         self._copy = self._offer(
             "Copy settings from the selected result",
@@ -76,6 +79,12 @@ class RecipeMenu(QMenu):
             self._ask_for_result,
             "A painted image that was saved with its recipe, as a layer over the content, to go "
             "on from.",
+        )
+        self._again = self._offer(
+            "Redo the selected result",
+            self.redo,
+            "Paint it again from its own recipe, with all that was changed meanwhile, and say "
+            "whether it comes out the same. What it was painted from must be open.",
         )
         self._offer(
             "Resume from a checkpoint …",
@@ -106,7 +115,8 @@ class RecipeMenu(QMenu):
         return action
 
     def _show_what_applies(self) -> None:
-        self._copy.setEnabled(self._selected() is not None)
+        for action in (self._copy, self._again):
+            action.setEnabled(self._selected() is not None)
         own = self._settings.own_presets
         names = [] if own is None else own.names()
         self._keep.setEnabled(own is not None)
@@ -120,11 +130,19 @@ class RecipeMenu(QMenu):
         layer = self._viewer.layers.selection.active
         return layer if layer is not None and is_result(layer) else None
 
-    def copy_from_result(self) -> None:
-        """Let the controls show what the selected result was painted with."""
+    def _chosen_result(self) -> Any:
         layer = self._selected()
         if layer is None:
             raise ValueError("Select the layer of a result, then choose this again.")
+        return layer
+
+    def redo(self) -> None:
+        """Paint the selected result again, and compare."""
+        self._redo(self._chosen_result())
+
+    def copy_from_result(self) -> None:
+        """Let the controls show what the selected result was painted with."""
+        layer = self._chosen_result()
         data, called = layer.metadata[METADATA_KEY], f"“{layer.name}”"
         recipe = Recipe.from_dict(data, self._settings.chosen_weights, called)
         self._take(recipe, f"As “{layer.name}” was painted.")

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from magicgui.widgets import Container
+from napari.layers import Image
 
+from ..record import Record
 from ..settings import Settings, strength_to_weight
 from .channels import Channels, layers_of
 from .equalizer import Equalizer
@@ -22,11 +25,14 @@ from .layers import (
     displayed_composite,
     displayed_plane,
     earlier_picture,
+    layer_levels,
     quoted,
     stack_mask,
     stack_planes,
 )
+from .origins import origin_of
 from .preferences import preference
+from .redone_job import RedoneJob
 from .stack_job import StackJob
 from .worker import Change
 
@@ -226,6 +232,33 @@ class Request:
             raise ValueError(f"{quoted(layer)} is {its} and the output {asked}: choose the other.")
         return job.onward(earlier_picture(layer, job.content, self._viewer.dims))
 
+    def redone(self, layer: Any) -> RedoneJob:
+        """Return a job that paints a result again, from its recipe.
+
+        Raises
+        ------
+        ValueError
+            If the recipe does not say how, or no plane of the result is shown.
+        """
+        data = layer.metadata[METADATA_KEY]
+        record = Record.from_dict(data, self._value("weights"), quoted(layer))
+        chosen = None
+        with suppress(ValueError):
+            asked = self.job()
+            chosen = asked if isinstance(asked, Job) else None
+        images = [other for other in self._viewer.layers if isinstance(other, Image)]
+        return RedoneJob(
+            styles=(),
+            settings=record.settings,
+            appearance={"rgb": True} if layer.rgb else _shading(layer),
+            names={name: data[name] for name in ("content", "style", "views") if name in data},
+            record=record,
+            painted=displayed_plane(layer, self._viewer.dims),
+            layers=tuple(map(layer_levels, images)),
+            chosen=chosen,
+            origin=origin_of(layer),
+        )
+
     def change(self, name: str, job: Job) -> Change:
         """Return how a control changes a run that goes on.
 
@@ -335,10 +368,7 @@ class Request:
 
     def _appearance(self, content: Any) -> dict[str, Any]:
         """How the result's layer shows its values."""
-        if self._value("output") == "rgb":
-            return {"rgb": True}
-        names = ("colormap", "contrast_limits", "gamma")
-        return {"rgb": False} | {name: getattr(content, name) for name in names}
+        return {"rgb": True} if self._value("output") == "rgb" else _shading(content)
 
     def _guides(self, job: Job) -> dict[str, Any]:
         """Return the settings that say what is painted with what."""
@@ -353,6 +383,12 @@ class Request:
             return ()
         chosen, dims = self._value("style_mask"), self._viewer.dims
         return (content_mask(chosen, job.styles[0], dims, job.style_size),)
+
+
+def _shading(layer: Any) -> dict[str, Any]:
+    """How a layer of one channel shows its values."""
+    names = ("colormap", "contrast_limits", "gamma")
+    return {"rgb": False} | {name: getattr(layer, name) for name in names}
 
 
 def _set(job: Job, **changes: Any) -> Change:

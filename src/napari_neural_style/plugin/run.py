@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 from .activity import ActivityBar
 from .history import History
 from .job import Job
+from .redone_job import RedoneJob
 from .request import Request
 from .result import ResultLayer
 from .stack_job import StackJob
@@ -42,7 +43,11 @@ class Run:
     ended = Signal(Outcome, description="The run has ended, however it did; the last signal.")
 
     def __init__(
-        self, job: Job | StackJob, result: ResultLayer, history: History, interval: float
+        self,
+        job: Job | StackJob | RedoneJob,
+        result: ResultLayer,
+        history: History,
+        interval: float,
     ) -> None:
         self.job, self.result, self.history = job, result, history
         self.showing = True

@@ -18,6 +18,7 @@ from platformdirs import user_data_path
 from .job import AnyJob
 from .layers import Geometry, StackLabels, StackSource
 from .machine import load_engine
+from .origins import Origin
 from .preferences import PLUGIN
 from .stack_view import PaintedStack, as_layer_data
 
@@ -54,6 +55,11 @@ class StackJob(AnyJob):
     def geometry(self) -> Geometry:
         """Where the stack lies."""
         return self.source.geometry
+
+    @property
+    def origin(self) -> Origin:
+        """What is painted."""
+        return self.source
 
     def prepare(self) -> "StackTransfer":
         """Read the styles and make the run."""

@@ -27,6 +27,7 @@ from .loss_plot import LossPlot
 from .machine import Machine
 from .preferences import preference, remembered
 from .recipe_menu import RecipeMenu
+from .redone_job import RedoneJob
 from .request import Request
 from .result import ResultLayer
 from .resumed_job import ResumedJob
@@ -115,6 +116,7 @@ class StyleTransferWidget(Container[Any]):
             self._status,
             self._open_result,
             self._resume,
+            self._redo,
         )
         self._form.menu.setMenu(self._menu)
         self._form.help.clicked.connect(show_help)
@@ -193,12 +195,12 @@ class StyleTransferWidget(Container[Any]):
     def _show_what_applies(self, _value: Any = None) -> None:
         """Enable what has an effect with the other choices, and foretell the run."""
         run = self._run
-        stack_going = run is not None and run.going and isinstance(run.job, StackJob)
+        settled = run is not None and run.going and not isinstance(run.job, Job)
         for name in _FIXED:
             self[name].enabled = not self.running
-        for name in _LIVE:  # all planes of a stack are painted alike
-            self[name].enabled = not stack_going
-        self._form.equalizer.setEnabled(not stack_going)
+        for name in _LIVE:  # planes of a stack are painted alike, a result as it was
+            self[name].enabled = not settled
+        self._form.equalizer.setEnabled(not settled)
         content = self["content"].value
         single = content is not None and not isinstance(content, Channels)
         one_channel = single and not content.rgb
@@ -344,7 +346,14 @@ class StyleTransferWidget(Container[Any]):
             )
         self["checkpoint"].value = checkpoint
         self._resumed = ResumedJob.of(job, checkpoint, self._settings.chosen_weights)
-        self._try(partial(self._begin, resumed=self._resumed))
+        self._try(partial(self._launch, self._resumed))
+
+    def _redo(self, layer: Any) -> None:
+        """Paint a result again, from its recipe, and compare."""
+        if self.running:
+            raise ValueError("A run is going on: stop it before a result is painted again.")
+        job = self._request.redone(layer)
+        self._try(partial(self._launch, job, contents=(layer,)))
 
     def _follow(self, resumed: ResumedJob) -> None:
         """Let the controls show what a run was resumed with."""
@@ -353,10 +362,8 @@ class StyleTransferWidget(Container[Any]):
         self._settings.follow(resumed.settings, f"As in {self['checkpoint'].value.name}.")
         self._offering = False
 
-    def _begin(
-        self, layer: Any = None, picture: Any = None, resumed: ResumedJob | None = None
-    ) -> None:
-        """Start a run.
+    def _begin(self, layer: Any = None, picture: Any = None) -> None:
+        """Start what the controls ask for.
 
         Parameters
         ----------
@@ -365,10 +372,8 @@ class StyleTransferWidget(Container[Any]):
         picture
             What was developed earlier, to go on from; by default what the layer shows, or
             nothing.
-        resumed
-            What to do instead of what the controls ask for.
         """
-        job: Job | StackJob = self._request.job() if resumed is None else resumed
+        job = self._request.job()
         if layer is not None or picture is not None:
             if isinstance(job, StackJob):
                 raise ValueError("A whole stack goes on by itself: press Run.")
@@ -376,6 +381,25 @@ class StyleTransferWidget(Container[Any]):
                 job = self._request.onward(job, layer)
             if picture is not None:
                 job = job.onward(picture)
+        self._launch(job, layer)
+
+    def _launch(
+        self,
+        job: Job | StackJob | RedoneJob,
+        layer: Any = None,
+        contents: tuple[Any, ...] = (),
+    ) -> None:
+        """Start a run.
+
+        Parameters
+        ----------
+        job
+            What it paints.
+        layer
+            An earlier result to paint into; by default a new layer.
+        contents
+            The layers to compare the result with; by default the content that is chosen.
+        """
         if layer is not None and self._run is not None and self._run.result.layer == layer:
             history = self._run.history
         else:
@@ -387,11 +411,11 @@ class StyleTransferWidget(Container[Any]):
             self._viewer,
             job.place,
             job.geometry.orientation,
-            f"{job.names['content']} in the style of {job.names['style']}",
+            job.title,
             job.appearance,
             layer,
-            layers_of(self["content"].value),
-            job.source if isinstance(job, StackJob) else job.content,
+            contents or layers_of(self["content"].value),
+            job.origin,
         )
         self._run = run = Run(job, result, history, preference(self._memory, "preview_interval"))
         run.said.connect(self._status.say)

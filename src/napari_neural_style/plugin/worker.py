@@ -38,6 +38,10 @@ class Paintable(Protocol):
         """Make a layer's data of the engine's ``(H, W, 3)`` image."""
         ...
 
+    def remark(self, developed: NDArray[Any], /) -> str:
+        """Say something about what was developed in the end, or nothing."""
+        ...
+
 
 Record = Callable[[int, NDArray[Any], dict[str, Any]], None]
 
@@ -317,14 +321,15 @@ class Painter(Worker):
         if transfer is None:
             return Outcome()
         recipe, exact = self._recipe(transfer), transfer.result
-        data = None
+        data, remark = None, ""
         if exact is not None:
             data = self.job.develop(exact)
             self._record(self._before + recipe["step"], data, recipe)
+            remark = "" if self._stopped else self.job.remark(data)
         losses = recipe["losses"]
         loss = f", loss {losses['total']:.3g}" if losses else ""
         more = " more" if self._before else ""
-        summary = f"Done: {recipe['step']}{more} steps in {self._took()}{loss}."
+        summary = f"Done: {recipe['step']}{more} steps in {self._took()}{loss}. {remark}".strip()
         return Outcome(data, exact, recipe, summary, losses=self._take_losses())
 
     def _recipe(self, transfer: "StyleTransfer") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from .guides import content_mask, stack_mask
 from .labels import StackLabels
 from .names import DRIFT_KEY, is_drift, is_result, quoted, unwrapped
 from .plane import Plane, displayed_plane
+from .slicing import layer_levels
 from .stack import StackSource, stack_planes
 from .thumbnail import thumbnail
 
@@ -26,6 +27,7 @@ __all__ = [
     "earlier_picture",
     "is_drift",
     "is_result",
+    "layer_levels",
     "quoted",
     "stack_mask",
     "stack_planes",
