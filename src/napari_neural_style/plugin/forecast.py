@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from ..pace import duration
 from ..settings import Settings
+from .heap import give_back
 from .machine import load_engine
 
 _PATIENCE_MS = 400
@@ -71,6 +72,7 @@ class Forecast(QObject):
             text = describe(settings, shape, planes)
         except Exception:  # what is wrong is said when the run starts
             text = ""
+        give_back()
         self._done.emit((settings, shape, planes, text))
 
     def _finish(self, answer: Any) -> None:

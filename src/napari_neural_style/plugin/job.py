@@ -95,7 +95,6 @@ class Job(AnyJob):
     checkpoint: Path | None = None
     _original: NDArray[Any] | None = field(default=None, init=False)
     _earlier: NDArray[Any] | None = field(default=None, init=False)
-    _strokes: list[str] = field(default_factory=list, init=False)
     # Of all that the run was given, by hashes; jobs that follow on each other share them.
     _views: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
 
@@ -158,14 +157,14 @@ class Job(AnyJob):
     def read_styles(self) -> list[NDArray[np.float32]]:
         """Read what it is painted with."""
         styles = [style.rgb(self.style_size) for style in self.styles]
-        pairs = zip(styles, self.styles, strict=True)
-        self._strokes = [self._note(image, style) for image, style in pairs]
+        for image, style in zip(styles, self.styles, strict=True):
+            self._note(image, style)
         return styles
 
     def _note(
         self, image: NDArray[np.float32], source: Plane | Composite, kind: str = "rgb"
-    ) -> str:
-        """Keep for the recipe how an image of the run was seen; return its hash."""
+    ) -> None:
+        """Keep for the recipe how an image of the run was seen."""
         digest = image_hash(image if image.ndim == 3 else np.dstack([image] * 3))
         if digest not in self._views:
             size = self.size if source is self.content else self.style_size
@@ -174,11 +173,6 @@ class Job(AnyJob):
                 view = source.view(digest, size, kind)
             self._views[digest] = view.to_dict()
         self.names = {**self.names, "views": list(self._views.values())}
-        return digest
-
-    def paints_like(self, other: "Job") -> bool:
-        """Tell whether both have read the same styles."""
-        return self._strokes == other._strokes
 
     def engines(self, painted: NDArray[Any]) -> NDArray[Any]:
         """Return what was developed as an image for the engine."""

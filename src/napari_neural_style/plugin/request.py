@@ -293,12 +293,8 @@ class Request:
         changes = {**self._guides(restyled), "style_weights": self.style_weights}
         restyled = restyled.but(**changes)
 
-        def read() -> dict[str, Any]:
-            styles = restyled.read_styles()
-            # Layers tell of more than their pixels.
-            return changes if restyled.paints_like(job) else {**changes, "style": styles}
-
-        return Change(restyled, read)
+        # Layers tell of more than their pixels; the engine goes on where these are the same.
+        return Change(restyled, lambda: {**changes, "style": restyled.read_styles()})
 
     def _resize(self, job: Job) -> Change:
         resized = job.but(size=self._value("size") or None)

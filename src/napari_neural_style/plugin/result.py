@@ -87,29 +87,31 @@ class ResultLayer:
         data, placement = self._place(painted)
         if self._layer is None:
             # A name in use gets a number from napari: no earlier result is overwritten.
-            self._layer = self._add(self._title, data, placement)
+            self._layer = self._add(self._title, data, placement, entry)
         else:
+            # First, for whoever looks at the layer as soon as it has other data.
+            self._layer.metadata[METADATA_KEY] = dict(entry)
+            self._layer.metadata.pop(EXACT_KEY, None)
             if data.shape != self._layer.data.shape:
                 self._layer.scale = placement["scale"]
                 self._layer.translate = placement["translate"]
             self._layer.data = data
             remember_origin(self._layer, self._origin)
-        self._layer.metadata[METADATA_KEY] = dict(entry)
-        self._layer.metadata.pop(EXACT_KEY, None)
         if exact is not None and self._layer.rgb:
             self._layer.metadata[EXACT_KEY], _ = self._place(exact)
 
     def keep(self, step: int, painted: Any, entry: Mapping[str, Any]) -> None:
         """Make a layer of its own of what was painted at some step, and its recipe."""
         data, placement = self._place(painted)
-        layer = self._add(f"{self._title}, step {step}", data, placement)
-        layer.metadata[METADATA_KEY] = dict(entry)
+        self._add(f"{self._title}, step {step}", data, placement, entry)
 
-    def _add(self, name: str, data: Any, placement: Mapping[str, Any]) -> Any:
+    def _add(
+        self, name: str, data: Any, placement: Mapping[str, Any], entry: Mapping[str, Any]
+    ) -> Any:
         layer = self._viewer.add_image(
             data,
             name=name,
-            metadata={METADATA_KEY: {}},  # it is a result from the first moment on
+            metadata={METADATA_KEY: dict(entry)},  # it is a result from the first moment on
             # The previews are small, and blocks would hide what is in them.
             interpolation2d="linear",
             **self._appearance,

@@ -16,7 +16,7 @@ from .request import Request
 from .result import ResultLayer
 from .stack_job import StackJob
 from .stack_worker import StackPainter
-from .worker import Change, Frame, Outcome, Painter, Worker
+from .worker import Change, Frame, Outcome, Painter, Worker, detached
 
 _DRAWN_MS = 100
 """Milliseconds after which Qt has drawn a frame; it does so in several goes."""
@@ -61,6 +61,7 @@ class Run:
         )
         self._activity: ActivityBar | None = None
         self._outcome = Outcome()
+        self._error: Exception | None = None
 
     def start(self) -> None:
         """Start."""
@@ -160,8 +161,8 @@ class Run:
             try:
                 self.result.show(frame.data, {**self.job.names, **frame.recipe})
             except Exception as error:
+                self._error = detached(error)  # told when it has ended
                 worker.stop()
-                self.failed.emit(error)
                 return
         self.advanced.emit(frame)
         # The next frame is asked for when Qt has drawn this one, and told what it cost.
@@ -188,7 +189,8 @@ class Run:
             if self.showing:
                 self.show_newest()
         except Exception as error:
-            self._outcome = replace(self._outcome, error=outcome.error or error)
+            self._error = self._error or detached(error)
+        self._outcome = replace(self._outcome, error=outcome.error or self._error)
         self.ended.emit(self._outcome)
 
     def _clear(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from napari.utils.notifications import notification_manager, show_error
 
 from .controls import Notice
-from .worker import explain
+from .worker import detached, explain
 
 _QUIET: Final = 175
 """Opacity, of 255, of text that only accompanies."""
@@ -77,9 +77,9 @@ class Status:
         if sentence is not None:
             self.fail(sentence)
             return
-        # Of a bug napari offers the traceback, which a report needs.
+        # Of a bug napari shows the traceback, which a report needs.
         self.say(f"{_WARNING} The run failed: {type(error).__name__}: {error}")
-        notification_manager.receive_error(type(error), error, error.__traceback__)
+        notification_manager.receive_error(type(error), detached(error))
 
     def attempt(self, action: Callable[[], None]) -> None:
         """Do something, and tell what goes wrong."""

@@ -4,7 +4,8 @@ import threading
 import time
 import traceback
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,6 +16,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..pace import Pace, duration
 from ..transfer.autosave import Checkpoints
+from .heap import give_back
 from .loss_point import LossPoint
 
 if TYPE_CHECKING:
@@ -139,6 +141,23 @@ def explain(error: Exception) -> str | None:
     return None
 
 
+class _Origin(Exception):
+    """Where another exception came from, in words."""
+
+
+def detached(error: Exception) -> Exception:
+    """Let an exception tell its traceback in words, as its cause.
+
+    napari keeps exceptions for good. The frames of a traceback would keep the images of the
+    run alive, even when they are cleared: those of closures hold on to what these enclose.
+    """
+    if error.__traceback__ is not None:
+        text = "".join(traceback.format_exception(error))
+        error.__cause__ = _Origin(f'\n"""\n{text}"""')
+        error.__context__ = None
+    return error.with_traceback(None)
+
+
 class Worker(QObject):
     """Does something in a thread of its own; its signals arrive in the thread that made it.
 
@@ -238,8 +257,8 @@ class Worker(QObject):
         except Exception as exception:
             error = error or exception
         if error is not None:
-            # napari keeps the traceback for good: it must not hold the engine's images.
-            traceback.clear_frames(error.__traceback__)
+            error = detached(error)
+        give_back()
         self.ended.emit(replace(outcome, stopped=self._stopped, error=error))
 
     def _due(self) -> bool:
@@ -374,13 +393,25 @@ class Painter(Worker):
     def _turn(self, transfer: "StyleTransfer") -> None:
         """Make the changes that are wanted."""
         with self._control:
-            wanted, self._wanted = self._wanted, {}
-        for change in wanted.values():
+            wanted, self._wanted = list(self._wanted.values()), {}
+        # Together, for each was asked for with the others in view: of styles and their
+        # weights, or a size and its mask, one may not fit without the other.
+        if len(wanted) > 1:
+            with suppress(Exception):  # then one after the other, to tell which it is
+                self._change(transfer, wanted)
+                return
+        for change in wanted:
             try:
-                transfer.update(**change.read())
-                self.job, self._hurry = change.job, True
+                self._change(transfer, [change])
             except Exception as error:
-                self.refused.emit(error)
+                self.refused.emit(detached(error))
+
+    def _change(self, transfer: "StyleTransfer", changes: Sequence[Change]) -> None:
+        asked: dict[str, Any] = {}
+        for change in changes:
+            asked |= change.read()
+        transfer.update(**asked)
+        self.job, self._hurry = changes[-1].job, True
 
     def _frame(self, update: "Update", transfer: "StyleTransfer", pace: Pace) -> Frame:
         # Only now are loss and image asked for: both make a GPU wait.
