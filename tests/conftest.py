@@ -7,12 +7,22 @@ os.environ["NAPARI_CONFIG"] = ""
 # several round otherwise than those of the workers of a cluster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import sys
+
 import pytest
 from hypothesis import settings
 
 # How fast a machine is never decides a test.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def own_threads():
+    """Let a run that is resumed with its number of threads decide for no other test."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(scope="session", autouse=True)

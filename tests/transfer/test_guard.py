@@ -77,7 +77,14 @@ def test_a_loss_that_stays_high_alarms():
 def test_after_going_back_the_run_has_its_time_again():
     _, guard = watch([100, 10, *[300] * 20])
     guard.calm()
-    assert watch([300] * 20, guard)[0] == []
+    assert watch([300] * 10, guard)[0] == []
+
+
+def test_a_run_that_goes_off_again_and_again_is_trusted_less_each_time():
+    alarms, _ = watch([100, *[3000] * 60])
+    waits = [alarm - before for before, alarm in zip([0, *alarms], alarms, strict=False)]
+    assert waits == sorted(waits, reverse=True)
+    assert waits[3] < waits[0] / 3
 
 
 def test_losses_of_another_objective_do_not_compare():

@@ -90,7 +90,8 @@ class Guard:
             return False
         if self._high_since is None:
             self._high_since = self._seen
-        return self._seen - self._high_since >= _PATIENCE
+        # One that goes off again and again is trusted less each time.
+        return self._seen - self._high_since >= _PATIENCE >> self._returns
 
     def ends_high(self, total: float) -> bool:
         """Whether the last loss is no fit end for a run."""

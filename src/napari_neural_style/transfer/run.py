@@ -111,7 +111,8 @@ class Run:
     @property
     def astray(self) -> bool:
         """Whether the image before the last step was no fit end for a run."""
-        assert self.painting is not None
+        if self.painting is None:
+            return False
         losses = self.painting.losses
         return losses is not None and self.painting.guard.ends_high(float(losses[-1]))
 
@@ -429,7 +430,9 @@ class Run:
         if self.painting is None:
             return
         if moved or repainted:
-            rgb = self.studio.space.to_rgb(self.kept(self.keeps_best and self.finished))
+            # Not from an excursion of L-BFGS, which without its memory does not come back.
+            best = (self.keeps_best and self.finished) or self.astray
+            rgb = self.studio.space.to_rgb(self.kept(best))
             rgb = run.pictures.repainted(rgb, self.pictures, *run.progress.shape)
             run.painting = run._paint_on(rgb)
         elif aimed:
