@@ -21,8 +21,9 @@ settings.load_profile("project")
 def own_threads():
     """Let a run that is resumed with its number of threads decide for no other test."""
     yield
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch = sys.modules.get("torch")
+    if hasattr(torch, "set_num_threads"):  # some tests are of one that is broken
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(scope="session", autouse=True)
