@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import torch
 
@@ -24,6 +24,10 @@ from napari_neural_style.transfer.state import State, number, part, plain, tenso
 from napari_neural_style.transfer.studio import Studio, fitting_means, needed_with
 
 T = TypeVar("T")
+
+
+# A root mean square difference, in RGB, of one picture that is painted over from another.
+_JUMP: Final = 0.25
 
 
 class Run:
@@ -430,9 +434,11 @@ class Run:
         if self.painting is None:
             return
         if moved or repainted:
-            # Not from an excursion of L-BFGS, which without its memory does not come back.
-            best = (self.keeps_best and self.finished) or self.astray
-            rgb = self.studio.space.to_rgb(self.kept(best))
+            best, last = (self.studio.space.to_rgb(self.kept(best)) for best in (True, False))
+            # A last move that paints all over, of which no loss is known yet, is an excursion of
+            # L-BFGS, which without its memory does not come back.
+            jump = self.painting.guard.has_hope and float((best - last).square().mean()) > _JUMP**2
+            rgb = best if (self.keeps_best and self.finished) or self.astray or jump else last
             rgb = run.pictures.repainted(rgb, self.pictures, *run.progress.shape)
             run.painting = run._paint_on(rgb)
         elif aimed:
