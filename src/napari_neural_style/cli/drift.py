@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.cli.content import shown_limits
+from napari_neural_style.cli.options import check_distinct
 from napari_neural_style.images import check_output, read_calibration, read_image, write_image
 from napari_neural_style.images.drift import Drift, draw_drift, measure_drift
 from napari_neural_style.images.pixels import normalize
@@ -32,8 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out
     if out is not None:
         check_map(out)
-        if out.resolve() in (Path(arguments.content).resolve(), Path(arguments.result).resolve()):
-            raise ValueError(f"{out} is used twice: give every file to write its own name.")
+        check_distinct([arguments.content, arguments.result], [out])
     print(f"{map_drift(arguments.content, arguments.result, out)}.")
     return 0
 

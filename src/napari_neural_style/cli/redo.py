@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.cli.content import Content
+from napari_neural_style.cli.options import check_distinct
 from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.cli.stylize import Progress
 from napari_neural_style.images import check_output, read_image, to_rgb, to_uint8, write_image
@@ -123,8 +124,7 @@ def _check_out(arguments: argparse.Namespace, painted: NDArray[Any] | None) -> N
             raise ValueError(f"{arguments.picture} is a recipe alone: give -o OUT to paint to.")
         return
     check_output(out)
-    if out.resolve() in {path.resolve() for path in (arguments.picture, *arguments.images)}:
-        raise ValueError(f"{out} is used twice: give every file to write its own name.")
+    check_distinct([arguments.picture, *arguments.images], [out])
 
 
 def _write(
