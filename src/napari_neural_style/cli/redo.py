@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from napari_neural_style.cli.content import Content
 from napari_neural_style.cli.options import check_distinct
+from napari_neural_style.cli.progress import Progress
 from napari_neural_style.cli.signals import StopSignals
-from napari_neural_style.cli.stylize import Progress
 from napari_neural_style.images import check_output, read_image, to_rgb, to_uint8, write_image
 from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.images.stack_files import open_stack
