@@ -2,7 +2,9 @@
 
 import functools
 import math
+import os
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +17,8 @@ from napari_neural_style.transfer.update import named_losses
 if TYPE_CHECKING:
     from napari_neural_style.transfer.run import Run
 
+# What the system is called says nothing about its numbers.
+_OF_NO_WEIGHT: Final = ("system", "python")
 _PACKAGES: Final = ("torchvision", "numpy", "scikit-image")
 
 NOTE: Final = "This image was stylized by a neural network; it is not data."
@@ -99,6 +103,46 @@ def machine(device: str) -> dict[str, str | int]:
         facts["gpu"] = torch.cuda.get_device_name(device)
         facts["cuda"] = str(torch.version.cuda or torch.version.hip)
     return facts
+
+
+def environment(device: str) -> dict[str, str | int]:
+    """Tell the :func:`versions` and the :func:`machine`."""
+    return {**versions(), **machine(device)}
+
+
+def differences(before: Mapping[str, Any], device: str) -> dict[str, tuple[Any | None, str | int]]:
+    """Tell what may make other numbers here than where a run was made.
+
+    Parameters
+    ----------
+    before
+        The :func:`environment` of the run.
+    device
+        Of torch, in use now.
+
+    Returns
+    -------
+    dict
+        By name, as it was (None if that is not known) and as it is now.
+    """
+    return {
+        name: (before.get(name), now)
+        for name, now in environment(device).items()
+        if before.get(name) != now and name not in _OF_NO_WEIGHT
+    }
+
+
+def threads_of(before: Mapping[str, Any]) -> int | None:
+    """Return the threads that a run had, if this machine can have as many; sums depend on them.
+
+    Parameters
+    ----------
+    before
+        The :func:`environment` of the run, or its :func:`machine`.
+    """
+    threads = before.get("threads")
+    usable = type(threads) is int and 1 <= threads <= (os.cpu_count() or 1)
+    return threads if usable else None
 
 
 def _plain(losses: torch.Tensor | None, settings: Settings) -> dict[str, float] | None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from napari_neural_style.images import image_hash, to_rgb
 from napari_neural_style.record import Change, Record
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
-from napari_neural_style.transfer.provenance import machine, versions
+from napari_neural_style.transfer.provenance import differences, threads_of
 from napari_neural_style.transfer.update import Update
 
 
@@ -134,8 +133,8 @@ def same_threads(record: Record) -> Iterator[None]:
 
     Sums in floating point depend on how they are shared out.
     """
-    before, then = torch.get_num_threads(), record.machine.get("threads")
-    if not isinstance(then, int) or not 1 <= then <= (os.cpu_count() or 1):
+    before, then = torch.get_num_threads(), threads_of(record.machine)
+    if then is None:
         yield
         return
     torch.set_num_threads(then)
@@ -148,12 +147,9 @@ def same_threads(record: Record) -> Iterator[None]:
 def _differences(record: Record, device: str, precision: str) -> Iterator[str]:
     if record.timed:
         yield "it had a budget of time, and no two of such runs are the same"
-    now = {**versions(), **machine(device)}
-    then = {**record.versions, **record.machine}
-    # What the system is called says nothing about its numbers.
-    for name in now.keys() - {"system", "python"}:
-        if then.get(name) != now[name]:
-            yield f"{name} {now[name]} instead of {then.get(name, 'an unknown one')}"
+    environment = {**record.versions, **record.machine}
+    for name, (then, now) in differences(environment, device).items():
+        yield f"{name} {now} instead of {'an unknown one' if then is None else then}"
     if device != record.device:
         yield f"on {device} instead of {record.device}"
     if precision != record.settings.precision:

@@ -9,7 +9,7 @@ import torch
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.fallback import Means
-from napari_neural_style.transfer.provenance import machine, versions
+from napari_neural_style.transfer.provenance import differences, environment, threads_of
 from napari_neural_style.transfer.state import State, number, part, plain
 from napari_neural_style.transfer.weight_files import SOURCES
 from napari_neural_style.validation import VALIDATORS, choice
@@ -21,8 +21,6 @@ DAMAGE: Final = (ValueError, LookupError, TypeError, AttributeError, OverflowErr
 """What reading a state raises that is damaged, or a stranger's."""
 
 _LONGEST_SIDE: Final = 1 << 20
-# What the system is called says nothing about its numbers.
-_OF_NO_WEIGHT: Final = ("system", "python")
 
 
 def described(run: "Run") -> dict[str, Any]:
@@ -37,7 +35,7 @@ def described(run: "Run") -> dict[str, Any]:
         "device": str(means.device),
         "precision": str(means.precision).removeprefix("torch."),
         "tile": means.tile,
-        "machine": _machine(means.device),
+        "machine": environment(str(means.device)),
     }
 
 
@@ -100,24 +98,17 @@ class SavedRun:
 
     def _compare(self, before: Any, device: torch.device) -> None:
         """Have as many threads as before, and tell what cannot be as before."""
-        threads = before["threads"]
-        if type(threads) is int and 0 < threads <= (os.cpu_count() or 1):
+        if (threads := threads_of(before)) is not None:
             torch.set_num_threads(threads)
-        now = _machine(device)
         others = [
-            f"{name} {str(before.get(name))[:80]}, now {value}"
-            for name, value in now.items()
-            if before.get(name) != value and name not in _OF_NO_WEIGHT
+            f"{name} {str(then)[:80]}, now {now}"
+            for name, (then, now) in differences(before, str(device)).items()
         ]
         if others:
             self.notes.append(
                 f"The run was saved on another machine ({'; '.join(others)}): the picture may be "
                 "a little different."
             )
-
-
-def _machine(device: torch.device) -> dict[str, str | int]:
-    return {**versions(), **machine(str(device))}
 
 
 def _settings(state: State, weights: str | os.PathLike[str] | None) -> Settings:
