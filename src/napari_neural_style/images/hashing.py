@@ -39,7 +39,8 @@ def image_hash(rgb: ArrayLike) -> str:
     Parameters
     ----------
     rgb
-        ``(H, W, 3)`` colours in [0, 1], as :func:`~napari_neural_style.images.to_rgb` makes them;
-        they are taken as float32.
+        ``(H, W, 3)`` colours in [0, 1], as :func:`~napari_neural_style.images.to_rgb` makes them,
+        or ``(H, W)`` grays for the same as with three channels; they are taken as float32.
     """
-    return array_hash(np.asarray(rgb, np.float32))
+    image = np.asarray(rgb, np.float32)
+    return array_hash(image if image.ndim == 3 else np.stack([image] * 3, axis=-1))

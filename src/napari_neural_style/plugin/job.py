@@ -165,7 +165,7 @@ class Job(AnyJob):
         self, image: NDArray[np.float32], source: Plane | Composite, kind: str = "rgb"
     ) -> None:
         """Keep for the recipe how an image of the run was seen."""
-        digest = image_hash(image if image.ndim == 3 else np.dstack([image] * 3))
+        digest = image_hash(image)
         if digest not in self._views:
             size = self.size if source is self.content else self.style_size
             view = View(digest, source.name)

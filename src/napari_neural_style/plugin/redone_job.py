@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,12 @@ class RedoneJob(AnyJob):
             "was seen then."
         )
 
+    @cached_property
+    def _images_chosen(self) -> list[NDArray[Any]]:
+        if self.chosen is None:
+            return []
+        return [self.chosen.read_content(), *self.chosen.read_styles()]
+
     def _candidates(self, digest: str) -> Iterator[tuple[View | None, Any, NDArray[Any]]]:
         """Go through what an image may be: how it was seen, the values, and their colours."""
         for view in self.record.named(digest):
@@ -114,9 +121,8 @@ class RedoneJob(AnyJob):
                 if view.level < len(levels) and view.fits(levels[view.level]):
                     values = view.values(levels[view.level])
                     yield view, values, view.shades(values)
-        if self.chosen is not None:
-            for image in (self.chosen.read_content(), *self.chosen.read_styles()):
-                yield None, None, image
+        for image in self._images_chosen:
+            yield None, None, image
         for finest, *_ in self.layers:  # the results that runs went on from
             if finest.ndim == 3 and finest.shape[2] in (3, 4):
                 yield None, None, np.asarray(finest[..., :3])

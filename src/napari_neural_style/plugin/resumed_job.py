@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
-
-from ..images import image_hash, to_rgb
+from ..images import image_hash
 from .job import Job
 from .machine import load_engine
 
@@ -59,9 +57,9 @@ class ResumedJob(Job):
             )
         self.settings = transfer.settings
         hashes = transfer.provenance()["inputs"]
-        if _hash(self.read_content()) != hashes["content"]:
+        if image_hash(self.read_content()) != hashes["content"]:
             raise self._of_others("content")
-        if list(map(_hash, self.read_styles())) != list(hashes["styles"]):
+        if list(map(image_hash, self.read_styles())) != list(hashes["styles"]):
             raise self._of_others("style")
         return transfer
 
@@ -71,7 +69,3 @@ class ResumedJob(Job):
             f"The {kind} of {self.checkpoint.name} was not “{self.names[kind]}” as it is shown "
             "now: choose that layer, with the contrast limits and the plane that it had."
         )
-
-
-def _hash(image: NDArray[Any]) -> str:
-    return image_hash(to_rgb(image))
