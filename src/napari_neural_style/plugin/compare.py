@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QPushButton
-
+from .controls import SymbolButton
 from .layers import is_drift, is_result
 
 KEY = "B"
@@ -39,7 +37,7 @@ def peek_below(
     return peek
 
 
-class CompareButton(QPushButton):
+class CompareButton(SymbolButton):
     """Shows the content instead of the result while it is held.
 
     Parameters
@@ -49,14 +47,11 @@ class CompareButton(QPushButton):
     """
 
     def __init__(self, layers: Sequence[Any] = ()) -> None:
-        super().__init__("◧")
-        self.setStyleSheet("padding: 0px;")
-        self.setFixedSize(QSize(26, 24))
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("Compare")
-        self.setToolTip(
+        super().__init__(
+            "◧",
+            "Compare",
             f"Hold to see the content instead of the result; or hold {KEY} over the canvas, with "
-            "the result selected."
+            "the result selected.",
         )
         self.setEnabled(False)
         self._layers = layers

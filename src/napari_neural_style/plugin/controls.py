@@ -10,7 +10,15 @@ from magicgui.widgets.bases import RangedWidget
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QImage, QPixmap, QResizeEvent
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
 
 
 class LayerBox(ComboBox):
@@ -212,3 +220,28 @@ def may_be_narrow(native: QWidget) -> None:
         native.setMinimumContentsLength(8)
     native.setMinimumWidth(60)
     native.setSizePolicy(QSizePolicy.Policy.Expanding, native.sizePolicy().verticalPolicy())
+
+
+class SymbolButton(QPushButton):
+    """A small button with a symbol instead of words.
+
+    Parameters
+    ----------
+    symbol
+        One character.
+    name
+        For those who hear it instead.
+    tooltip
+        What it does.
+    """
+
+    def __init__(self, symbol: str, name: str, tooltip: str) -> None:
+        super().__init__(symbol)
+        # Qt's arrow for a menu would leave no room for the symbol.
+        self.setStyleSheet(
+            "QPushButton { padding: 0px; } QPushButton::menu-indicator { image: none; width: 0px; }"
+        )
+        self.setFixedSize(QSize(26, 24))
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(name)
+        self.setToolTip(tooltip)

@@ -11,10 +11,10 @@ import numpy as np
 from napari.layers import Image
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..images.drift import COLORS, INVENTED_COLOR, LOST_COLOR, Drift, measure_drift
+from .controls import SymbolButton
 from .layers import (
     DRIFT_KEY,
     METADATA_KEY,
@@ -41,19 +41,16 @@ _MAPS: WeakKeyDictionary[Any, WeakSet[Any]] = WeakKeyDictionary()
 """The layers that show the drift of a result."""
 
 
-class DriftButton(QPushButton):
+class DriftButton(SymbolButton):
     """Asks for the drift of a result."""
 
     def __init__(self) -> None:
-        super().__init__("≠")
-        self.setStyleSheet("padding: 0px;")
-        self.setFixedSize(QSize(26, 24))
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("Drift")
-        self.setToolTip(
+        super().__init__(
+            "≠",
+            "Drift",
             "Map where the selected result, or the latest, has other structures than its content: "
             "bright where nothing of them is left, edges blue that were lost, orange that were "
-            "invented."
+            "invented.",
         )
 
 

@@ -11,14 +11,13 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
-from .controls import Notice, Picture, may_be_narrow
+from .controls import Notice, Picture, SymbolButton, may_be_narrow
 from .equalizer import Equalizer
 from .tab_order import order_tabs
 
@@ -79,8 +78,8 @@ class Form:
 
     def __init__(self, container: Container[Any]) -> None:
         self.pictures = {"content": Picture(_PICTURE_HEIGHT), "style": Picture(_PICTURE_HEIGHT)}
-        self.menu = _small_button("⋯", "Recipes: take over, save and load settings.")
-        self.help = _small_button("?", "The documentation, in the browser.")
+        self.menu = SymbolButton("⋯", "Menu", "Recipes: take over, save and load settings.")
+        self.help = SymbolButton("?", "Help", "The documentation, in the browser.")
         self.description = QLabel()
         self.equalizer = Equalizer()
         self.forecast = QLabel()
@@ -261,18 +260,6 @@ def _scrolling(widget: QWidget) -> QScrollArea:
     area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
-
-
-def _small_button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tooltip)
-    # Qt's arrow for a menu would leave no room for the dots.
-    button.setStyleSheet(
-        "QPushButton { padding: 0px; } QPushButton::menu-indicator { image: none; width: 0px; }"
-    )
-    button.setFixedSize(QSize(24, 24))
-    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    return button
 
 
 def _label(text: str, buddy: QWidget) -> QLabel:
