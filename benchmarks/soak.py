@@ -15,11 +15,11 @@ import statistics
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import psutil
+from window import spin
 
 from napari_neural_style import PRESETS
 
@@ -361,18 +361,6 @@ def pixels(height: int, width: int, seed: int):
 
     coarse = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8, 3))
     return np.kron(coarse, np.ones((8, 8, 1), int)).astype(np.uint8)
-
-
-def spin(until: Callable[[], bool], seconds: float) -> bool:
-    """Let the GUI live until something holds, but no longer than some time; tell whether it did."""
-    from qtpy.QtCore import QEventLoop, QTimer
-
-    loop, end = QEventLoop(), time.perf_counter() + seconds
-    timer = QTimer()
-    timer.timeout.connect(lambda: loop.quit() if until() or time.perf_counter() > end else None)
-    timer.start(5)
-    loop.exec()
-    return until()
 
 
 if __name__ == "__main__":

@@ -165,8 +165,8 @@ def show(late: list[float]) -> str:
     return f"{1000 * np.percentile(late, 99):8.1f} ms {1000 * max(late):8.1f} ms"
 
 
-def spin(until: Callable[[], bool], seconds: float) -> None:
-    """Let the GUI live until something holds, but no longer than some time."""
+def spin(until: Callable[[], bool], seconds: float) -> bool:
+    """Let the GUI live until something holds, but no longer than some time; tell whether it did."""
     from qtpy.QtCore import QEventLoop, QTimer
 
     loop, end = QEventLoop(), time.perf_counter() + seconds
@@ -174,6 +174,7 @@ def spin(until: Callable[[], bool], seconds: float) -> None:
     timer.timeout.connect(lambda: loop.quit() if until() or time.perf_counter() > end else None)
     timer.start(5)
     loop.exec()
+    return until()
 
 
 def process() -> None:
