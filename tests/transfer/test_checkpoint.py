@@ -406,6 +406,17 @@ def test_a_save_that_fails_is_told_once_until_one_succeeds(real, tmp_path):
         Checkpoints(transfer, place)
 
 
+def test_only_checkpoints_are_replaced(real, tmp_path):
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"\x89PNG and much that nobody has twice")
+    with pytest.raises(FileExistsError, match=r"photo\.png: it is a file of another kind"):
+        Checkpoints(None, photo)
+    assert photo.read_bytes().endswith(b"twice")
+    for replaceable in (b"", real.whole, real.whole[:200]):
+        photo.write_bytes(replaceable)
+        Checkpoints(None, photo)
+
+
 def totals(transfer):
     return [update.losses["total"] for update in transfer]
 

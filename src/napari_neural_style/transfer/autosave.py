@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from napari_neural_style.images import check_writable
+from napari_neural_style.transfer.checkpoint import check_replaceable
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
@@ -34,7 +34,7 @@ class Checkpoints:
     Raises
     ------
     OSError
-        If no file could be written there.
+        If no file could be written there, or one of another kind would be lost.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Checkpoints:
         every: float = 30.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        check_writable(path)
+        check_replaceable(path)
         self._transfer, self._path = transfer, Path(path)
         self._every, self._clock = every, clock
         self._due = -float("inf")  # from the first step on there is one

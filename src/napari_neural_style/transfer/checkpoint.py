@@ -22,6 +22,7 @@ _VERSION: Final = 3
 # What is no tensor takes some kilobytes; a stranger's may not take all memory.
 _MAX_HEADER: Final = 16 << 20
 _MAX_REASON: Final = 200
+_NAMED_WITHIN: Final = 128  # bytes, the kind of file is told
 _LENGTH: Final = struct.Struct("<Q")  # of the header, before it
 
 _DTYPES: Final = {
@@ -60,6 +61,23 @@ def write_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> Non
         raise OSError(f"Cannot write {path}: what has changed in the run is too much to be kept.")
     with replacing(path) as part, part.open("wb") as file:
         _write(file, plain, tensors)
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Raise an ``OSError`` that says why, if no checkpoint could, or should, be written at `path`.
+
+    Only a checkpoint is replaced, however old or damaged, or an empty file: with any other one
+    somebody has picked the wrong name.
+    """
+    check_writable(path)
+    path = Path(path)
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            if _KIND.encode() not in file.read(_NAMED_WITHIN):
+                raise FileExistsError(
+                    f"Cannot write a checkpoint to {path}: it is a file of another kind, which "
+                    "would be lost. Choose another name, or delete it."
+                )
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
