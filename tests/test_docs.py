@@ -164,6 +164,7 @@ def folder(tmp_path, monkeypatch):
     write_image("style-labels.tif", np.indices((32, 32), np.uint8)[0] // 16 + 1)
     movie = np.stack([np.roll(counts, 2 * i, axis=1) for i in range(3)])
     tifffile.imwrite("movie.ome.tif", movie, metadata={"axes": "TYX"})
+    tifffile.imwrite("channels.ome.tif", np.stack([movie] * 2, 1), metadata={"axes": "TCYX"})
     zarr.save_array("movie.zarr", movie)
 
 

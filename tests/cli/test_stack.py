@@ -16,6 +16,7 @@ import zarr
 from napari_neural_style.cli import BAD_INPUT, DONE, INTERRUPTED, main
 from napari_neural_style.cli.stack import SOME_PLANES_FAILED
 from napari_neural_style.images import METADATA_KEY, Calibration, write_image
+from napari_neural_style.images.calibration import ome_color
 from napari_neural_style.images.stack_files import open_stack
 
 QUICK = ("--steps", "2", "--scales", "40", "--precision", "float32", "--device", "cpu")
@@ -377,3 +378,32 @@ def test_a_local_cluster(series, capsys):
     painted = [zarr.open_array(path, mode="r")[:] for path in ("alone.zarr", "spread.zarr")]
     assert np.array_equal(*painted)
     assert "3/3" in capsys.readouterr().err
+
+
+def test_channels_together_are_painted_in_their_colours(series, capsys):
+    channels = np.stack([series, np.flip(series, 2), np.zeros_like(series)], 1)[:2]
+    colors = [ome_color(color) for color in ("#ff8000", "#0000ff", "#00ff00")]
+    metadata = {"axes": "TCYX", "PhysicalSizeX": 0.25, "Channel": {"Color": colors}}
+    tifffile.imwrite("three.ome.tif", channels, metadata=metadata, photometric="minisblack")
+    nothing = np.zeros((32, 40), np.uint8)
+    nothing[0, 0] = 1
+    tifffile.imwrite("mask.tif", nothing)
+    command = ("three.ome.tif", "style.png", "-o", "out.tif", "--channels", "together")
+    assert stack(*command, "--mask", "mask.tif", "--feather", "0", "--planes", "1:") == DONE
+    result = open_stack("out.tif")
+    assert result.calibration.axes == "TYXS"
+    assert result.calibration.size("X") == (0.25, "micrometer")
+    shade = np.clip((channels[1:] - 50.0) / 3950, 0, 1)
+    colours = np.stack([shade[:, 0], shade[:, 0] * 128 / 255, shade[:, 1]], -1)
+    outside = np.abs(result.data[:] - 255 * colours)[:, nothing == 0]
+    assert outside.max() < 1
+
+    # A plane that is mended changes no limits.
+    channels[0, 0, 5, 5] = 60000
+    tifffile.imwrite("three.ome.tif", channels, metadata=metadata, photometric="minisblack")
+    assert stack(*command, "--mask", "mask.tif", "--feather", "0") == DONE
+    assert np.array_equal(open_stack("out.tif").data[1:], result.data[:])
+
+    capsys.readouterr()
+    assert stack("cells.ome.tif", *command[1:]) == BAD_INPUT
+    assert "an axis C and no colours, and cells.ome.tif has the axes TYX" in capsys.readouterr().err

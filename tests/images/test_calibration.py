@@ -6,6 +6,7 @@ from PIL import Image
 from napari_neural_style.images import Calibration, read_calibration
 from napari_neural_style.images.calibration import (
     ome_attributes,
+    ome_color,
     pixels_per_centimeter,
     tiff_calibration,
     unit_name,
@@ -46,6 +47,21 @@ def test_imagej_metadata(tmp_path, unit):
         tmp_path / "a.tif", (2, 3, 4, 5), imagej=True, resolution=(4, 2), metadata=metadata
     )
     assert found == Calibration("TZYX", (12, 1.5, 0.5, 0.25), ("second", *("micrometer",) * 3))
+
+
+def test_colours_of_channels(tmp_path):
+    colors = ("#0000ff", "#ff8000")
+    metadata = {"axes": "CYX", "Channel": {"Color": [ome_color(color) for color in colors]}}
+    assert write_and_read(tmp_path / "a.ome.tif", (2, 4, 5), metadata=metadata).colors == colors
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    assert write_and_read(tmp_path / "b.ome.tif", (2, 4, 5), metadata=metadata).colors == ()
+    ramp = np.arange(256, dtype=np.uint8)
+    tables = [np.stack([ramp * part for part in parts]) for parts in ((0, 0, 1), (1, 1, 0))]
+    metadata = {"axes": "CYX", "mode": "composite", "LUTs": tables}
+    found = write_and_read(tmp_path / "c.tif", (2, 4, 5), imagej=True, metadata=metadata)
+    assert found.colors == ("#0000ff", "#ffff00")
+    assert found.resized((4, 5), (2, 2)).colors == found.colors
+    assert Calibration.of("CYX", {}, (), ("#0000ff", "javascript:")).colors == ()
 
 
 def test_names_of_channels(tmp_path):

@@ -227,10 +227,11 @@ def test_ome_tiff_keeps_axes_sizes_and_recipe(tmp_path, channels, dtype):
 @pytest.mark.parametrize(
     ("axes", "shape"), [("TCYX", (3, 2)), ("TCYXS", (3, 2)), ("TYX", (3,)), ("TYXS", (3,))]
 )
-def test_ome_tiff_and_zarr_keep_the_names_of_channels(tmp_path, axes, shape):
+def test_ome_tiff_and_zarr_keep_names_and_colours_of_channels(tmp_path, axes, shape):
     image = numbers(*shape, 24, 20, *(3,) * axes.count("S"), dtype=np.uint8)
     names = ("DAPI", 'GFP & "<µ>"')[: shape[1] if "C" in axes else 1]
-    calibration = Calibration.of(axes, {}, names)
+    colors = ("#0000ff", "#ff8000") if axes == "TCYX" else ()
+    calibration = Calibration.of(axes, {}, names, colors)
     write_ome_tiff(tmp_path / "a.tif", image, calibration)
     stack = open_stack(tmp_path / "a.tif")
     assert stack.calibration == calibration

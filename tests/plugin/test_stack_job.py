@@ -12,7 +12,9 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
 from napari_neural_style import Settings
+from napari_neural_style.images import to_uint8
 from napari_neural_style.plugin.layers import (
+    displayed_composite,
     displayed_plane,
     is_result,
     stack_mask,
@@ -154,6 +156,35 @@ def test_an_intensity_stack_keeps_its_values(open_stack, finish):
     assert result.data.dtype == np.uint16
     assert result.colormap.name == "green"
     assert tuple(result.contrast_limits) == (100, 1500)
+
+
+def test_all_planes_of_several_channels_are_painted_as_they_look(open_stack, finish):
+    colours = np.stack([moving(), np.flip(moving(), 1)], axis=1)
+    viewer, widget = open_stack(moving(), scale=(5, 2, 2), translate=(1, 2, 3), colormap="red")
+    cells = viewer.layers["cells"]
+    green = viewer.add_image(
+        colours[:, 1], scale=cells.scale, translate=cells.translate, colormap="green", name="fibres"
+    )
+    green.blending = "additive"
+    labels = np.zeros((32, 40), int)
+    labels[8:24, 8:32] = 1
+    mask = viewer.add_labels(labels, scale=(2, 2), translate=(2, 3))
+    viewer.layers.selection = {cells, green}
+    widget["content"].value = widget["content"].choices[-1]
+    widget["whole_stack"].value = True
+    widget["mask"].value, widget["feather"].value = mask, 0
+    widget.run.native.click()
+    result = finish(viewer, widget)
+    assert "Done: 3 planes" in widget._form.status.text()
+    assert result.data.shape == (3, 32, 40, 3)
+    np.testing.assert_allclose(result.scale, cells.scale)
+    np.testing.assert_allclose(result.translate, cells.translate)
+    for t in range(3):
+        viewer.dims.current_step = (t, 0, 0)
+        shown = displayed_composite([cells, green], viewer.dims).rgb()
+        outside = to_uint8(shown) == result.data[t]
+        assert outside[labels == 0].all()
+        assert not outside[labels == 1].all(-1).any()
 
 
 def test_a_stack_seen_from_another_side(open_stack, finish):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_neural_style.cli.bar import make_bar
+from napari_neural_style.cli.channels import blended
 from napari_neural_style.cli.content import Content
 from napari_neural_style.cli.options import (
     NO_MASK,
@@ -29,6 +30,7 @@ from napari_neural_style.cli.options import (
 )
 from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.images import Calibration, check_writable
+from napari_neural_style.images.blending import BlendedStack
 from napari_neural_style.images.stack_files import (
     TIFF,
     StackFile,
@@ -45,8 +47,10 @@ if TYPE_CHECKING:
 
 SOME_PLANES_FAILED = 1
 
-# In the attributes of the array: size and time of the TIFF file that was written from it.
+# In the attributes of the array: size and time of the TIFF file that was written from it; and the
+# contrast limits of the channels, which a plane mended later does not change.
 _WRITTEN = "tiff"
+_LIMITS = "channel_limits"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="A letter for each axis of the stack, such as TZYX: T for time, Z for depth, C for "
         "channels, S for the colours at the end. By default those of the file, or T, and Z of "
         "four, where it names none.",
+    )
+    parser.add_argument(
+        "--channels",
+        choices=("apart", "together"),
+        default="apart",
+        help="Of a stack with channels: paint each as a stack of its own; or all together, added "
+        "up in the colours that the file names, else in those that napari gives channels.",
     )
     parser.add_argument(
         "--planes",
@@ -138,7 +149,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _open(arguments: argparse.Namespace) -> StackFile:
     """Open the stack, with the axes that were given."""
-    stack = open_stack(arguments.stack)
+    stack = _with_axes(arguments, open_stack(arguments.stack))
+    if arguments.channels == "together":
+        kept = _attributes(arguments).get(_LIMITS)
+        stack = blended(arguments.stack, stack, kept and list(map(tuple, kept)))
+    return stack
+
+
+def _with_axes(arguments: argparse.Namespace, stack: StackFile) -> StackFile:
     own, wanted = stack.calibration.axes, arguments.axes
     if wanted is None:
         if not stack.named:
@@ -195,13 +213,18 @@ def _check_files(arguments: argparse.Namespace, stack: StackFile) -> None:
 
 def _kept(arguments: argparse.Namespace) -> bool:
     """Whether the array has all planes of the TIFF file, since that was written from it."""
+    written = _attributes(arguments).get(_WRITTEN)
+    return written is not None and written == _stamp(arguments.out)
+
+
+def _attributes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What an array that is there already was given; nothing if there is none."""
     import zarr
 
     try:
-        array = zarr.open_array(_array(arguments), mode="r")
+        return dict(zarr.open_array(_array(arguments), mode="r").attrs)
     except Exception:  # what zarr raises where there is none is not documented
-        return False
-    return array.attrs.get(_WRITTEN) == _stamp(arguments.out)
+        return {}
 
 
 def _stamp(path: Path) -> list[int]:
@@ -230,11 +253,15 @@ def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
         **masks,
     )
     calibration = _calibration(transfer, stack)
-    if open_stack(transfer.path).calibration != calibration:
-        try:
+    try:
+        if open_stack(transfer.path).calibration != calibration:
             keep_calibration(transfer.result, calibration)
-        except OSError as error:
-            raise explained(transfer.path, error) from error
+        if isinstance(stack.data, BlendedStack) and _LIMITS not in transfer.result.attrs:
+            channels = stack.data.channels
+            limits = [channel.rendering.contrast_limits for channel in channels]
+            transfer.result.attrs[_LIMITS] = limits
+    except OSError as error:
+        raise explained(transfer.path, error) from error
     return transfer
 
 
@@ -272,7 +299,7 @@ def _calibration(transfer: "StackTransfer", stack: StackFile) -> Calibration:
     before, after = (array.shape[rows : rows + 2] for array in (stack.data, transfer.result))
     colours = "S" if transfer.result.ndim > rows + 2 else ""
     axes = own.axes.removesuffix("S") + colours
-    return Calibration.of(axes, own.resized(before, after).sizes, own.channels)
+    return Calibration.of(axes, own.resized(before, after).sizes, own.channels, own.colors)
 
 
 def _paint(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
-"""The physical size of an image's pixels, planes and frames, and the names of its channels."""
+"""The physical size of an image's pixels, planes and frames; names and colours of its channels."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 UNKNOWN_UNIT = "pixel"
 """The unit of an axis without a physical size, as napari calls it."""
+
+_COLOR = re.compile("#[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,16 @@ class Calibration:
     channels
         The name of each channel along ``C``, or of the only one: ``("DAPI", "GFP")``; empty
         where no names are known.
+    colors
+        The colour that each of them is shown in, such as ``"#00ff00"``; empty where none are
+        known.
     """
 
     axes: str
     scale: tuple[float, ...]
     units: tuple[str, ...]
     channels: tuple[str, ...] = ()
+    colors: tuple[str, ...] = ()
 
     @classmethod
     def unknown(cls, axes: str) -> "Calibration":
@@ -43,11 +50,15 @@ class Calibration:
 
     @classmethod
     def of(
-        cls, axes: str, sizes: Mapping[str, tuple[float, str]], channels: Sequence[str] = ()
+        cls,
+        axes: str,
+        sizes: Mapping[str, tuple[float, str]],
+        channels: Sequence[str] = (),
+        colors: Sequence[str] = (),
     ) -> "Calibration":
         """Return axes with the known sizes among `sizes`, letter to scale and unit.
 
-        Names of channels that are all empty are none.
+        Names of channels that are all empty are none, and so are colours that are all one.
         """
         known = [sizes.get(axis, (1.0, UNKNOWN_UNIT)) for axis in axes]
         # A size of 0 or NaN is how some programs write that they know none.
@@ -56,7 +67,9 @@ class Calibration:
             for size in known
         ]
         names = tuple(channels) if any(channels) else ()
-        return cls(axes, tuple(size for size, _ in known), tuple(unit for _, unit in known), names)
+        told = len({*colors}) > 1 and all(_COLOR.fullmatch(color) for color in colors)
+        scale, units = tuple(size for size, _ in known), tuple(unit for _, unit in known)
+        return cls(axes, scale, units, names, tuple(colors) if told else ())
 
     @property
     def sizes(self) -> dict[str, tuple[float, str]]:
@@ -124,13 +137,14 @@ def tiff_calibration(file: "TiffFile") -> Calibration:
     """Return axes and sizes of the first series of a TIFF file.
 
     They are those of its OME metadata, of ImageJ's, or of the resolution tags; the first two
-    may name the channels.
+    may tell names and colours of the channels.
     """
     axes = file.series[0].axes
     if file.is_ome and file.ome_metadata:
         return Calibration.of(axes, *_ome_sizes_and_channels(file.ome_metadata))
     if file.is_imagej and file.imagej_metadata:
-        return Calibration.of(axes, _imagej_sizes(file), _imagej_channels(file))
+        channels = _imagej_channels(file), _imagej_colors(file)
+        return Calibration.of(axes, _imagej_sizes(file), *channels)
     return Calibration.of(axes, _tag_sizes(file))
 
 
@@ -156,12 +170,14 @@ def pixels_per_centimeter(calibration: Calibration) -> tuple[float, float] | Non
     return (x, y) if all(2**-31 < value < 2**31 for value in resolution) else None
 
 
-def _ome_sizes_and_channels(xml: str) -> tuple[dict[str, tuple[float, str]], list[str]]:
+def _ome_sizes_and_channels(
+    xml: str,
+) -> tuple[dict[str, tuple[float, str]], list[str], list[str]]:
     try:
         # Python's own expat bounds what entities may grow to, and fetches none.
         root = ElementTree.fromstring(xml)  # noqa: S314
     except ElementTree.ParseError:  # the pixels can be used without
-        return {}, []
+        return {}, [], []
     pixels = next((part for part in root.iter() if part.tag.endswith("}Pixels")), root)
     sizes = {}
     for axis, (name, symbols) in _OME_SIZES.items():
@@ -170,7 +186,22 @@ def _ome_sizes_and_channels(xml: str) -> tuple[dict[str, tuple[float, str]], lis
             default = "µm" if symbols is _LENGTHS else "s"
             unit = unit_name(pixels.get(f"{name}Unit", default))
             sizes[axis] = _number(pixels.attrib[name]), unit
-    return sizes, [part.get("Name", "") for part in pixels if part.tag.endswith("}Channel")]
+    channels = [part for part in pixels if part.tag.endswith("}Channel")]
+    names = [part.get("Name", "") for part in channels]
+    return sizes, names, [_ome_color(part.get("Color", "-1")) for part in channels]
+
+
+def _ome_color(number: str) -> str:
+    """Return a colour that OME writes as a signed number of RGBA; white for what is none."""
+    try:
+        return f"#{(int(number) & 0xFFFFFFFF) >> 8:06x}"
+    except ValueError:
+        return "#ffffff"
+
+
+def ome_color(color: str) -> int:
+    """Return a colour, such as ``"#00ff00"``, as OME writes it."""
+    return int.from_bytes(bytes.fromhex(f"{color.removeprefix('#')}ff"), signed=True)
 
 
 def _number(value: Any) -> float:
@@ -201,6 +232,15 @@ def _imagej_channels(file: "TiffFile") -> list[str]:
     names = labels[: lengths.get("C", 0)]
     planes = math.prod(lengths[axis] for axis in lengths if axis not in "YXS")
     return names if names and labels == names * (planes // len(names)) else []
+
+
+def _imagej_colors(file: "TiffFile") -> list[str]:
+    """Return the brightest colours of ImageJ's look-up tables."""
+    tables = (file.imagej_metadata or {}).get("LUTs", ())
+    try:
+        return [f"#{bytes(int(channel[-1]) for channel in table).hex():.6}" for table in tables]
+    except (TypeError, ValueError, IndexError):  # a stranger's metadata may be anything
+        return []
 
 
 def _tag_sizes(file: "TiffFile") -> dict[str, tuple[float, str]]:

@@ -20,6 +20,7 @@ from napari_neural_style.images.calibration import (
     UNKNOWN_UNIT,
     Calibration,
     ome_attributes,
+    ome_color,
     tiff_calibration,
     unit_name,
 )
@@ -165,7 +166,7 @@ def write_ome_tiff(
     channels = shape[axes.index("X") + 1 :]
     size = int(np.prod(shape, dtype=np.int64)) * stack.dtype.itemsize
     described = {} if metadata is None else {"Description": json.dumps({METADATA_KEY: metadata})}
-    named = _channel_names(calibration, stack.shape, planes)
+    told = _channels(calibration, stack.shape, planes)
     with (
         replacing(Path(path)) as part,
         TiffWriter(part, bigtiff=size > _TIFF_LIMIT, ome=True) as to,
@@ -175,18 +176,25 @@ def write_ome_tiff(
             shape=shape,
             dtype=stack.dtype,
             **tiff_options(stack.dtype, channels),
-            metadata={"axes": axes, **ome_attributes(calibration), **named, **described},
+            metadata={"axes": axes, **ome_attributes(calibration), **told, **described},
         )
 
 
-def _channel_names(
+def _channels(
     calibration: Calibration, shape: tuple[int, ...], planes: slice
-) -> dict[str, Any]:
-    """Return OME's names of the channels; none if they are not as many as the channels."""
-    axes, names = calibration.axes, calibration.channels
-    if len(names) != (shape[axes.index("C")] if "C" in axes else 1):
-        return {}
-    return {"Channel": {"Name": list(names[planes] if axes.startswith("C") else names)}}
+) -> dict[str, dict[str, list[Any]]]:
+    """Return OME's names and colours of the channels, where there are as many as channels."""
+    axes, number = calibration.axes, 1
+    if "C" in axes:
+        number = shape[axes.index("C")]
+    chosen = planes if axes.startswith("C") else slice(None)
+    told: dict[str, list[Any]] = {}
+    if len(calibration.channels) == number:
+        told["Name"] = list(calibration.channels[chosen])
+    # Channels of RGB have colours of their own.
+    if len(calibration.colors) == number and "S" not in axes:
+        told["Color"] = [ome_color(color) for color in calibration.colors[chosen]]
+    return {"Channel": told} if told else {}
 
 
 def _planes(stack: LazyArray, along: range, leading: int) -> Iterator[NDArray[Any]]:
@@ -289,8 +297,10 @@ def _open_zarr(path: Path) -> StackFile:
         sizes = _ome_zarr_sizes(images[0], finest)
         if not isinstance(array, zarr.Array):
             raise TypeError("a group in a group")
-        channels = [str(channel.get("label", "")) for channel in omero.get("channels", ())]
-        calibration = Calibration.of("".join(sizes), sizes, channels)
+        channels = omero.get("channels", ())
+        names = [str(channel.get("label", "")) for channel in channels]
+        colors = [f"#{channel.get('color', '')}".lower() for channel in channels]
+        calibration = Calibration.of("".join(sizes), sizes, names, colors)
     except Exception as error:  # a stranger's metadata may be anything
         arrays = ", ".join(sorted(node.array_keys())) or "it has none"
         raise ValueError(
@@ -324,9 +334,9 @@ def _kept_calibration(array: Any) -> Calibration | None:
     if not kept:
         return None
     sizes = zip(kept["axes"], zip(kept["scale"], kept["units"], strict=True), strict=True)
-    # An older one has no names of channels.
-    channels = map(str, kept.get("channels", ()))
-    return Calibration.of(str(kept["axes"]), dict(sizes), tuple(channels))
+    # An older one has no names of channels, or no colours.
+    names, colors = (tuple(map(str, kept.get(of, ()))) for of in ("channels", "colors"))
+    return Calibration.of(str(kept["axes"]), dict(sizes), names, colors)
 
 
 def check_codecs(path: str | os.PathLike[str], array: Any) -> None:

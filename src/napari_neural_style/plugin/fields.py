@@ -192,7 +192,7 @@ def _output() -> list[Any]:
             name="whole_stack",
             text="Whole stack",
             tooltip="Paint all planes of the content, one after another, steady in time. For a "
-            "layer of three or more dimensions, not for several channels together. With labels "
+            "layer of three or more dimensions, or several such channels together. With labels "
             "of all its planes as region, each plane has its own.",
         ),
         FileEdit(

@@ -20,6 +20,7 @@ from .layers import (
     METADATA_KEY,
     Composite,
     Plane,
+    StackSource,
     canvas_background,
     content_mask,
     displayed_composite,
@@ -27,6 +28,7 @@ from .layers import (
     earlier_picture,
     layer_levels,
     quoted,
+    stack_composite,
     stack_mask,
     stack_planes,
 )
@@ -171,7 +173,7 @@ class Request:
         """
         if not self._value("whole_stack"):
             return 1
-        return math.prod(stack_planes(self._value("content"), self._viewer.dims).shape)
+        return math.prod(self._stack(self._value("content")).shape)
 
     def plane(self) -> Plane | Composite:
         """Return what is painted of the content.
@@ -318,10 +320,13 @@ class Request:
         dims = self._viewer.dims
         if not isinstance(content, Channels):
             return displayed_plane(content, dims)
-        seen = content.visible.layers
-        if not seen:
-            raise ValueError(f"All of {content.name} are hidden: show what is to be painted.")
-        return displayed_composite(seen, dims, canvas_background(self._viewer))
+        return displayed_composite(_seen(content), dims, canvas_background(self._viewer))
+
+    def _stack(self, content: Any) -> StackSource:
+        dims = self._viewer.dims
+        if not isinstance(content, Channels):
+            return stack_planes(content, dims)
+        return stack_composite(_seen(content), dims, canvas_background(self._viewer))
 
     def _planes(self) -> tuple[Plane, ...]:
         for style in self.styles:
@@ -333,9 +338,9 @@ class Request:
 
     def _stack_job(self, content: Any) -> StackJob:
         dims = self._viewer.dims
-        source = stack_planes(content, dims)
+        source = self._stack(content)
         try:
-            plane = displayed_plane(content, dims)
+            plane = self._plane(content)
         except ValueError:  # the slider is elsewhere
             plane = source.plane((0,) * len(source.shape))
         job = StackJob(
@@ -379,6 +384,14 @@ class Request:
             return ()
         chosen, dims = self._value("style_mask"), self._viewer.dims
         return (content_mask(chosen, job.styles[0], dims, job.style_size),)
+
+
+def _seen(channels: Channels) -> tuple[Any, ...]:
+    """Return those of several layers that are shown."""
+    seen = channels.visible.layers
+    if not seen:
+        raise ValueError(f"All of {channels.name} are hidden: show what is to be painted.")
+    return seen
 
 
 def _shading(layer: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..images.lazy import as_slices
+
 
 class PaintedStack(NamedTuple):
     """The array that a stack is painted into, and what of it is painted."""
@@ -61,13 +63,7 @@ class StackView:
         self.dtype: np.dtype[Any] = array.dtype
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        given = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in given:
-            at = given.index(Ellipsis)
-            given[at : at + 1] = [slice(None)] * (self.ndim - len(given) + 1)
-        given += [slice(None)] * (self.ndim - len(given))
-        # Indices are made slices, so that no axis goes before the others are in order.
-        spans = [k if isinstance(k, slice) else slice(k, k + 1 or None) for k in map(_plain, given)]
+        spans, rest = as_slices(key, self.ndim)
         own = [slice(None)] * len(self._order)
         for axis, span in zip(self._order, spans, strict=False):
             own[axis] = span
@@ -78,7 +74,7 @@ class StackView:
         pixels = pixels.transpose([*self._order, *samples])
         if self.ndim > len(self._order):
             pixels = pixels[..., spans[-1]]
-        return pixels[tuple(slice(None) if isinstance(k, slice) else 0 for k in given)]
+        return pixels[rest]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype)
@@ -92,7 +88,3 @@ class StackView:
             index = tuple(along[i] for along, i in zip(planes, place, strict=True))
             alpha[place] = 255 if index in self._painted.finished else 0
         return alpha
-
-
-def _plain(key: Any) -> Any:
-    return key if isinstance(key, slice) else int(key)

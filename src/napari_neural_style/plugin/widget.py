@@ -206,7 +206,7 @@ class StyleTransferWidget(Container[Any]):
         one_channel = single and not content.rgb
         if not one_channel:
             self["output"].value = "rgb"
-        stack = single and content.ndim > 2
+        stack = any(layer.ndim > 2 for layer in layers_of(content))
         if not stack:
             self["whole_stack"].value = False
         mixed = len(self._request.styles) > 1

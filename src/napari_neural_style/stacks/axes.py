@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from napari_neural_style.images.lazy import read_part
 
 Index = tuple[int, ...]
 
@@ -109,11 +110,7 @@ class Axes:
     def take(self, stack: Any, index: Index) -> NDArray[Any]:
         """Read one plane: ``(H, W)``, or ``(H, W, samples)``."""
         at = dict(zip(self.along, index, strict=True))
-        plane = stack[tuple(at.get(letter, slice(None)) for letter in self.letters)]
-        if hasattr(plane, "__dask_graph__"):
-            # Not by an active client: its workers are busy painting.
-            plane = plane.compute(scheduler="threads")
-        plane = np.asarray(plane)
+        plane = read_part(stack, tuple(at.get(letter, slice(None)) for letter in self.letters))
         left = [letter for letter in self.letters if letter in "YXS"]
         wanted = "YXS" if self.in_color else "YX"
         return plane.transpose([left.index(letter) for letter in wanted])

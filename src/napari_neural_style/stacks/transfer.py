@@ -15,6 +15,7 @@ import numpy.typing as npt
 import zarr
 
 from napari_neural_style.images import to_rgb
+from napari_neural_style.images.blending import BlendedStack
 from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.stacks.axes import Axes, Index
@@ -72,7 +73,7 @@ class StackTransfer:
         Colours, 8 bits each, or one channel of the stack's dtype and contrast limits.
     rendering : Rendering, optional
         Turns a plane's values into what is painted; by default contrast limits common to all
-        planes.
+        planes, and of a :class:`~napari_neural_style.images.blending.BlendedStack` its colours.
     planes : slice, optional
         Only these, along the first axis of the stack.
     mask : array, optional
@@ -143,6 +144,8 @@ class StackTransfer:
         self._wanted = self._selected(planes)
         if masks is not None:
             check_marked(masks, self.axes, self._wanted)
+        if rendering is None and isinstance(stack, BlendedStack):
+            rendering = Rendering("plane", (0.0, 1.0))
         self._rendering = rendering
         self._backend = _connect(client)
         try:
@@ -415,7 +418,11 @@ class StackTransfer:
         }
         # A name is for messages: a layer may be renamed.
         shades = self._rendering and dataclasses.replace(self._rendering, name="")
+        blended = {}
+        if isinstance(self._stack, BlendedStack):
+            blended["channels"] = [channel.looks for channel in self._stack.channels]
         return {
+            **blended,
             "settings": settings,
             "axes": self.axes.letters,
             "shape": self.axes.shape,

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_neural_style.plugin.layers import displayed_plane, stack_planes
+from napari_neural_style.plugin.layers import (
+    displayed_composite,
+    displayed_plane,
+    stack_composite,
+    stack_planes,
+)
 
 from .conftest import counted_planes, picture
 
@@ -83,3 +88,65 @@ def test_what_is_no_stack_or_not_in_it_is_refused():
     viewer.dims.ndisplay = 3
     with pytest.raises(ValueError, match="shown as a volume"):
         stack_planes(layer, viewer.dims)
+
+
+@pytest.fixture
+def channels():
+    """A viewer with two channels of (t, z, y, x), and a picture in colour over all planes."""
+    viewer = ViewerModel()
+    names, scale = ["actin", "nuclei"], (5, 3, 2, 1)
+    data = picture((3, 2, 4, 6, 7))  # t, channels, z, y, x
+    viewer.add_image(data, channel_axis=1, name=names, scale=scale, gamma=0.7)
+    viewer.add_image(picture((6, 7, 3)), rgb=True, scale=scale[2:], opacity=0.4, name="grid")
+    return viewer
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2)])
+def test_planes_of_several_channels_are_what_the_sliders_show(channels, order):
+    channels.dims.order = order
+    stack = stack_composite(channels.layers, channels.dims, (0.2, 0.3, 0.4))
+    assert stack.shape == (3, 4)
+    for index in np.ndindex(stack.shape):
+        channels.dims.current_step = (*index, 0, 0)
+        shown = displayed_composite(channels.layers, channels.dims, (0.2, 0.3, 0.4))
+        np.testing.assert_array_equal(stack.plane(index).rgb(), shown.rgb())
+        assert stack.plane(index).geometry.position == shown.geometry.position
+
+
+def test_several_channels_are_told_from_others_by_all_of_their_pixels(channels):
+    def evidence():
+        stack = stack_composite(channels.layers, channels.dims)
+        return b"".join(pixels.tobytes() for pixels in stack.evidence(None))
+
+    before = evidence()
+    channels.layers["nuclei"].data[1, 2, 3, 3] += 1
+    changed = evidence()
+    channels.layers["actin"].opacity = 0.9
+    assert len({before, changed, evidence()}) == 3
+
+
+def test_of_pyramids_the_resolutions_that_all_channels_have_are_taken():
+    viewer = ViewerModel()
+    for seed, sides in enumerate([(32, 16, 8), (32, 8)]):
+        levels = [picture((3, side, side), seed=seed) for side in sides]
+        viewer.add_image(levels, multiscale=True, blending="additive")
+    stack = stack_composite(viewer.layers, viewer.dims)
+    assert [level.shape for level in stack.levels] == [(3, 32, 32, 3), (3, 8, 8, 3)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "place", "words"),
+    [
+        ((3, 6, 7), {"translate": (0, 1, 0)}, "pixel on pixel"),
+        ((3, 6, 7), {"translate": (1, 0, 0)}, "plane on plane"),
+        ((3, 6, 7), {"scale": (2, 1, 1)}, "plane on plane"),
+        ((4, 6, 7), {}, "plane on plane"),
+        ((3, 6, 7), {"units": ("s", "um", "um")}, "give both layers units"),
+    ],
+)
+def test_channels_with_planes_elsewhere_are_refused(shape, place, words):
+    viewer = ViewerModel()
+    viewer.add_image(picture((3, 6, 7)), units=("um",) * 3, name="actin")
+    viewer.add_image(picture(shape), **{"units": ("um",) * 3, **place}, name="nuclei")
+    with pytest.raises(ValueError, match=words):
+        stack_composite(viewer.layers, viewer.dims)

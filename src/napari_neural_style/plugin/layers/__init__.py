@@ -9,7 +9,7 @@ from .labels import StackLabels
 from .names import DRIFT_KEY, is_drift, is_result, quoted, unwrapped
 from .plane import Plane, displayed_plane
 from .slicing import layer_levels
-from .stack import StackSource, stack_planes
+from .stack import StackSource, stack_composite, stack_planes
 from .thumbnail import thumbnail
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "is_result",
     "layer_levels",
     "quoted",
+    "stack_composite",
     "stack_mask",
     "stack_planes",
     "thumbnail",

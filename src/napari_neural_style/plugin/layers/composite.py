@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...images.blending import blend
 from ...images.pixels import check_structure
 from .geometry import Geometry
 from .names import quoted
@@ -20,6 +21,13 @@ class Sheet(NamedTuple):
     plane: Plane
     blending: str
     opacity: float
+
+    def draw(self, shape: tuple[int, int]) -> tuple[NDArray[np.float32], Any, str]:
+        """Read it at the resolution that has some height and width, to be blended."""
+        pixels = self.plane.pixels.read(self.plane.pixels.shapes.index(shape))
+        colors, alpha = self.plane.rendering.rgba(pixels)
+        opaqueness = self.opacity if alpha is None else self.opacity * alpha
+        return colors, opaqueness, self.blending
 
 
 @dataclass(frozen=True)
@@ -68,14 +76,9 @@ class Composite:
             If a layer has NaN, or the whole is a single colour.
         """
         shape = self.shape(size)
-        canvas = _Canvas(shape, self.background)
-        for number, (plane, blending, opacity) in enumerate(self.sheets):
-            pixels = plane.pixels.read(plane.pixels.shapes.index(shape))
-            colors, alpha = plane.rendering.rgba(pixels)
-            opaqueness = opacity if alpha is None else opacity * alpha
-            canvas.draw(colors, opaqueness, _lowest(blending) if number == 0 else blending)
-        check_structure(canvas.rgb, self.name)
-        return canvas.rgb
+        rgb = blend((sheet.draw(shape) for sheet in self.sheets), self.background)
+        check_structure(rgb, self.name)
+        return rgb
 
     def _shapes(self) -> list[tuple[int, int]]:
         first, *others = (sheet.plane.pixels.shapes for sheet in self.sheets)
@@ -141,46 +144,3 @@ def canvas_background(viewer: Any) -> tuple[float, float, float]:
     else:
         red, green, blue = (c / 255 for c in get_theme(viewer.theme).canvas.as_rgb_tuple()[:3])
     return red, green, blue
-
-
-def _lowest(blending: str) -> str:
-    """Return how napari blends the lowest visible layer with the empty canvas."""
-    return {"minimum": "replace", "additive": "over black"}.get(blending, "translucent")
-
-
-class _Canvas:
-    """The frame buffer of OpenGL: what is drawn is blended with what is there, and clamped.
-
-    Its alpha counts, for additive layers are added to what is there times its alpha.
-    """
-
-    def __init__(self, shape: tuple[int, int], background: Sequence[float]) -> None:
-        self.rgb = np.empty((*shape, 3), np.float32)
-        self.rgb[...] = background
-        self._alpha: Any = np.float32(1)
-
-    def draw(self, colors: NDArray[np.float32], alpha: Any, blending: str) -> None:
-        alpha = np.asarray(alpha, np.float32)[..., np.newaxis]
-        there = self.rgb
-        match blending:
-            case "opaque" | "replace":
-                self.rgb = colors
-            case "over black":
-                self.rgb = colors * alpha
-            case "translucent" | "translucent_no_depth":
-                self.rgb = colors * alpha + there * (1 - alpha)
-            case "additive":
-                self.rgb = np.minimum(colors * alpha + there * self._alpha, 1)
-            case "minimum":
-                self.rgb = np.minimum(colors, there)
-            case "multiplicative":
-                self.rgb = colors * there
-            case _:
-                raise ValueError(f"The blending {blending} is unknown.")
-        match blending:
-            case "opaque":
-                self._alpha = alpha
-            case "minimum":
-                self._alpha = np.minimum(alpha, self._alpha)
-            case _:
-                self._alpha = np.minimum(alpha + self._alpha, 1)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _ALIGNED = 0.01
 """How far apart, in pixels, the corners of two planes that cover each other may be."""
 
+_NEXT = 0.5
+"""How far apart, in planes, those of two stacks may be that are shown together."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -164,6 +167,27 @@ class Geometry:
         corners = np.array([[0, height, 0, height], [0, 0, width, width], [1, 1, 1, 1]], float)
         moved = self.pixels_of(other, dims) @ corners - corners
         return self.shape == other.shape and bool(np.abs(moved).max() < _ALIGNED)
+
+    def same_planes(
+        self, other: "Geometry", axes: Sequence[int], lengths: Sequence[int], dims: Any
+    ) -> bool:
+        """Tell whether the planes of another stack are those that lie next to each of these.
+
+        Parameters
+        ----------
+        other
+            Where the others lie.
+        axes
+            Axes that these have in common with all that the others do not display.
+        lengths
+            How many planes there are along each.
+        dims
+            The viewer's ``dims``.
+        """
+        to_own = np.linalg.inv(self.to_world(axes, dims)) @ other.to_world(other.hidden, dims)
+        first, last = np.zeros(len(axes)), np.subtract(lengths, 1)
+        ends = (np.array([*end, 1.0]) for end in (first, last))
+        return all(np.abs(to_own @ end - end).max() < _NEXT for end in ends)
 
     def check_covers(
         self, other: "Geometry", dims: Any, name: str, other_name: str, advice: str

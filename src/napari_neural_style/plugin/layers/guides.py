@@ -60,7 +60,7 @@ def content_mask(
 
 
 def stack_mask(
-    layer: Any, source: StackSource, plane: Plane, dims: Any, size: int | None
+    layer: Any, source: StackSource, plane: Plane | Composite, dims: Any, size: int | None
 ) -> NDArray[Any] | StackLabels:
     """Return the regions of a stack's planes that a Labels or Shapes layer draws over them.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ...images.blending import BlendedStack, Channel
 from ...images.rendering import Rendering
 from .evidence import evidence
 from .geometry import Geometry
@@ -78,6 +79,24 @@ class StackSource:
         return Plane(cut(geometry, self.levels, spans), self.rendering)
 
 
+@dataclass(frozen=True)
+class StackComposite(StackSource):
+    """The planes of several layers, blended; used like those of one.
+
+    Attributes
+    ----------
+    channels
+        The planes of each layer.
+    """
+
+    channels: tuple[StackSource, ...]
+
+    def evidence(self, size: int | None) -> list[NDArray[Any]]:
+        """Return pixels by which the planes can be told from others: blended, and of each layer."""
+        of_channels = (pixels for channel in self.channels for pixels in channel.evidence(size))
+        return [*super().evidence(size), *of_channels]
+
+
 def stack_planes(layer: Any, dims: Any) -> StackSource:
     """Return all planes of an image layer that are parallel to the one displayed.
 
@@ -105,3 +124,74 @@ def stack_planes(layer: Any, dims: Any) -> StackSource:
         levels=levels,
         rendering=layer_rendering(layer),
     )
+
+
+def stack_composite(
+    layers: Sequence[Any], dims: Any, background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> StackComposite:
+    """Return the planes of several image layers together, blended as napari blends them.
+
+    Parameters
+    ----------
+    layers
+        ``napari.layers.Image`` layers, the lowest first, as in ``viewer.layers``. At least one is
+        a stack; one that has fewer dimensions is seen in all of its planes.
+    dims
+        The viewer's ``dims``: they say which two axes make the planes.
+    background
+        As for :func:`displayed_composite`.
+
+    Raises
+    ------
+    ValueError
+        As :func:`stack_planes`, or if the pixels of the layers do not lie on each other.
+    """
+    stack = max(layers, key=lambda layer: layer.ndim)
+    base = stack_planes(stack, dims)
+    sources = [_beside(stack, base, layer, dims) for layer in layers]
+    name = f"composite of {', '.join(map(quoted, layers))}"
+    levels = []
+    for level in base.levels:
+        shape = level.shape[: stack.ndim]
+        alike = [
+            next((part for part in source.levels if _lies_in(part, layer, shape)), None)
+            for source, layer in zip(sources, layers, strict=True)
+        ]
+        if all(part is not None for part in alike):
+            looks = ((str(layer.blending), float(layer.opacity), layer.rgb) for layer in layers)
+            parts = zip(alike, sources, looks, strict=True)
+            levels.append(
+                BlendedStack(
+                    [Channel(part, source.rendering, *look) for part, source, look in parts],
+                    background,
+                )
+            )
+    return StackComposite(base.geometry, tuple(levels), Rendering(name, (0, 1)), tuple(sources))
+
+
+def _lies_in(level: Any, layer: Any, shape: Sequence[int]) -> bool:
+    return tuple(level.shape[: layer.ndim]) == tuple(shape[-layer.ndim :])
+
+
+def _beside(stack: Any, base: StackSource, layer: Any, dims: Any) -> StackSource:
+    """Return the planes of a layer, which must lie on those of a stack."""
+    levels = layer_levels(layer)
+    full = levels[0].shape[: layer.ndim]
+    geometry = layer_geometry(layer, dims, full)
+    names = f"the layer {quoted(stack)}", f"The layer {quoted(layer)}"
+    advice = "Choose layers of one shape and place."
+    own = base.geometry
+    own.check_covers(geometry, dims, *names, advice)
+    fewer = stack.ndim - layer.ndim
+    shared = [axis + fewer for axis in geometry.hidden]
+    lengths = [base.levels[0].shape[axis] for axis in shared]
+    if not (
+        tuple(axis + fewer for axis in geometry.displayed) == own.displayed
+        and lengths == [full[axis] for axis in geometry.hidden]
+        and own.same_planes(geometry, shared, lengths, dims)
+    ):
+        raise ValueError(
+            f"{names[1]} does not lie on {names[0]}, plane on plane: give both the same planes in "
+            "the same places, or choose them without Whole stack."
+        )
+    return StackSource(geometry, levels, layer_rendering(layer))
