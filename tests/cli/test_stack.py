@@ -381,7 +381,7 @@ def test_a_local_cluster(series, capsys):
 
 
 def test_channels_together_are_painted_in_their_colours(series, capsys):
-    channels = np.stack([series, np.flip(series, 2), np.zeros_like(series)], 1)[:2]
+    channels = np.stack([series, np.flip(series, 2), np.zeros_like(series)], 1)
     colors = [ome_color(color) for color in ("#ff8000", "#0000ff", "#00ff00")]
     metadata = {"axes": "TCYX", "PhysicalSizeX": 0.25, "Channel": {"Color": colors}}
     tifffile.imwrite("three.ome.tif", channels, metadata=metadata, photometric="minisblack")
