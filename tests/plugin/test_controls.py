@@ -1,9 +1,9 @@
 import pytest
 from magicgui.widgets import Container
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSlider, QSpinBox
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 
-from napari_neural_style.plugin.controls import Notice, PercentSlider
+from napari_neural_style.plugin.controls import Notice, PercentSlider, StillLabel
 
 LONG = "A sentence that goes on and on. " * 12
 
@@ -55,7 +55,7 @@ def test_a_notice_keeps_its_height_and_its_text(notice):
         notice.setText(text)
         assert notice.text() == text
         assert notice.minimumHeight() == notice.maximumHeight() == height
-        assert notice.heightForWidth(300) <= height
+        assert notice._label.heightForWidth(300) <= height
 
 
 def test_what_does_not_fit_is_in_the_tooltip(notice):
@@ -71,3 +71,31 @@ def test_a_notice_grows_with_the_font(notice):
     before = notice.height()
     notice.setStyleSheet("font-size: 40px;")
     assert notice.minimumHeight() > 2 * before
+
+
+class Requests(QObject):
+    """Counts how often a widget is asked to lay out what is in it."""
+
+    count = 0
+
+    def eventFilter(self, watched, event):
+        self.count += event.type() == QEvent.Type.LayoutRequest
+        return False
+
+
+@pytest.mark.parametrize(
+    ("make", "calm"), [(lambda: Notice(2, ""), True), (StillLabel, True), (QLabel, False)]
+)
+def test_new_text_lays_out_nothing_around_it(make, calm, qtbot):
+    """With Qt's own labels it does, or this test would tell nothing."""
+    window, label, requests = QWidget(), make(), Requests()
+    qtbot.addWidget(window)
+    QVBoxLayout(window).addWidget(label)
+    window.show()
+    qtbot.waitExposed(window)
+    qtbot.wait(50)
+    window.installEventFilter(requests)
+    for step in range(3):
+        label.setText(f"Step {10**step}")
+        qtbot.wait(10)
+    assert (requests.count == 0) == calm

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from napari.utils.progress import cancelable_progress
 
-# Of the indicator's own: a picture a second.
-_PERCENT_OF_SPEED: Final = 3
+from .window import calm_indicator
+
 # Seconds between two changes of a bar.
 _INTERVAL: Final = 1.0
 
@@ -32,7 +31,7 @@ class ActivityBar:
         # napari's own cancel only ends a loop over the bar, and there is none.
         self._bar.cancel = cancel
         self._due = 0.0
-        _calm_indicator()
+        calm_indicator()
 
     def show(self, step: int, total: int, text: str) -> None:
         """Show how many steps are done, and a text behind the bar; once a second."""
@@ -48,18 +47,3 @@ class ActivityBar:
     def close(self) -> None:
         """Remove the bar."""
         self._bar.close()
-
-
-def _calm_indicator() -> None:
-    """Slow down what turns in the status bar while something goes on.
-
-    Each of its pictures lets Qt put the whole window together anew, the canvas too: thirty
-    times a second, which where there is no GPU takes most of a core from the run.
-    """
-    from napari.qt import get_qapp
-
-    for window in get_qapp().topLevelWidgets():
-        with suppress(AttributeError):  # it is napari's own affair
-            window._activity_dialog._toggleButton._inProgressIndicator.movie().setSpeed(
-                _PERCENT_OF_SPEED
-            )

@@ -157,7 +157,32 @@ class Picture(QLabel):
         self.setPixmap(fitted)
 
 
-class Notice(QLabel):
+class StillLabel(QWidget):
+    """A label of a fixed size, whatever its text is.
+
+    With each text, a label of Qt's asks for another size: the whole window is laid out and put
+    together anew, the canvas too, which where there is no GPU takes 20 ms from the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._label = QLabel(self)  # in no layout, which would ask on its behalf
+
+    def text(self) -> str:
+        """Return the text."""
+        return self._label.text()
+
+    def setText(self, text: str) -> None:
+        """Show a text."""
+        self._label.setText(text)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Take all the room there is."""
+        super().resizeEvent(event)
+        self._label.resize(self.size())
+
+
+class Notice(StillLabel):
     """Text in a place of a fixed height; its tooltip has what does not fit in.
 
     Parameters
@@ -171,10 +196,10 @@ class Notice(QLabel):
     def __init__(self, lines: int, hint: str) -> None:
         super().__init__()
         self._lines, self._whole, self._hint = lines, "", hint
-        self.setWordWrap(True)
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self._label.setWordWrap(True)
+        self._label.setTextFormat(Qt.TextFormat.PlainText)
+        self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._label.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._make_room()
 
@@ -199,17 +224,17 @@ class Notice(QLabel):
             self._make_room()
 
     def _make_room(self) -> None:
-        super().setText("\n".join("X" * self._lines))
-        self.setFixedHeight(self.sizeHint().height())
+        self._label.setText("\n".join("X" * self._lines))
+        self.setFixedHeight(self._label.sizeHint().height())
         self._fit()
 
     def _fit(self) -> None:
         shown, words = self._whole, self._whole.split(" ")
-        super().setText(shown)
-        while len(words) > 1 and self.heightForWidth(self.width()) > self.height():
+        self._label.setText(shown)
+        while len(words) > 1 and self._label.heightForWidth(self.width()) > self.height():
             words.pop()
             shown = " ".join(words) + " …"
-            super().setText(shown)
+            self._label.setText(shown)
         self.setToolTip(self._hint if shown == self._whole else self._whole)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSlider, QWidget
+
+from .controls import StillLabel
 
 
 class HistoryBar(QWidget):
@@ -35,7 +37,7 @@ class HistoryBar(QWidget):
             "Go back through the run, with the mouse or the arrow keys. At the right end, the "
             "picture follows the run."
         )
-        self._label = QLabel()
+        self._label = StillLabel()
         self._label.setToolTip("The step whose picture is shown, and how many there are.")
         self._keep = QPushButton("Keep")
         self._keep.setToolTip("Make the picture of this step a layer of its own.")
@@ -128,6 +130,6 @@ class HistoryBar(QWidget):
 
     def _tell(self) -> None:
         widest = f"{self._total}/{self._total}"
-        self._label.setMinimumWidth(self._label.fontMetrics().horizontalAdvance(widest))
+        self._label.setFixedWidth(self._label.fontMetrics().horizontalAdvance(widest))
         self._label.setText(f"{self.step}/{self._total}" if len(self._steps) > 1 else "")
         self._resume.setEnabled(not self.following)

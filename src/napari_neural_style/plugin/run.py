@@ -16,6 +16,7 @@ from .request import Request
 from .result import ResultLayer
 from .stack_job import StackJob
 from .stack_worker import StackPainter
+from .window import lay_out_lists
 from .worker import Change, Frame, Outcome, Painter, Worker, detached
 
 _DRAWN_MS = 100
@@ -165,11 +166,16 @@ class Run:
                 worker.stop()
                 return
         self.advanced.emit(frame)
-        # The next frame is asked for when Qt has drawn this one, and told what it cost.
-        QTimer.singleShot(_DRAWN_MS, lambda: worker.shown(time.thread_time() - begin))
-        if self._activity is not None:
-            # Lets napari process events, so it comes last: the run may be over after it.
-            self._activity.show(frame.step, frame.total, frame.time_left)
+        lay_out_lists()
+
+        def ask_for_next() -> None:
+            worker.shown(time.thread_time() - begin)
+            if self._activity is not None:
+                # Lets napari process events, so it comes last: the run may be over after it.
+                self._activity.show(frame.step, frame.total, frame.time_left)
+
+        # When Qt has drawn this one; it does so in fewer goes if it is left alone.
+        QTimer.singleShot(_DRAWN_MS, ask_for_next)
 
     def _note(self, note: str) -> None:
         if self.going:

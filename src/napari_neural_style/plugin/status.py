@@ -51,7 +51,9 @@ class Status:
     def say(self, text: str) -> None:
         """Tell the user what goes on, or what to do."""
         self._line.setText(text)
-        self._line.setStyleSheet(self._loud if text.startswith(_WARNING) else self.quiet)
+        style = self._loud if text.startswith(_WARNING) else self.quiet
+        if style != self._line.styleSheet():  # Qt reads it anew, and lays out the window
+            self._line.setStyleSheet(style)
 
     def hint(self, text: str) -> None:
         """Tell what is to be read although the run goes on."""
