@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
 from napari_neural_style.images.views import View
+from napari_neural_style.notes import Note
 from napari_neural_style.packed import check_arrays, unplain
 from napari_neural_style.recipe import one_line, with_weights
 from napari_neural_style.settings import Settings
@@ -14,7 +15,7 @@ from napari_neural_style.validation import short
 _IMAGES: Final = ("content", "style", "picture")
 _FIELDS: Final = frozenset(field.name for field in fields(Settings))
 _MOST: Final = 10_000
-"""Changes and views that a record may have."""
+"""Changes, views and notes that a record may have."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Record:
         What made it, by name.
     views
         What is known of the images: names, and how they were seen in layers.
+    notes
+        What the user was told; none in recipes of earlier versions.
     """
 
     settings: Settings
@@ -83,6 +86,7 @@ class Record:
     versions: Mapping[str, str]
     machine: Mapping[str, str | int]
     views: tuple[View, ...]
+    notes: tuple[Note, ...] = ()
 
     @classmethod
     def from_dict(cls, data: Any, weights: str | None = None, called: str = "the recipe") -> Self:
@@ -164,6 +168,7 @@ def _parts(data: Any, weights: str | None) -> dict[str, Any]:
         "versions": _facts(data["versions"]),
         "machine": _facts(data["machine"]),
         "views": tuple(_views(data.get("views", []), taken)),
+        "notes": tuple(map(Note.from_dict, _few(data.get("notes", [])))),
     }
 
 
@@ -215,7 +220,7 @@ def _views(data: Any, taken: int) -> Iterator[View]:
 
 def _few(data: Any) -> Sequence[Any]:
     if not isinstance(data, list | tuple) or len(data) > _MOST:
-        raise ValueError(f"it must have lists of at most {_MOST} changes and views.")
+        raise ValueError(f"it must have lists of at most {_MOST} changes, views and notes.")
     return data
 
 

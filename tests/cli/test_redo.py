@@ -4,12 +4,13 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from napari_neural_style import StyleTransfer
 from napari_neural_style.cli import BAD_INPUT, DONE, main
 from napari_neural_style.cli.redo import NOT_THE_SAME
-from napari_neural_style.images import read_image, write_image
+from napari_neural_style.images import read_image, to_rgb, write_image
 from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.recipe import write_recipe
 
@@ -141,6 +142,30 @@ def test_a_picture_that_is_another_is_said_to_be(folder, capsys):
     write_image("b.png", 1 - picture / 255, metadata=recipe)
     status, said = redone(capsys, "b.png")
     assert (status, "more than the 6%" in said) == (NOT_THE_SAME, True)
+
+
+def too_much(variable):
+    return torch.empty(2**60)
+
+
+def test_a_verdict_tells_what_is_not_made_again(folder, capsys):
+    content, style = (to_rgb(read_image(name)) for name in ("content.png", "style.jpg"))
+    write_image("large.tif", np.tile(content, (4, 4, 1)), 32)
+    settings = {"steps": 3, "scales": (256,), "tile": "off", "device": "cpu"}
+    transfer = StyleTransfer(read_image("large.tif"), style, "fast", **settings)
+    next(transfer)
+    transfer._run.objective = too_much  # the memory does run out
+    transfer.run()
+    recipe = transfer.provenance()
+    (note,) = recipe["notes"]
+    assert (note["step"], note["repeats"]) == (2, False)
+    picture = transfer.result
+    picture[0, 0] = 1 - picture[0, 0]
+    write_image("a.png", picture, metadata=recipe)
+    status, said = redone(capsys, "a.png", "large.tif", "style.jpg")
+    assert status == DONE
+    assert "The same within" in said
+    assert "then, at step 2: The memory of cpu ran out: the run goes on in tiles of" in said
 
 
 def test_transparency_and_one_channel(folder, capsys):

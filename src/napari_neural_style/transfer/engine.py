@@ -290,9 +290,9 @@ class StyleTransfer:
                 self._stopwatch.stop()
                 raise StopIteration
             losses = self._make_step()
-            progress, note = self._run.progress, " ".join(self._run.notes)
-            self._run.notes.clear()
-            return Update(self, losses, progress.step, progress.scale, note or None)
+            progress = self._run.progress
+            note = self._run.notes.take(progress.step)
+            return Update(self, losses, progress.step, progress.scale, note)
 
     def run(self) -> Image:
         """Run to the end and return the result."""
@@ -341,7 +341,8 @@ class StyleTransfer:
 
     def _recall(self, before: Run, reason: str) -> Run:
         run = before.recalled()
-        run.notes.append(f"A change could not be made: the run goes on as it was. {reason}")
+        told = f"A change could not be made: the run goes on as it was. {reason}"
+        run.notes.add(told, repeats=False)
         return run
 
     # -------------------------------------------------------------- checkpoints
@@ -404,7 +405,8 @@ class StyleTransfer:
             transfer._run.restore(state)
         except DAMAGE as error:
             raise refusal(path, error) from error
-        transfer._run.notes.extend(saved.notes)
+        for note in saved.notes:
+            transfer._run.notes.add(note, repeats=False)
         transfer._stopwatch.elapsed = saved.elapsed
         return transfer
 

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 _OF_NO_WEIGHT: Final = ("system", "python")
 _PACKAGES: Final = ("torchvision", "numpy", "scikit-image")
 
+# By these, libraries below torch are told to compute otherwise than the processor could.
+_LIMITS: Final = (
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"),
+    *("MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR"),
+)
+
 NOTE: Final = "This image was stylized by a neural network; it is not data."
 
 
@@ -53,6 +59,7 @@ def recipe(
         "inputs": run.pictures.inputs.hashes,
         "changes": run.changes,
         "begun_with": run.begun_with,
+        "notes": run.notes.plain(),
         "device": device,
         "precision": precision,
         "tile": run.studio.means.tile,
@@ -96,13 +103,18 @@ def machine(device: str) -> dict[str, str | int]:
     facts: dict[str, str | int] = {
         "system": platform.platform(),
         "processor": processor(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": _instructions(),
         "threads": torch.get_num_threads(),
     }
     if device.startswith("cuda"):
         facts["gpu"] = torch.cuda.get_device_name(device)
         facts["cuda"] = str(torch.version.cuda or torch.version.hip)
     return facts
+
+
+def _instructions() -> str:
+    limits = [f"{name}={os.environ[name]}" for name in _LIMITS if os.environ.get(name)]
+    return " ".join([torch.backends.cpu.get_cpu_capability(), *limits])
 
 
 def environment(device: str) -> dict[str, str | int]:

@@ -2,19 +2,22 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from napari_neural_style.images import image_hash, to_rgb
+from napari_neural_style.notes import Note
 from napari_neural_style.record import Change, Record
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
 from napari_neural_style.transfer.provenance import differences, threads_of
 from napari_neural_style.transfer.update import Update
+
+_MOST_TOLD: Final = 3
 
 
 class Replay(StyleTransfer):
@@ -89,7 +92,11 @@ class Replay(StyleTransfer):
     @property
     def others(self) -> tuple[str, ...]:
         """What is other here than where the record was made, in words."""
-        return tuple(_differences(self._record, self.device, self.precision))
+        return (
+            *_differences(self._record, self.device, self.precision),
+            *_happened("then", self._record.notes),
+            *_happened("now", self._run.notes.kept),
+        )
 
 
 def hash_of(record: Record, image: npt.ArrayLike, name: str = "image") -> str:
@@ -156,3 +163,9 @@ def _differences(record: Record, device: str, precision: str) -> Iterator[str]:
         yield f"in {precision} instead of {record.settings.precision}"
     if not device.startswith("cpu"):
         yield "GPUs do not add up in the same order each time"
+
+
+def _happened(when: str, notes: Sequence[Note]) -> Iterator[str]:
+    """Tell what came between that is no part of a recipe; the latest of it."""
+    for note in [note for note in notes if not note.repeats][-_MOST_TOLD:]:
+        yield f"{when}, at step {note.step}: {note.text.rstrip('.')}"

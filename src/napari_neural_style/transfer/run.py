@@ -8,6 +8,7 @@ from typing import Any, Final, Self, TypeVar
 
 import torch
 
+from napari_neural_style.notes import Note, Notes
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer import live
 from napari_neural_style.transfer.budget import Stopwatch
@@ -65,7 +66,8 @@ class Run:
         """What that was before, of each name."""
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         """When the run was made."""
-        self.notes: list[str] = []  # of the present step
+        self.notes = Notes()
+        """What the user should know."""
         self._stopwatch = stopwatch
         self.planner = self._make_planner()
 
@@ -138,7 +140,7 @@ class Run:
             self._return_to_best(losses[-1])
         note = self.planner.adjust(self.painting)
         if note is not None:
-            self.notes.append(note)
+            self.notes.add(note)
         if self.progress.scale_ends:
             self._settle()
         if self.progress.finished:
@@ -172,7 +174,8 @@ class Run:
     def _return_to_best(self, total: torch.Tensor) -> None:
         assert self.painting is not None
         step = self.progress.step
-        if self.studio.means.precision == torch.float16 and not torch.isfinite(total):
+        other_means = self.studio.means.precision == torch.float16 and not torch.isfinite(total)
+        if other_means:
             self._change_means(self.studio.means._replace(precision=torch.float32))
             goes_on = "in float32, for float16 has no such large numbers"
         else:
@@ -180,9 +183,10 @@ class Run:
             self.rate /= 4
             goes_on = f"with {self.rate:g} times the step size"
         self.painting.return_to_best()
-        self.notes.append(
+        self.notes.add(
             f"The loss exploded at step {step}: the run went back to the best image so far and "
-            f"goes on {goes_on}."
+            f"goes on {goes_on}.",
+            repeats=not other_means,
         )
 
     def _check_hope(self) -> None:
@@ -208,7 +212,7 @@ class Run:
         self._check_hope()
         self.painting.return_to_best()
         height, width = self.painting.shape
-        self.notes.append(
+        self.notes.add(
             f"The loss was high at the end of the scale of {width} x {height} pixels: its best "
             "image was taken instead. A smaller learning_rate may do better."
         )
@@ -216,7 +220,7 @@ class Run:
     def _tell_end(self) -> None:
         """Note what became of the result."""
         if self.keeps_best and not self.settings.keep_best:
-            self.notes.append(
+            self.notes.add(
                 f"With learning_rate={self.settings.learning_rate:g} the last step may lead "
                 "anywhere: the image of the lowest loss was taken."
             )
@@ -225,7 +229,7 @@ class Run:
             return
         (height, width), (asked_height, asked_width) = shapes[scale], self.largest
         why = "" if self.settings.budget is None else f": {self.settings.budget:g} s allow no more"
-        self.notes.append(
+        self.notes.add(
             f"Painted at {width} x {height} pixels and enlarged to {asked_width} x "
             f"{asked_height}{why}."
         )
@@ -282,9 +286,10 @@ class Run:
             self.fall_back()
         means = self.studio.means
         if means != before:
-            self.notes.append(
+            self.notes.add(
                 f"The memory of {before.device} ran out: the run goes on "
-                f"{means.named_after(before)}."
+                f"{means.named_after(before)}.",
+                repeats=False,
             )
         return done
 
@@ -327,6 +332,7 @@ class Run:
             "changes": self.changes,
             "begun_with": self.begun_with,
             "started": self.started,
+            "notes": self.notes.plain(),
         }
         return state if self.painting is None else {**state, "painting": self.painting.state()}
 
@@ -343,6 +349,8 @@ class Run:
         self.changes = [dict(change) for change in plain(state, "changes")]
         self.begun_with = dict(plain(state, "begun_with"))
         self.started = str(plain(state, "started"))
+        # A checkpoint of an earlier version has none.
+        self.notes = Notes(map(Note.from_dict, plain(state, "notes") if "notes" in state else ()))
         if "painting" not in state:
             if self.progress.step:
                 raise ValueError("it has no image")
@@ -392,7 +400,7 @@ class Run:
         elif not names or (self.finished and progress.finished):
             return self
         run = copy.copy(self)
-        run.settings, run.progress, run.notes = inputs.settings, progress, []
+        run.settings, run.progress, run.notes = inputs.settings, progress, Notes(self.notes.kept)
         self._reform(run, inputs, names)
         if replanned:  # with a budget it makes some steps
             with run.studio.alone:
