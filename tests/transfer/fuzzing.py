@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 import psutil
+import torch
 
 import napari_neural_style
 from napari_neural_style import PRESETS, Settings, StyleTransfer
+from napari_neural_style.images import to_rgb
 from napari_neural_style.layers import LAYERS, layer_names
 from napari_neural_style.transfer.live import LIVE
 from napari_neural_style.transfer.scales import resize
@@ -402,10 +404,13 @@ def play(case: Case) -> str:
 def _played(case: Case, kept: list[weakref.ref]) -> str:
     transfer = StyleTransfer(case.content, case.style, **case.settings)
     kept.append(weakref.ref(transfer))
-    refused = ""
+    refused, begun_with = "", []
     for number in range(MOST_STEPS):
         if change := case.changes.get(number):
-            refused = _changed(transfer, change) or refused
+            said = _changed(transfer, change)
+            refused = said or refused
+            if not said and "picture" in change:
+                begun_with.append(to_rgb(change["picture"]))
         update = next(transfer, None)
         if update is None:
             break
@@ -422,7 +427,7 @@ def _played(case: Case, kept: list[weakref.ref]) -> str:
     ended = transfer._run.finished
     image = transfer.result
     check_image(image, transfer.scales[-1] if ended else None)
-    check_picture(image, transfer)
+    check_picture(image, transfer, begun_with)
     run = transfer._run
     kept += map(weakref.ref, (run, run.studio, run.pictures, run.painting))
     del run
@@ -465,20 +470,23 @@ def check_image(image: Any, shape: tuple[int, int] | None) -> None:
         raise Fault(f"The image is not in [0, 1]: {_told(image)}.")
 
 
-def check_picture(image: np.ndarray, transfer: StyleTransfer) -> None:
-    """Raise a Fault if a result shows nothing, though its content and styles do."""
-    run = transfer._run
-    images = [*run.pictures.styles, run.pictures.content, run.pictures.init]
+def check_picture(image: np.ndarray, transfer: StyleTransfer, begun_with: list[np.ndarray]) -> None:
+    """Raise a Fault if a result shows nothing, though its images do, those it began with, too."""
+    pictures = transfer._run.pictures
+    images = [pictures.content, *pictures.styles, pictures.init]
+    images += [torch.from_numpy(rgb).permute(2, 0, 1)[None] for rgb in begun_with]
     # Noise is not seen in a smaller picture.
     shown = [resize(t, *image.shape[:2]).numpy() for t in images if not isinstance(t, str)]
-    if run.settings.tv_weight > 100 * max(run.settings.style_weight, run.settings.content_weight):
+    settings = transfer.settings
+    if settings.tv_weight > 100 * max(settings.style_weight, settings.content_weight):
         return  # a flat image was asked for
     contrast = min(float(part.std()) for part in shown)
     if contrast > 0.05 and image.std() < 0.2 * contrast:
         raise Fault(f"The picture is flat: {image.std():g}, where its images have {contrast:g}.")
     clipped = max(float(((part <= 0) | (part >= 1)).mean()) for part in shown)
     its = float(((image <= 0) | (image >= 1)).mean())
-    if clipped < 0.3 and its > 0.9:
+    away = float(np.abs(image - shown[0][0].transpose(1, 2, 0)).mean())
+    if clipped < 0.3 and its > 0.9 and away > 0.1:  # a dark content may become black
         raise Fault(f"The picture is {its:.0%} black or white, its images {clipped:.0%}.")
 
 
