@@ -95,6 +95,23 @@ def test_transparency_is_kept(folder, out):
     assert read_image(out).shape[:2] == (24, 32)
 
 
+@pytest.mark.parametrize("out", ["out.png", "out.tif"])
+def test_outside_of_a_mask_even_what_nobody_sees_stays(folder, out):
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
+    image[:, :20, 3] = 0
+    Image.fromarray(image).save("seen.png")
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:30, 10:40] = 255
+    write_image("mask.png", mask)
+    arguments = ["stylize", "seen.png", "style.jpg", "-o", out, "--mask", "mask.png", *QUICK]
+    assert main([*arguments, "--quiet"]) == DONE
+    result = read_image(out)
+    expected = image.astype(result.dtype) * (np.iinfo(result.dtype).max // 255)
+    same = (result == expected).all(-1)
+    assert same[mask == 0].all()
+    assert not same[mask > 0].all()
+
+
 def test_floats_are_written_as_they_are(folder):
     arguments = ["stylize", "content.png", "style.jpg", "-o", "out.tif", "--quiet", *QUICK]
     assert main([*arguments, "--bits", "32"]) == DONE

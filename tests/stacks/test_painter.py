@@ -254,6 +254,11 @@ def test_alpha_is_kept_and_what_cannot_be_seen_leaves_no_traces(style):
     assert np.ptp(second[..., :3]) > 50
     untouched, _ = paint(painter, values, rendering=BYTES, mask=np.zeros((32, 32), bool))
     assert np.array_equal(untouched, values)
+    inner = np.zeros((32, 32), bool)
+    inner[4:20, 8:20] = True
+    partly, _ = paint(painter, values, rendering=BYTES, mask=inner)
+    assert np.array_equal(partly[~inner], values[~inner])  # also colours that nobody sees
+    assert (partly != values)[inner].any()
 
 
 def test_alpha_at_another_size(style):

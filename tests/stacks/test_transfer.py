@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_neural_style import StackTransfer, stylize_stack
+from napari_neural_style import StackTransfer, StyleTransfer, stylize_stack
+from napari_neural_style.images import to_uint8
 from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.settings import make_settings
 
@@ -512,6 +513,20 @@ def test_colours_are_matched_to_one_plane_whenever_others_are_painted(tmp_path):
     at_once = transfer(Lazy(values, damaged={0}), "TYXS", **options)
     at_once.run()
     assert np.array_equal(later.result[2], at_once.result[2])
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_colours_are_matched_to_what_a_mask_leaves(own):
+    stack = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    stack[:, 16:] //= 5
+    masks = np.zeros((2, 32, 32), bool)
+    masks[1, 16:] = True
+    run = transfer(stack, "TYXS", mask=masks if own else masks[1], color="match", steps=3)
+    first = int(own)  # where there is something to paint
+    assert run.provenance()["colors_matched_to"] == (first,)
+    settings = make_settings(**QUICK | {"color": "match", "steps": 3, "mask": masks[1]})
+    alone = StyleTransfer(stack[first], stripes(), settings=settings).run()
+    assert np.array_equal(run.run()[first], to_uint8(alone))
 
 
 # ------------------------------------------------------------------- bad input

@@ -14,6 +14,7 @@ from napari_neural_style.images import (
     split_alpha,
     to_rgb,
 )
+from napari_neural_style.images.pixels import normalize
 
 
 class Content:
@@ -68,6 +69,12 @@ class Content:
             Where it was painted, if not everywhere.
         """
         if self._alpha is not None:
+            if mask is not None and mask.shape == result.shape[:2]:
+                # Also the colours that nobody sees.
+                hidden = (mask == 0) & (self._alpha == 0)
+                result = np.where(
+                    hidden[..., np.newaxis], normalize(self._image, "image")[0], result
+                )
             return np.dstack([result, resized(self._alpha, result.shape[:2])])
         if not self._one_channel:
             return result

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_neural_style.images import intensity_like, resized, to_uint8
+from napari_neural_style.images import intensity_like, resized, rgba_like, to_uint8
 from napari_neural_style.images.rendering import Rendering, is_rgba
 from napari_neural_style.stacks.masks import at_places
 from napari_neural_style.stacks.motion import optical_flow, visible_before, warp
@@ -125,9 +125,10 @@ class PlanePainter:
         if not self._recipe.in_color:
             limits, gamma = rendering.contrast_limits, rendering.gamma
             return intensity_like(values, image[..., 0], limits, gamma, mask)
-        rgb = to_uint8(image)
-        alpha = rendering.rgba(values)[1] if is_rgba(values) else None
-        return rgb if alpha is None else np.dstack([rgb, to_uint8(resized(alpha, rgb.shape[:2]))])
+        colors, alpha = rendering.rgba(values)
+        if alpha is None or not is_rgba(values):
+            return to_uint8(image)
+        return rgba_like(np.dstack([to_uint8(colors), to_uint8(alpha)]), image, mask)
 
     def _run(self, content: NDArray[np.float32], changes: dict[str, Any]) -> "StyleTransfer":
         from napari_neural_style.transfer.engine import StyleTransfer

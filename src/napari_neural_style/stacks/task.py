@@ -36,8 +36,16 @@ class Recipe:
         """Return the same for another device."""
         return replace(self, settings=replace(self.settings, device=device))
 
-    def recolored(self, content: NDArray[np.float32]) -> "Recipe":
-        """Return the same with styles that have the colours of a content, ``(H, W, 3)``."""
+    def recolored(self, content: NDArray[np.float32], mask: NDArray[Any] | None = None) -> "Recipe":
+        """Return the same with styles that have the colours of a content.
+
+        Parameters
+        ----------
+        content
+            ``(H, W, 3)``.
+        mask
+            ``(H, W)``; the colours are those of what it does not leave out.
+        """
         import torch
 
         from napari_neural_style.transfer.color import match_color
@@ -46,7 +54,8 @@ class Recipe:
             [torch.from_numpy(image).permute(2, 0, 1)[None] for image in images]
             for images in (self.styles, [content])
         )
-        matched = (match_color(style, content_tensor) for style in style_tensors)
+        where = None if mask is None else torch.from_numpy(mask > 0)
+        matched = (match_color(style, content_tensor, where) for style in style_tensors)
         styles = [np.ascontiguousarray(image[0].permute(1, 2, 0).numpy()) for image in matched]
         return replace(self, styles=styles, settings=replace(self.settings, color="style"))
 

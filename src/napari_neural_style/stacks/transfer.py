@@ -200,9 +200,12 @@ class StackTransfer:
         # Kept, for the same reason as the limits.
         for index in self.axes.indices() if known is None else [tuple(known)]:
             with suppress(Exception):  # said when it is to be painted
-                values = self.axes.take(self._stack, index)
+                values, mask = self._source.read(index, keep=1)
+                mask = self.settings.mask if mask is None else mask
+                if mask is not None and not mask.any():
+                    continue
                 content, _ = self._rendering_of(index).straight(values)
-                recipe = self._recipe.recolored(content)
+                recipe = self._recipe.recolored(content, mask)
                 self._store.keep(_MATCHED, index)
                 return recipe
         return self._recipe
