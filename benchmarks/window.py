@@ -9,6 +9,7 @@ window is compared with its pace without one, in turns, in the same process.
 """
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -20,6 +21,8 @@ import numpy as np
 
 from napari_neural_style import Settings
 
+os.environ["NAPARI_CONFIG"] = ""
+"""The user's settings are neither used nor changed."""
 TICK = 0.005
 """Seconds between two looks at the GUI's thread."""
 WATCHED = 12.0
