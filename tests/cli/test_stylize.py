@@ -95,6 +95,25 @@ def test_transparency_is_kept(folder, out):
     assert read_image(out).shape[:2] == (24, 32)
 
 
+def test_channels_of_one_image_are_painted_in_their_colours(folder):
+    channels = np.stack([cells("u2"), cells("u2")[::-1], np.zeros((48, 64), np.uint16)])
+    metadata = {"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite("cells.ome.tif", channels, metadata=metadata, photometric="minisblack")
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:30, 10:40] = 255
+    write_image("mask.png", mask)
+    files = ("cells.ome.tif", "style.jpg", "-o", "out.tif", "--mask", "mask.png")
+    assert main(["stylize", *files, "--drift", "drift.png", "--quiet", *QUICK]) == DONE
+    result = read_image("out.tif") / 65535
+    shade = channels[:2].astype(float)
+    low, high = shade.min((1, 2), keepdims=True), shade.max((1, 2), keepdims=True)
+    cyan, magenta = (shade - low) / (high - low)
+    colours = np.stack([magenta, cyan, np.minimum(cyan + magenta, 1)], -1)
+    assert np.abs(result - colours)[mask == 0].max() < 0.002
+    assert np.abs(result - colours)[mask > 0].max() > 0.1
+    assert read_calibration("out.tif").size("X") == (0.5, "micrometer")
+
+
 @pytest.mark.parametrize("out", ["out.png", "out.tif"])
 def test_outside_of_a_mask_even_what_nobody_sees_stays(folder, out):
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)

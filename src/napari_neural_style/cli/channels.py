@@ -1,15 +1,17 @@
-"""The channels of a stack file, blended."""
+"""The channels of a stack file, or of an image file, blended."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_neural_style.images import Calibration
+from napari_neural_style.images import Calibration, read_image
 from napari_neural_style.images.blending import BlendedStack, Channel
 from napari_neural_style.images.rendering import ColorTable, Rendering
-from napari_neural_style.images.stack_files import LazyArray, StackFile
+from napari_neural_style.images.stack_files import LazyArray, StackFile, open_stack
 
 # Those that napari gives channels without colours of their own.
 _TWO = ("#ff00ff", "#00ff00")
@@ -33,6 +35,25 @@ class _Part:
 
     def __getitem__(self, key: Any) -> Any:
         return self.data[(*key[: self.axis], self.channel, *key[self.axis :])]
+
+
+def read_pixels(path: str | Path) -> NDArray[Any]:
+    """Read an image file; several channels as colours, see :func:`blended`.
+
+    Raises
+    ------
+    ValueError, OSError
+        As :func:`~napari_neural_style.images.read_image`; or if there is nothing in the channels.
+    """
+    try:
+        return read_image(path)
+    except ValueError:
+        stack = None
+        with suppress(ValueError, OSError):
+            stack = open_stack(path)
+        if stack is None or stack.calibration.axes != "CYX":
+            raise
+        return np.asarray(blended(path, stack).data[...])
 
 
 def find_channel_limits(stack: StackFile) -> Limits:

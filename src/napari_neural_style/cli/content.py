@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_neural_style.cli.channels import read_pixels
 from napari_neural_style.images import (
     intensity_like,
     read_calibration,
-    read_image,
     resized,
     split_alpha,
     to_rgb,
@@ -18,7 +18,7 @@ from napari_neural_style.images.pixels import normalize
 
 
 class Content:
-    """An image file that is painted.
+    """An image file that is painted; one of several channels is painted in their colours.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Content:
     """
 
     def __init__(self, path: str | Path, output: str) -> None:
-        image, name = read_image(path), f"image {path}"
+        image, name = read_pixels(path), f"image {path}"
         if output == "intensity" and image.ndim == 3:
             raise ValueError(
                 f"--output intensity is for images of one channel, and {path} has colours."

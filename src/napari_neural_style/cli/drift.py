@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_neural_style.cli.channels import read_pixels
 from napari_neural_style.cli.content import shown_limits
 from napari_neural_style.cli.options import check_distinct
 from napari_neural_style.images import check_output, read_calibration, read_image, write_image
@@ -68,7 +69,7 @@ def _has_values(path: Path) -> bool:
 
 def _as_seen(content: str | Path, result: str | Path) -> list[NDArray[np.float32]]:
     """Read both as colours over black; a channel of the content's dtype has its limits."""
-    before, after = read_image(content), read_image(result)
+    before, after = read_pixels(content), read_image(result)
     limits = shown_limits(before)
     alike = after.ndim == 2 and after.dtype == before.dtype
     own_limits = limits if before.ndim == 2 and alike else shown_limits(after)

@@ -152,6 +152,11 @@ def _open(arguments: argparse.Namespace) -> StackFile:
     stack = _with_axes(arguments, open_stack(arguments.stack))
     if arguments.channels == "together":
         kept = _attributes(arguments).get(_LIMITS)
+        if stack.calibration.axes == "CYX":
+            raise ValueError(
+                f"Cannot use {arguments.stack} as a stack of channels together: it is one plane; "
+                "stylize paints it so."
+            )
         stack = blended(arguments.stack, stack, kept and list(map(tuple, kept)))
     return stack
 

@@ -125,9 +125,10 @@ class PlanePainter:
         if not self._recipe.in_color:
             limits, gamma = rendering.contrast_limits, rendering.gamma
             return intensity_like(values, image[..., 0], limits, gamma, mask)
-        colors, alpha = rendering.rgba(values)
-        if alpha is None or not is_rgba(values):
+        if not is_rgba(values):
             return to_uint8(image)
+        colors, alpha = rendering.rgba(values)
+        assert alpha is not None
         return rgba_like(np.dstack([to_uint8(colors), to_uint8(alpha)]), image, mask)
 
     def _run(self, content: NDArray[np.float32], changes: dict[str, Any]) -> "StyleTransfer":
