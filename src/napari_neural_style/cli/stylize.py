@@ -116,15 +116,10 @@ def _check_files(arguments: argparse.Namespace) -> None:
     """Find out before the run whether its files can be written at its end."""
     check_output(arguments.out, arguments.bits)
     outputs = [arguments.out]
-    for path in (arguments.log, arguments.save_recipe):
+    for path in (arguments.log, arguments.checkpoint, arguments.save_recipe):
         if path is not None:
             check_writable(path)
             outputs.append(path)
-    if arguments.checkpoint is not None:
-        from napari_neural_style.transfer.checkpoint import check_replaceable
-
-        check_replaceable(arguments.checkpoint)
-        outputs.append(arguments.checkpoint)
     if arguments.drift is not None:
         check_map(arguments.drift)
         outputs.append(arguments.drift)
@@ -135,6 +130,10 @@ def _check_files(arguments: argparse.Namespace) -> None:
     if arguments.resume is not None and not _same(arguments.resume, arguments.checkpoint):
         inputs.append(arguments.resume)
     check_distinct(inputs, outputs)
+    if arguments.checkpoint is not None:  # the last, for it takes torch
+        from napari_neural_style.transfer.checkpoint import check_replaceable
+
+        check_replaceable(arguments.checkpoint)
 
 
 def _same(path: Path, other: Path | None) -> bool:
