@@ -7,6 +7,8 @@ os.environ["NAPARI_CONFIG"] = ""
 # several round otherwise than those of the workers of a cluster.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -34,3 +36,18 @@ def own_cache(tmp_path_factory):
         for name in ("XDG_CACHE_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA"):
             patch.setenv(name, folder)
         yield
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of its own, and what mounts it again with other options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(*options):
+        return subprocess.run(["mount", *options, folder], check=False, capture_output=True)
+
+    if not shutil.which("mount") or mount("-t", "tmpfs", "-o", "size=100k", "tmpfs").returncode:
+        pytest.skip("only the administrator of a Linux machine can mount disks")
+    yield folder, lambda options: mount("-o", f"remount,{options}")
+    subprocess.run(["umount", folder], check=True)

@@ -1,9 +1,11 @@
 """Runs that are killed at any moment, and end as if they had not been."""
 
+import json
 import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,3 +58,76 @@ def test_killed_at_any_moment_it_ends_like_an_uninterrupted_run(nursery, mask, n
     assert np.array_equal(read_image("part.tif"), read_image("whole.tif"))
     assert nursery.rows("part.csv") == nursery.rows("whole.csv")
     assert not [name for name in os.listdir() if name.endswith(".part")]
+
+
+CHANGED = """
+import json, numpy as np
+from pathlib import Path
+from napari_neural_style import StyleTransfer
+from napari_neural_style.images import read_image
+from napari_neural_style.transfer.autosave import Checkpoints
+
+content, style, other = (read_image(name) for name in IMAGES)
+changes = {
+    4: {"style_weight": 5.0, "style_layers": {"relu1_1": 1, "relu3_1": 2.5}},
+    7: {"style": [other, style], "style_weights": (2, 1)},
+    10: {"size": 40, "keep_best": True},
+    13: {"mask": np.tile(np.arange(64) > 30, (48, 1)), "feather": 3},
+    16: {"color": "luminance", "keep_best": False},
+    19: {"tv_weight": 0.1, "learning_rate": 0.03},
+}
+saved = SAVED and Path(SAVED)
+if saved and saved.exists():
+    transfer = StyleTransfer.load(saved)
+else:
+    transfer = StyleTransfer(content, style, scales=(24, 32), steps=24, device="cpu", **SETTINGS)
+step = transfer.provenance()["step"]
+transfer.update(**changes.get(step, {}))  # or it was killed before
+checkpoints = saved and Checkpoints(transfer, saved, every=0)
+for update in transfer:
+    if checkpoints:
+        checkpoints.after(update)
+        Path("step").write_text(str(update.step))
+    transfer.update(**changes.get(update.step, {}))
+result = transfer.result
+recipe = transfer.provenance()
+del recipe["started"], recipe["seconds"]
+Path(OUT + ".json").write_text(json.dumps(recipe))
+np.save(OUT, result)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "bounded-lbfgs", "tile": 64},
+        {"optimizer": "adam", "precision": "bfloat16"},
+        {"optimizer": "lbfgs"},
+    ],
+    ids=["bounded-lbfgs", "adam", "lbfgs"],
+)
+def test_killed_at_any_moment_a_run_that_is_changed_ends_like_one_that_was_not_killed(
+    nursery, settings
+):
+    """Of what is changed while it goes on, nothing is lost, and nothing made twice."""
+
+    def program(out, saved=None):
+        values = {"IMAGES": IMAGES, "SETTINGS": settings, "OUT": out, "SAVED": saved}
+        return "".join(f"{name} = {value!r}\n" for name, value in values.items()) + CHANGED
+
+    assert nursery.run(before=program("whole.npy")) == DONE, nursery.error()
+    chance, step = random.Random(), Path("step")
+    for _ in range(4):
+        before = step.read_text() if step.exists() else None
+        process = nursery.start(before=program("part.npy", "run.st"))
+        while nursery.runs(process) and not (step.exists() and step.read_text() != before):
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.1))
+        os.kill(process, signal.SIGKILL)
+        assert nursery.wait(process) in (-signal.SIGKILL, DONE), nursery.error()
+    assert nursery.run(before=program("part.npy", "run.st")) == DONE, nursery.error()
+    np.testing.assert_array_equal(np.load("part.npy"), np.load("whole.npy"))
+    recipes = [json.loads(Path(f"{name}.npy.json").read_text()) for name in ("part", "whole")]
+    assert len(recipes[0]["changes"]) == 6
+    assert recipes[0] == recipes[1]

@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -286,21 +285,6 @@ def test_bad_usage_is_told_in_one_line(series, tmp_path, capfd, arguments, words
     assert output.err.startswith("napari-neural-style: ")
     assert words in output.err
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A disk of its own, and what mounts it again with other options."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(*options):
-        return subprocess.run(["mount", *options, folder], check=False, capture_output=True)
-
-    if not shutil.which("mount") or mount("-t", "tmpfs", "-o", "size=100k", "tmpfs").returncode:
-        pytest.skip("only the administrator of a Linux machine can mount disks")
-    yield folder, lambda options: mount("-o", f"remount,{options}")
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_is_told_and_the_same_command_goes_on(disk, series, capsys):

@@ -14,6 +14,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +26,16 @@ from napari.utils.progress import progress
 from qtpy.QtCore import QObject, QTimer
 
 from napari_neural_style import Settings
+from napari_neural_style.images import to_uint8
+from napari_neural_style.plugin import worker as module
 from napari_neural_style.plugin.layers import METADATA_KEY
 from napari_neural_style.plugin.widget import StyleTransferWidget
 from napari_neural_style.plugin.worker import Worker
+from napari_neural_style.record import Record
 from napari_neural_style.settings import strength_to_weight
+from napari_neural_style.transfer.autosave import Checkpoints
 from napari_neural_style.transfer.engine import StyleTransfer
+from napari_neural_style.transfer.replay import Replay, hash_of
 from napari_neural_style.transfer.weights import load_weights
 
 from .conftest import ENDLESS, SMALL, TIMEOUT, errors, picture, results
@@ -94,6 +101,10 @@ def next_frame(qtbot):
     return next_frame
 
 
+def step_of(checkpoint):
+    return StyleTransfer.load(checkpoint).provenance()["step"]
+
+
 # ------------------------------------------------------------ the run goes on
 
 
@@ -106,12 +117,22 @@ def replace(viewer):
     viewer.layers["content"].data = picture(5, 24, 24)
 
 
+def spoil(viewer):
+    """Make of the result what no picture of ours is."""
+    result = viewer.layers[-1]
+    result.data.setflags(write=False)
+    result.editable = False
+    result.data = picture(7, 9, 3, dtype=np.uint16)[None]
+    result.metadata.clear()
+
+
 def move(viewer):
     content = viewer.layers["content"]
     content.scale, content.translate, content.rotate = (3, 2, 2), (0, 9, -5), 30
 
 
 UNHARMFUL = {
+    "result spoilt": spoil,
     "content drawn in": edit,
     "content replaced": replace,
     "content moved": move,
@@ -243,6 +264,61 @@ def test_two_widgets_of_a_viewer_paint_side_by_side(open_widget, finish, all_is_
     all_is_well(viewer, another)
 
 
+def test_layers_and_dock_that_go_while_it_is_paused(
+    open_widget, start, next_frame, all_is_well, dock, qtbot
+):
+    viewer, widget = open_widget()
+    result = start(viewer, widget)
+    widget.pause.native.click()
+    for name in ("content", "style"):
+        viewer.layers.remove(name)
+    widget.pause.native.click()
+    next_frame(result)
+    widget.pause.native.click()
+    worker = widget._run._worker
+    widget.native.parent().title.close_button.click()
+    assert worker.wait(60)
+    assert result in viewer.layers
+    assert result.data.any()
+    assert errors() == []
+    del worker
+    all_is_well(viewer, dock(viewer))
+
+
+def test_a_full_disk_costs_neither_the_run_nor_what_was_saved(
+    open_widget, start, finish, next_frame, all_is_well, disk, monkeypatch, qtbot
+):
+    folder, remount = disk
+    remount("size=1m")
+    monkeypatch.setattr(module, "Checkpoints", partial(Checkpoints, every=0))
+    viewer, widget = open_widget()
+    widget["checkpoint"].value = file = folder / "run.safetensors"
+    result = start(viewer, widget)
+    qtbot.waitUntil(file.is_file, timeout=TIMEOUT)
+    with suppress(OSError), (folder / "junk").open("wb", buffering=0) as junk:
+        while True:
+            junk.write(bytes(1000))
+
+    def notes():
+        told = (record.message for record in notification_manager.records)
+        return [note for note in told if "the run goes on; " in note]
+
+    qtbot.waitUntil(lambda: bool(notes()), timeout=TIMEOUT)
+    next_frame(result)
+    widget.stop.native.click()
+    finish(widget)
+    (note,) = notes()
+    assert "run.safetensors keeps step " in note
+    assert "No space left on device" in note
+    assert "Cannot write" in widget._form.status.text()
+    with pytest.raises(OSError, match=r"Cannot write .*painted\.16bit\.tif: No space left"):
+        result.save(str(folder / "painted.16bit.tif"))
+    assert f"keeps step {step_of(file)}:" in note
+    assert {path.name for path in folder.iterdir()} == {"run.safetensors", "junk"}
+    (folder / "junk").unlink()
+    all_is_well(viewer, widget)
+
+
 # ---------------------------------------------------------------- the run ends
 
 
@@ -370,6 +446,111 @@ when(lambda: len(viewer.layers) == 3, paint)
     assert said == "going on\nended\n"
     assert complaints == ""
     assert viewer.returncode == 0
+
+
+def test_a_viewer_that_is_paused_closes():
+    viewer = open_viewer("""
+def pause():
+    widget["pause"].native.click()
+    QTimer.singleShot(200, viewer.close)
+
+when(lambda: len(viewer.layers) == 3, pause)
+""")
+    assert viewer.communicate(timeout=120) == ("ended\n", "")
+    assert viewer.returncode == 0
+
+
+def test_what_cannot_be_drawn_costs_no_picture():
+    """Of the plot of the losses, of napari's canvas, and of what else follows the run."""
+    viewer = open_viewer("""
+from napari.utils.notifications import notification_manager
+from napari_neural_style.plugin.loss_plot import LossPlot
+
+paint = LossPlot.paintEvent
+draws = viewer.window._qt_viewer.canvas._scene_canvas.events.draw
+seen = []
+
+def fail(*_):
+    raise ZeroDivisionError("cannot be drawn")
+
+def fault():
+    LossPlot.paintEvent = fail
+    draws.connect(fail, position="first")
+    widget._run.advanced.connect(fail)
+    viewer.layers[2].events.data.connect(lambda event: seen.append(event))
+    when(lambda: len(seen) > 2 and len(told()) > 2, stop)
+
+def told():
+    return [record.message for record in notification_manager.records]
+
+def stop():
+    LossPlot.paintEvent = paint
+    draws.disconnect(fail)
+    widget["stop"].native.click()
+    when(lambda: not widget.running, again)
+
+def again():
+    print(widget._form.status.text(), all("cannot be drawn" in text for text in told()))
+    widget._settings.take(Settings(**SMALL), "")
+    widget["run"].native.click()
+    when(lambda: not widget.running, end)
+
+def end():
+    print(widget._form.status.text(), len(viewer.layers))
+    viewer.close()
+
+when(lambda: len(viewer.layers) == 3, fault)
+""")
+    said, _ = viewer.communicate(timeout=120)
+    stopped, again, _ = said.splitlines()[-3:]
+    assert stopped == "Stopped. What was painted stays; Continue goes on from it. True"
+    assert again.startswith("Done: 3 steps")
+    assert again.endswith(" 4")
+    assert viewer.returncode == 0
+
+
+def test_a_viewer_that_is_killed_is_gone_on_with_in_another(
+    open_widget, finish, qtbot, tmp_path, all_is_well
+):
+    file = tmp_path / "run.safetensors"
+    killed = open_viewer(f"""
+from functools import partial
+from pathlib import Path
+from napari_neural_style.plugin import worker
+
+worker.Checkpoints = partial(worker.Checkpoints, every=0)
+widget["checkpoint"].value = Path({str(file)!r})
+widget["steps"].value = 400
+
+def change():
+    widget["style_strength"].value = 70
+    when(changed, lambda: print("changed", flush=True))
+
+def changed():
+    return viewer.layers[2].metadata["napari_neural_style"]["changes"]
+
+when(lambda: len(viewer.layers) == 3, change)
+""")
+    assert killed.stdout.readline() == "changed\n"
+    killed.kill()
+    killed.communicate()
+    assert 0 < step_of(file) < 400
+    painted = StyleTransfer.load(file).run()
+    viewer, widget = open_widget()
+    widget._menu._resume(file)
+    qtbot.waitUntil(lambda: widget.running, timeout=TIMEOUT)
+    finish(widget)
+    assert errors() == []
+    assert widget["style_strength"].value == 70
+    (result,) = results(viewer)
+    np.testing.assert_array_equal(result.data, to_uint8(painted))
+    # That one had not been interrupted, either: here is one that never was.
+    job, record = widget._run.job, Record.from_dict(result.metadata[METADATA_KEY])
+    assert [change.settings.keys() for change in record.changes] == [{"style_weight"}]
+    images = {hash_of(record, image): image for image in (job.read_content(), *job.read_styles())}
+    np.testing.assert_array_equal(Replay(record, images).run(), painted)
+    del images
+    all_is_well(viewer, widget)
 
 
 def test_control_c_in_the_terminal_ends_napari_while_it_paints():

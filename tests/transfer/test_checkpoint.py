@@ -306,6 +306,7 @@ def test_a_checkpoint_with_a_wrong_or_missing_byte_is_refused(real, data):
 HOSTILE = (
     *(None, -1, "x", [], {}, math.nan, math.inf, 1e300, 10**30, True, [1, 2], {"a": 1}),
     *(torch.zeros(3), torch.tensor(math.nan), np.zeros((2, 2)), "\n" * 5000),
+    *(2**63, -(10**4000), "../../other.txt", [[[[]]]] * 3, [0] * 10**5, {"tensor": "content"}),
 )
 
 
@@ -324,7 +325,11 @@ def twisted(value):
         return (value * 2, value[:-1]) if isinstance(value, list) else ()
     others = [value.double(), value[None], value.reshape(-1)[:0]]
     if value.is_floating_point():
-        others += [torch.full_like(value, bad) for bad in (math.nan, math.inf, -6e4)]
+        for bad in (math.nan, math.inf, -6e4, -1e30, 3e38):
+            everywhere = torch.full(value.shape, bad).to(value.dtype)
+            spot = value.clone()
+            spot.view(-1)[:1] = everywhere.view(-1)[:1]
+            others += [everywhere, spot]
     return others
 
 
@@ -346,9 +351,24 @@ def test_what_is_no_state_of_a_run_is_refused_or_harmless(real, data):
     except (ValueError, MemoryError) as error:
         assert "\n" not in str(error)  # noqa: PT017
         return
-    for _, update in zip(range(2), transfer, strict=False):
+    for _, update in zip(range(5), transfer, strict=False):
         assert update.image.shape[2] == 3
+    assert 0 <= transfer.result.min() <= transfer.result.max() <= 1
     json.dumps(transfer.provenance(), allow_nan=False)
+    transfer.save(file)
+    StyleTransfer.load(file)
+
+
+def test_a_last_step_that_leads_nowhere_is_no_end(file):
+    """No loss tells of it, and no checkpoint of such an image can be resumed."""
+    image = np.random.default_rng(0).random((20, 24, 3))
+    transfer = StyleTransfer(image, image, "fast", size=24, optimizer="adam", steps=2, device="cpu")
+    next(transfer)
+    transfer._run.painting._optimizer._mean.fill_(math.inf)
+    (update,) = transfer
+    assert "its best image was taken instead" in update.note
+    transfer.save(file)
+    np.testing.assert_array_equal(StyleTransfer.load(file).result, transfer.result)
 
 
 def test_no_checkpoint_chooses_the_files_that_are_read(real, tmp_path):

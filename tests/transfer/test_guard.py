@@ -112,3 +112,12 @@ def test_state_resumes():
     assert torch.equal(other.best, guard.best)
     assert torch.equal(other.lowest, guard.lowest)
     assert watch(rest, other)[0] == watch(rest, guard)[0] != []
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_state_resumes_though_the_best_image_is_now_kept_otherwise(exact):
+    guard = Guard(image(0.1), exact)
+    other = Guard(image(-5), not exact)
+    other.load(guard.state())
+    assert other.best.dtype == guard.best.dtype
+    assert torch.equal(other.best, guard.best)

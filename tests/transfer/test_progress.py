@@ -40,6 +40,13 @@ def test_it_goes_on_from_its_state():
     assert again.plan == run.plan
 
 
+def test_it_goes_on_though_there_is_time_for_ever():
+    one, other = progress(), progress()
+    one.plan_steps((10**30,) * 3)
+    other.load(one.state())
+    assert other.steps == one.steps
+
+
 def test_another_plan_goes_on_where_it_is():
     run = Progress([Scale(16, 20, 2), Scale(24, 30, 2), Scale(32, 40, 6)])
     for _ in range(3):

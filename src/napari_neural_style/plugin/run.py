@@ -165,8 +165,6 @@ class Run:
                 self._error = detached(error)  # told when it has ended
                 worker.stop()
                 return
-        self.advanced.emit(frame)
-        lay_out_lists()
 
         def ask_for_next() -> None:
             worker.shown(time.thread_time() - begin)
@@ -174,8 +172,11 @@ class Run:
                 # Lets napari process events, so it comes last: the run may be over after it.
                 self._activity.show(frame.step, frame.total, frame.time_left)
 
-        # When Qt has drawn this one; it does so in fewer goes if it is left alone.
+        # When Qt has drawn this one; it does so in fewer goes if it is left alone. Before what
+        # follows the run: if that fails, the picture goes on.
         QTimer.singleShot(_DRAWN_MS, ask_for_next)
+        self.advanced.emit(frame)
+        lay_out_lists()
 
     def _note(self, note: str) -> None:
         if self.going:

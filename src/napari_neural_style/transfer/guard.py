@@ -111,14 +111,16 @@ class Guard:
     def load(self, state: State) -> None:
         """Go on from :meth:`state`."""
         best = state["best"]
-        # Whether it is exact was decided at the start of the scale.
+        # Whether it is exact was decided at the start of the scale, by settings that may since
+        # have changed.
         half = getattr(best, "dtype", None) == torch.float16
-        self.best = tensor(state, "best", self.best.half() if half else self.best).clone()
+        kept = torch.float16 if half else self.lowest.dtype
+        self.best = tensor(state, "best", self.best.to(kept)).clone()
         if not self.best.isfinite().all():
             raise ValueError("its best image has values that are not finite")
         self.lowest = tensor(state, "lowest", self.lowest)
-        if self.lowest.isnan().any():
-            raise ValueError("its lowest losses are no numbers")
+        if not (self.lowest >= 0).all():
+            raise ValueError("its lowest losses are no numbers from 0 up")
         self._seen = whole("seen", state["seen"], 0, 2**62)
         since = state["high_since"]
         self._high_since = None if since is None else whole("high_since", since, 0, self._seen)

@@ -93,7 +93,8 @@ class Progress:
     def plan_steps(self, steps: tuple[int, ...]) -> None:
         """Plan the steps of the present scale and of those to come."""
         for scale, count in enumerate(steps, start=self.scale):
-            self.plan[scale] = self.plan[scale]._replace(steps=count)
+            # There may be time for ever.
+            self.plan[scale] = self.plan[scale]._replace(steps=min(count, _MOST_STEPS))
 
     def replanned(self, plan: list[Scale], total: int | None) -> "Progress":
         """Progress of the same run by another plan.

@@ -207,7 +207,8 @@ class Run:
         total = self.painting.losses[-1]
         if self.planner.steps_to_end:
             total = self._within_memory(self._evaluate_present).losses[-1]
-        if not self.painting.guard.ends_high(float(total)):
+        finite = bool(self.painting.variable.isfinite().all())  # no loss tells of the last step
+        if finite and not self.painting.guard.ends_high(float(total)):
             return
         self._check_hope()
         self.painting.return_to_best()

@@ -43,8 +43,8 @@ def tensors(state: State, name: str, *likes: torch.Tensor) -> list[torch.Tensor]
 def plain(state: State, name: str) -> Any:
     """Return what JSON can hold."""
     try:
-        json.dumps(state[name])
-    except TypeError:
+        json.dumps(state[name], allow_nan=False)
+    except (TypeError, ValueError):
         raise ValueError(f"its {name} are no plain data") from None
     return state[name]
 
