@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_neural_style.images.blending import BlendedStack, Channel, blend
+from napari_neural_style.images.blending import BlendedStack, Channel, Picture, blend
 from napari_neural_style.images.rendering import ColorTable, Rendering
 
 RED = ColorTable(np.linspace([0, 0, 0, 1], [1, 0, 0, 1], 1024, dtype=np.float32), True, None, None)
@@ -63,4 +63,4 @@ def test_channels_of_other_shapes_and_unknown_blendings_are_refused():
     with pytest.raises(ValueError, match=r"the shape \(2, 6, 8\) and another channel \(3, 6, 8\)"):
         BlendedStack(channels((3, 6, 8), (2, 6, 8)))
     with pytest.raises(ValueError, match="The blending exclusive is unknown"):
-        blend([(np.zeros((2, 2, 3), np.float32), 1, way) for way in ("opaque", "exclusive")])
+        blend([Picture(np.zeros((2, 2, 3)), 1, way) for way in ("opaque", "exclusive")])

@@ -4,7 +4,7 @@ import hashlib
 import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,21 @@ from napari_neural_style.images.rendering import Rendering
 Color = tuple[float, float, float]
 
 
+class Picture(NamedTuple):
+    """What is laid over others."""
+
+    colors: NDArray[np.float32]
+    """Straight, ``(…, 3)`` in [0, 1]."""
+    alpha: Any
+    """How opaque it is: a number in [0, 1], or ``(…)``."""
+    blending: str
+    """As napari calls it."""
+    covered: NDArray[np.bool_] | None = None
+    """``(…)``, where it lies; None for everywhere."""
+
+
 def blend(
-    pictures: Iterable[tuple[NDArray[np.float32], Any, str]],
+    pictures: Iterable[Picture],
     background: Sequence[float] = (0.0, 0.0, 0.0),
 ) -> NDArray[np.float32]:
     """Lay pictures over each other.
@@ -24,8 +37,7 @@ def blend(
     Parameters
     ----------
     pictures
-        The lowest first: straight colours ``(…, 3)`` in [0, 1], how opaque they are (a number, or
-        ``(…)``), and napari's name of their blending.
+        The lowest first.
     background
         The colour of the canvas, RGB in [0, 1]; it is seen only where the lowest picture is
         transparent.
@@ -41,8 +53,9 @@ def blend(
         For a blending that is unknown.
     """
     canvas = _Canvas(background)
-    for number, (colors, alpha, blending) in enumerate(pictures):
-        canvas.draw(colors, alpha, _lowest(blending) if number == 0 else blending)
+    for number, picture in enumerate(pictures):
+        blending = _lowest(picture.blending) if number == 0 else picture.blending
+        canvas.draw(picture.colors, picture.alpha, blending, picture.covered)
     return canvas.rgb
 
 
@@ -61,9 +74,15 @@ class _Canvas:
         self.rgb = np.array(background[:3], np.float32)
         self._alpha: Any = np.float32(1)
 
-    def draw(self, colors: NDArray[np.float32], alpha: Any, blending: str) -> None:
+    def draw(
+        self,
+        colors: NDArray[np.float32],
+        alpha: Any,
+        blending: str,
+        covered: NDArray[np.bool_] | None,
+    ) -> None:
         alpha = np.asarray(alpha, np.float32)[..., np.newaxis]
-        there = self.rgb
+        there, alpha_there = self.rgb, self._alpha
         match blending:
             case "opaque" | "replace":
                 self.rgb = colors
@@ -86,6 +105,10 @@ class _Canvas:
                 self._alpha = np.minimum(alpha, self._alpha)
             case _:
                 self._alpha = np.minimum(alpha + self._alpha, 1)
+        if covered is not None:
+            inside = covered[..., np.newaxis]
+            self.rgb = np.where(inside, self.rgb, there)
+            self._alpha = np.where(inside, self._alpha, alpha_there)
 
 
 @dataclass(frozen=True)
@@ -132,7 +155,7 @@ class Channel:
         shape = tuple(map(int, self.data.shape))
         return shape[:-1] if self.in_color else shape
 
-    def draw(self, part: Sequence[slice]) -> tuple[NDArray[np.float32], Any, str]:
+    def draw(self, part: Sequence[slice]) -> Picture:
         """Read part of it, as :func:`blend` takes it."""
         pixels = read_part(self.data, tuple(part[-len(self.shape) :]))
         shape = pixels.shape[:-1] if self.in_color else pixels.shape
@@ -142,7 +165,7 @@ class Channel:
         opaqueness: Any = self.opacity
         if alpha is not None:
             opaqueness = self.opacity * alpha.reshape(shape)
-        return colors.reshape(*shape, 3), opaqueness, self.blending
+        return Picture(colors.reshape(*shape, 3), opaqueness, self.blending)
 
 
 class BlendedStack:

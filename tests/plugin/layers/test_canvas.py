@@ -173,6 +173,21 @@ def test_composites_are_blended_as_on_the_canvas(canvas):
     viewer.canvas.background_color_override = None
 
 
+@pytest.mark.parametrize("blending", ["translucent", "minimum", "multiplicative"])
+def test_layers_of_other_pixels_lie_where_the_canvas_has_them(canvas, blending):
+    viewer = canvas.viewer
+    layers = [
+        viewer.add_image(values("uint8", seed=1), scale=(1.7, 2.3), rotate=20, colormap="viridis"),
+        viewer.add_image(values("uint16"), blending=blending, opacity=0.7),
+        viewer.add_image(colours("uint8", 4, seed=5), rgb=True, scale=(1.23, 1.13), shear=[0.3]),
+    ]
+    # No centre of a pixel is on a border of another, where rounding decides.
+    layers[0].translate, layers[2].translate = (-3.3, 4.2), (5.17, 3.91)
+    layers[2].blending = blending
+    composite = displayed_composite(layers, viewer.dims, canvas_background(viewer))
+    close(composite.rgb(), canvas.shot(*SHAPE), 3 / 255)
+
+
 def test_a_light_canvas_shines_through(canvas):
     canvas.viewer.theme = "light"
     layer = canvas.viewer.add_image(values("uint8"), opacity=0.5)

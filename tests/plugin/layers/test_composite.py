@@ -1,5 +1,6 @@
 import pickle
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -58,15 +59,52 @@ def test_a_composite_can_be_sent_to_another_process():
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(composite)).rgb(), composite.rgb())
 
 
-@pytest.mark.parametrize(
-    ("shape", "place"),
-    [((12, 15), {}), ((12, 16), {"scale": (1, 2)}), ((12, 16), {"rotate": 10})],
-)
-def test_layers_that_do_not_lie_on_each_other_are_refused(shape, place):
+def test_layers_of_other_pixels_are_sampled_in_the_smallest():
     viewer = ViewerModel()
-    first = viewer.add_image(picture(), name="actin")
-    second = viewer.add_image(picture(shape), name="nuclei", **place)
-    with pytest.raises(ValueError, match="layer “nuclei” does not lie on the layer “actin”"):
+    binned = viewer.add_image(picture((6, 8)), scale=(2, 2), translate=(0.5, 0.5))
+    fine = viewer.add_image(picture((12, 16)), blending="additive", opacity=0.5)
+    inset = viewer.add_image(picture((4, 5, 3)), rgb=True, translate=(7.2, 12.9))
+    composite = displayed_composite([binned, fine, inset], viewer.dims)
+    assert composite.geometry.shape == composite.shape() == (12, 16)
+    expected = np.kron(displayed_plane(binned, viewer.dims).rgb(), np.ones((2, 2, 1)))
+    expected = np.minimum(expected + displayed_plane(fine, viewer.dims).rgb() / 2, 1)
+    expected[7:11, 13:] = inset.data[:, :3] / 255
+    np.testing.assert_allclose(composite.rgb(), expected, atol=1e-6)
+
+
+def test_a_layer_that_lies_elsewhere_is_not_seen():
+    viewer = ViewerModel()
+    layer = viewer.add_image(picture())
+    beside = viewer.add_image(picture(), scale=(2, 2), translate=(0, 18), blending="opaque")
+    alone = displayed_plane(layer, viewer.dims).rgb()
+    for order in ([layer, beside], [beside, layer]):
+        np.testing.assert_array_equal(displayed_composite(order, viewer.dims).rgb(), alone)
+
+
+def test_of_a_large_layer_only_what_lies_on_the_smallest_pixels_is_read():
+    read = []
+
+    def block(block_info=None):
+        read.append(tuple(block_info[None]["chunk-location"]))
+        return np.full((8, 8), 50 + sum(read[-1]), np.uint8)
+
+    viewer = ViewerModel()
+    slide = da.map_blocks(block, chunks=((8,) * 5, (8,) * 5), dtype=np.uint8)
+    layers = [
+        viewer.add_image([slide, slide[::2, ::2]], multiscale=True, contrast_limits=(0, 100)),
+        viewer.add_image(picture(), scale=(0.5, 0.5), translate=(17, 25), blending="additive"),
+    ]
+    composite = displayed_composite(layers, viewer.dims)
+    read.clear()
+    composite.rgb()
+    assert set(read) == {(2, 3), (2, 4)}
+
+
+def test_layers_in_units_that_do_not_fit_are_refused():
+    viewer = ViewerModel()
+    first = viewer.add_image(picture(), name="actin", units=("um", "um"))
+    second = viewer.add_image(picture(), name="nuclei", units=("s", "s"))
+    with pytest.raises(ValueError, match="“nuclei” is measured in second and the layer “actin”"):
         displayed_composite([first, second], viewer.dims)
 
 

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...images.blending import blend
+from ...images.blending import Picture, blend
 from ...images.pixels import check_structure
-from .geometry import Geometry
+from .geometry import Geometry, coarser
 from .names import quoted
 from .plane import Plane, displayed_plane
+from .sampling import sample
 from .slicing import fitting
 
 
@@ -21,18 +22,33 @@ class Sheet(NamedTuple):
     plane: Plane
     blending: str
     opacity: float
+    to_pixels: NDArray[np.float64] | None = None
+    """``(3, 3)``, from the pixels of the composite to those of the plane, both of the full
+    resolution; None where they are the same."""
 
-    def draw(self, shape: tuple[int, int]) -> tuple[NDArray[np.float32], Any, str]:
-        """Read it at the resolution that has some height and width, to be blended."""
-        pixels = self.plane.pixels.read(self.plane.pixels.shapes.index(shape))
-        colors, alpha = self.plane.rendering.rgba(pixels)
+    def draw(self, shape: tuple[int, int], full: tuple[int, int]) -> Picture:
+        """Read it for a composite of some height and width, given those of the full resolution."""
+        pixels = self.plane.pixels
+        if self.to_pixels is None:
+            return self._picture(pixels.read(pixels.shapes.index(shape)))
+        sampled = sample(pixels, self.to_pixels @ coarser(full, shape), shape)
+        if sampled is None:
+            return Picture(
+                np.zeros((*shape, 3), np.float32), 0, self.blending, np.zeros(shape, bool)
+            )
+        return self._picture(sampled.values)._replace(covered=sampled.covered)
+
+    def _picture(self, values: NDArray[Any]) -> Picture:
+        colors, alpha = self.plane.rendering.rgba(values)
         opaqueness = self.opacity if alpha is None else self.opacity * alpha
-        return colors, opaqueness, self.blending
+        return Picture(colors, opaqueness, self.blending)
 
 
 @dataclass(frozen=True)
 class Composite:
     """Planes that lie on each other, blended; used like a :class:`Plane`.
+
+    Its pixels are those of the plane with the smallest; others are sampled there.
 
     Attributes
     ----------
@@ -62,8 +78,8 @@ class Composite:
         Parameters
         ----------
         size
-            Longest side wanted, in pixels: of the resolutions that all layers have, the
-            coarsest that is at least as long is read; without it, the finest.
+            Longest side wanted, in pixels: of the resolutions that all layers of the same pixels
+            have, the coarsest that is at least as long is read; without it, the finest.
 
         Returns
         -------
@@ -76,12 +92,14 @@ class Composite:
             If a layer has NaN, or the whole is a single colour.
         """
         shape = self.shape(size)
-        rgb = blend((sheet.draw(shape) for sheet in self.sheets), self.background)
+        full = self.geometry.shape
+        rgb = blend((sheet.draw(shape, full) for sheet in self.sheets), self.background)
         check_structure(rgb, self.name)
         return rgb
 
     def _shapes(self) -> list[tuple[int, int]]:
-        first, *others = (sheet.plane.pixels.shapes for sheet in self.sheets)
+        aligned = (sheet.plane for sheet in self.sheets if sheet.to_pixels is None)
+        first, *others = (plane.pixels.shapes for plane in aligned)
         return [shape for shape in first if all(shape in shapes for shapes in others)]
 
 
@@ -103,27 +121,30 @@ def displayed_composite(
     Raises
     ------
     ValueError
-        If there is no layer, if one of them has no plane to show, or if their pixels do
-        not lie on each other.
+        If there is no layer, if one of them has no plane to show, or if they are measured in
+        units that cannot be converted.
     """
     if not layers:
         raise ValueError("There is no layer to blend: choose at least one.")
     planes = [displayed_plane(layer, dims) for layer in layers]
     # Of a plane and a stack together, the result lies in the plane of the stack.
-    geometry = max((plane.geometry for plane in planes), key=lambda g: len(g.scale))
-    base = next(plane for plane in planes if plane.geometry is geometry)
-    for plane in planes:
-        names = f"the {base.name}", f"The {plane.name}"
-        advice = "Choose layers of one shape and place."
-        geometry.check_covers(plane.geometry, dims, *names, advice)
+    most = max(len(plane.geometry.scale) for plane in planes)
+    base = min(
+        (plane for plane in planes if len(plane.geometry.scale) == most),
+        key=lambda plane: round(plane.geometry.pixel_area(dims), 9),
+    )
+    geometry = base.geometry
+    sheets = []
+    for plane, layer in zip(planes, layers, strict=True):
+        geometry.check_units(plane.geometry, f"the {base.name}", f"The {plane.name}")
+        same = geometry.covers(plane.geometry, dims)
+        to_pixels = None if same else plane.geometry.pixels_of(geometry, dims)
+        sheets.append(Sheet(plane, str(layer.blending), float(layer.opacity), to_pixels))
     red, green, blue = background[:3]
     return Composite(
         name=f"composite of {', '.join(map(quoted, layers))}",
         geometry=geometry,
-        sheets=tuple(
-            Sheet(plane, str(layer.blending), float(layer.opacity))
-            for plane, layer in zip(planes, layers, strict=True)
-        ),
+        sheets=tuple(sheets),
         background=(float(red), float(green), float(blue)),
     )
 

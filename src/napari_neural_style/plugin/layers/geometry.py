@@ -161,6 +161,10 @@ class Geometry:
         matrix: NDArray[np.float64] = to_own @ other.to_world(other.displayed, dims)
         return matrix
 
+    def pixel_area(self, dims: Any) -> float:
+        """Return how large a pixel is in the viewer's coordinates."""
+        return float(abs(np.linalg.det(self.to_world(self.displayed, dims)[:2, :2])))
+
     def covers(self, other: "Geometry", dims: Any) -> bool:
         """Tell whether another plane has the same pixels in the same places."""
         height, width = self.shape
@@ -222,6 +226,15 @@ class Geometry:
             f"{height} x {width} pixels from ({start[0]:.6g}, {start[1]:.6g}) "
             f"to ({end[0]:.6g}, {end[1]:.6g})"
         )
+
+
+def coarser(full: Sequence[int], shape: Sequence[int]) -> NDArray[np.float64]:
+    """Return the matrix from pixels of another resolution to those of the full one, (3, 3)."""
+    factor = np.divide(full, shape)
+    matrix = np.diag([*factor, 1.0])
+    # Their edges coincide, and coordinates lie on their centres.
+    matrix[:2, 2] = (factor - 1) / 2
+    return matrix
 
 
 def unit_factors(units: Sequence[Any], dims: Any) -> NDArray[np.float64]:

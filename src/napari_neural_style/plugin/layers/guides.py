@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .composite import Composite
-from .geometry import Geometry
+from .geometry import coarser
 from .labels import StackLabels, read_labels, stack_labels
 from .names import quoted
 from .plane import Plane
@@ -115,7 +115,8 @@ def _drawn(
     refuse_volume(layer, dims)
     geometry = layer_geometry(layer, dims, (1,) * layer.ndim)
     plane.geometry.check_units(geometry, f"the {plane.name}", quoted(layer))
-    to_pixels = _finer(plane.geometry, shape) @ plane.geometry.pixels_of(geometry, dims)
+    finer = coarser(shape, plane.geometry.shape)
+    to_pixels = finer @ plane.geometry.pixels_of(geometry, dims)
     position = {
         axis: round(span.middle) for axis, span in hidden_spans(layer, dims, plane.geometry).items()
     }
@@ -136,15 +137,6 @@ def _drawn(
         inside = _in_ellipse if kind == "ellipse" else _in_polygon
         mask[inside(corners, shape)] = number + 1
     return mask
-
-
-def _finer(geometry: Geometry, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return the matrix from pixels of the full resolution to those of another."""
-    factor = np.divide(shape, geometry.shape)
-    matrix = np.diag([*factor, 1.0])
-    # Their edges coincide, and coordinates lie on their centres.
-    matrix[:2, 2] = (factor - 1) / 2
-    return matrix
 
 
 _Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]

@@ -46,9 +46,20 @@ class Slice:
         """Height and width of the plane at each level."""
         return plane_shapes(self.geometry, self.levels)
 
-    def read(self, level: int) -> NDArray[Any]:
-        """Return the plane at one level: ``(H, W)``, or ``(H, W, channels)``, as shown."""
-        pixels = np.asarray(self.levels[level][self.slices[level]])
+    def read(self, level: int, part: Sequence[slice] | None = None) -> NDArray[Any]:
+        """Return the plane at one level: ``(H, W)``, or ``(H, W, channels)``, as shown.
+
+        Parameters
+        ----------
+        level
+            The level.
+        part
+            Rows and columns to read; all by default.
+        """
+        taken = list(self.slices[level])
+        for axis, span in zip(self.geometry.displayed, part or (), strict=False):
+            taken[axis] = span
+        pixels = np.asarray(self.levels[level][tuple(taken)])
         axes = len(self.geometry.scale)
         return plane_of(pixels, self.geometry.displayed, axes, self.projection)
 
