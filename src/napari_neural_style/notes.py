@@ -60,12 +60,14 @@ class Notes:
         """Note something about the present step; parameters as those of a `Note`."""
         self._new.append((text, repeats))
 
-    def take(self, step: int) -> str | None:
+    def take(self, step: int) -> Note | None:
         """Return what is new since the last call, if anything, and keep it."""
         new, self._new = self._new, []
+        if not new:
+            return None
         told = (Note(step, one_line(text), repeats) for text, repeats in new)
         self.kept = (*self.kept, *told)[-_MOST:]
-        return " ".join(text for text, _ in new) or None
+        return Note(step, " ".join(text for text, _ in new), all(repeats for _, repeats in new))
 
     def plain(self) -> list[dict[str, Any]]:
         """Return those that are kept as plain data for JSON."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Self
 
@@ -108,18 +109,8 @@ class Record:
             If the data are damaged, do not say how the run went, hold an unknown or wrong value,
             or unfold to too much memory.
         """
-        try:
+        with refused(called):
             return cls(**_parts(data, weights))
-        except (LookupError, TypeError, AttributeError):
-            raise ValueError(
-                f"Cannot redo {called}: it does not say how it was painted; an earlier version or "
-                "another program wrote it."
-            ) from None
-        except RecursionError:
-            raise ValueError(f"Cannot redo {called}: its values are nested without end.") from None
-        except ValueError as error:
-            words = " ".join(str(error).split())
-            raise ValueError(f"Cannot redo {called}: {words[:300]}") from error
 
     @property
     def images(self) -> dict[str, str]:
@@ -142,33 +133,48 @@ class Record:
         return [view for view in self.views if view.digest == digest]
 
 
+@contextmanager
+def refused(called: str) -> Iterator[None]:
+    """Say in a ValueError what is wrong with the plain data of a record."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError):
+        raise ValueError(
+            f"Cannot redo {called}: it does not say how it was painted; an earlier version or "
+            "another program wrote it."
+        ) from None
+    except RecursionError:
+        raise ValueError(f"Cannot redo {called}: its values are nested without end.") from None
+    except ValueError as error:
+        words = " ".join(str(error).split())
+        raise ValueError(f"Cannot redo {called}: {words[:300]}") from error
+
+
 def _parts(data: Any, weights: str | None) -> dict[str, Any]:
     if data.get("axes"):
-        raise ValueError(
-            "it is of a stack: give the same stack and styles to the command stack, with --recipe."
-        )
+        raise ValueError("it is of a stack, and this takes the recipes of images.")
     begun, taken = dict(data["begun_with"]), 0
     settings = {**data["settings"], **{k: v for k, v in begun.items() if k not in _IMAGES}}
     taken = check_arrays(settings, taken)
     made = Settings.from_dict(with_weights(settings, weights))
     inputs = data["inputs"]
     steps = _count(data["step"])
-    changes = list(_changes(_few(data["changes"]), made, steps, taken))
+    changes = list(_changes(few(data["changes"]), made, steps, taken))
     return {
         "settings": _resolved(made, data),
-        "content": _digest(begun.get("content", inputs["content"])),
-        "styles": _digests(begun.get("style", inputs["styles"])),
+        "content": digest(begun.get("content", inputs["content"])),
+        "styles": digests(begun.get("style", inputs["styles"])),
         "changes": tuple(changes),
         "step": steps,
         "total": _count(data["total"]),
         "shows_best": data["result"] == "best",
         "device": one_line(data["device"]),
-        "weights": _digest(data["weights"]["sha256"]),
+        "weights": digest(data["weights"]["sha256"]),
         "timed": made.budget is not None,
-        "versions": _facts(data["versions"]),
-        "machine": _facts(data["machine"]),
-        "views": tuple(_views(data.get("views", []), taken)),
-        "notes": tuple(map(Note.from_dict, _few(data.get("notes", [])))),
+        "versions": facts(data["versions"]),
+        "machine": facts(data["machine"]),
+        "views": tuple(views_of(data.get("views", []), taken)),
+        "notes": tuple(map(Note.from_dict, few(data.get("notes", [])))),
     }
 
 
@@ -205,20 +211,22 @@ def _changes(data: Sequence[Any], settings: Settings, steps: int, taken: int) ->
         yield Change(
             step,
             {name: getattr(settings, name) for name in own},
-            _digest(change["content"]) if "content" in change else None,
-            _digests(change["style"]) if "style" in change else None,
-            _digest(change["picture"]) if "picture" in change else None,
+            digest(change["content"]) if "content" in change else None,
+            digests(change["style"]) if "style" in change else None,
+            digest(change["picture"]) if "picture" in change else None,
             change.get("ended") is True,
         )
 
 
-def _views(data: Any, taken: int) -> Iterator[View]:
-    for view in _few(data):
+def views_of(data: Any, taken: int) -> Iterator[View]:
+    """Return views, of which and of other arrays there are not too many."""
+    for view in few(data):
         taken = check_arrays(view.get("colormap") or {}, taken)
         yield View.from_dict(view)
 
 
-def _few(data: Any) -> Sequence[Any]:
+def few(data: Any) -> Sequence[Any]:
+    """Return a list that is none without end."""
     if not isinstance(data, list | tuple) or len(data) > _MOST:
         raise ValueError(f"it must have lists of at most {_MOST} changes, views and notes.")
     return data
@@ -230,19 +238,22 @@ def _count(value: Any) -> int:
     return value
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Return a hash that is one."""
     if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
         raise ValueError(f"{short(value)} is no SHA-256.")
     return value
 
 
-def _digests(values: Any) -> tuple[str, ...]:
+def digests(values: Any) -> tuple[str, ...]:
+    """Return hashes of styles that are such."""
     if not isinstance(values, list | tuple) or not values:
         raise ValueError(f"{short(values)} are no hashes of styles.")
-    return tuple(map(_digest, values))
+    return tuple(map(digest, values))
 
 
-def _facts(data: Any) -> dict[str, str | int]:
+def facts(data: Any) -> dict[str, str | int]:
+    """Return facts that can be shown."""
     return {
         one_line(key): value if type(value) is int else one_line(value)
         for key, value in dict(data).items()

@@ -1,6 +1,6 @@
 """Make a picture again from its recipe, and say how well that went. Imports no torch by itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +58,69 @@ class Verdict:
                 f"Differs by more than the {NEAR:.0%} that other means explain ({distance}): {why}."
             )
         return f"Differs ({distance}), although machine and versions are the same."
+
+
+@dataclass(frozen=True)
+class StackVerdict:
+    """How the planes of a stack that were made again compare with the first ones.
+
+    Attributes
+    ----------
+    planes
+        The verdicts of the planes, by their names; None for one that could not be made again.
+    others
+        What was other than the first time, in words.
+    """
+
+    planes: Mapping[str, Verdict | None]
+    others: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether no bit is other."""
+        return self._identical == len(self.planes)
+
+    @property
+    def as_stated(self) -> bool:
+        """Whether all planes are as they should be."""
+        return all(verdict is not None and verdict.as_stated for verdict in self.planes.values())
+
+    @property
+    def _identical(self) -> int:
+        return sum(verdict is not None and verdict.identical for verdict in self.planes.values())
+
+    def __str__(self) -> str:
+        count, identical = len(self.planes), self._identical
+        if self.identical:
+            return f"Bit-identical, all of {count} plane{'s' * (count != 1)}."
+        told = f"{identical} of {count} planes are bit-identical."
+        missing = [name for name, verdict in self.planes.items() if verdict is None]
+        if missing:
+            told += f" {len(missing)} could not be painted again, the first at {missing[0]}."
+        made = [(name, verdict) for name, verdict in self.planes.items() if verdict is not None]
+        if identical + len(missing) < count:
+            name, worst = max(made, key=lambda pair: (not pair[1].as_stated, pair[1].mean))
+            told += f" The worst is {name}: {worst}"
+        return told
+
+
+def compare_planes(
+    pairs: Iterable[tuple[str, npt.ArrayLike | None, npt.ArrayLike]], others: tuple[str, ...] = ()
+) -> StackVerdict:
+    """Compare the planes of two stacks, one after the other.
+
+    Parameters
+    ----------
+    pairs
+        The name of each plane, what was painted again, and what was painted first.
+    others
+        What was other the second time.
+    """
+    verdicts = {
+        name: None if again is None else compare(again, painted, others)
+        for name, again, painted in pairs
+    }
+    return StackVerdict(verdicts, others)
 
 
 def prepare(
@@ -135,7 +198,7 @@ def redo(
     from napari_neural_style.transfer.replay import same_threads
 
     given = dict(zip((record.content, *record.styles), (content, *styles), strict=False))
-    with same_threads(record):
+    with same_threads(record.machine):
         transfer = prepare(record, {**later, **given}, device)
         for update in transfer:
             watch(update)

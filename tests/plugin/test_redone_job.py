@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from napari_neural_style.plugin.origins import remember_origin
+
 from .conftest import errors, picture, results
 
 
@@ -76,3 +78,29 @@ def test_an_image_that_is_gone_is_named(painted, finish):
     viewer.layers["style"].data = viewer.layers["style"].data[::-1].copy()
     assert "style “style” is not among the layers" in redo(widget, finish)
     assert len(results(viewer)) == 1
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_a_whole_stack_comes_out_the_same(open_widget, finish, tmp_path, order):
+    stack = np.stack([np.roll(picture(32, 40), 2 * t, axis=1) for t in range(3)])
+    look = {"colormap": "magma", "gamma": 0.7, "contrast_limits": (20, 240), "scale": (5, 2, 2)}
+    viewer, widget = open_widget(stack.transpose(order), rgb=False, **look)
+    viewer.dims.order = order
+    widget["whole_stack"].value, widget["save_to"].value = True, tmp_path / "painted.zarr"
+    widget["steps"].value = 4
+    widget.run.native.click()
+    finish(widget)
+    (result,) = results(viewer)
+    content = viewer.layers["content"]
+    content.colormap, content.contrast_limits = "gray", (0, 90)
+    viewer.layers.selection.active = result
+    assert "Bit-identical, all of 3 planes." in redo(widget, finish)
+    again = results(viewer)[-1]
+    assert again is not result
+    np.testing.assert_array_equal(np.asarray(again.data), np.asarray(result.data))
+    np.testing.assert_array_equal(again.scale, result.scale)
+    np.testing.assert_array_equal(again.translate, result.translate)
+    content.data = 255 - content.data
+    remember_origin(again, None)  # as of a program that was ended
+    viewer.layers.selection.active = again
+    assert "is not among the layers" in redo(widget, finish)

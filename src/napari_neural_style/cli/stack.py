@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         signals.stop = lambda: threading.Thread(target=transfer.stop).start()
         _paint(transfer, arguments)
         if arguments.save_recipe is not None:
-            write_recipe(arguments.save_recipe, _recipe(transfer, arguments))
+            write_recipe(arguments.save_recipe, _recipe(transfer))
         if not signals.status:
             _finish(transfer, arguments)
     if signals.status:
@@ -255,6 +255,10 @@ def _start(arguments: argparse.Namespace, stack: StackFile) -> "StackTransfer":
         output=arguments.output,
         planes=arguments.planes,
         settings=settings,
+        names={
+            "content": Path(arguments.stack).name,
+            "styles": [Path(path).name for path in arguments.styles],
+        },
         **masks,
     )
     calibration = _calibration(transfer, stack)
@@ -346,7 +350,9 @@ def _write_tiff(transfer: "StackTransfer", arguments: argparse.Namespace) -> boo
         _say(arguments, f"{out} is left as it was, for it may have planes that were not painted.")
         return False
     calibration = open_stack(transfer.path).calibration
-    write_ome_tiff(out, array, calibration, _recipe(transfer, arguments), arguments.planes)
+    written = arguments.planes.indices(array.shape[0])
+    recipe = {**_recipe(transfer), "written": written}
+    write_ome_tiff(out, array, calibration, recipe, arguments.planes)
     if whole:
         shutil.rmtree(transfer.path)
     else:
@@ -354,14 +360,10 @@ def _write_tiff(transfer: "StackTransfer", arguments: argparse.Namespace) -> boo
     return True
 
 
-def _recipe(transfer: "StackTransfer", arguments: argparse.Namespace) -> dict[str, Any]:
-    """What made the result: the names of the files, and what the run tells."""
+def _recipe(transfer: "StackTransfer") -> dict[str, Any]:
+    """What made the result."""
     made = transfer.provenance()
-    names = {
-        "content": Path(arguments.stack).name,
-        "styles": [Path(path).name for path in arguments.styles],
-    }
-    return {**made, **names, "sha256_of_styles": made["styles"]}
+    return {**made, "sha256_of_styles": made["inputs"]["styles"]}
 
 
 def _say(arguments: argparse.Namespace, message: str) -> None:

@@ -23,6 +23,8 @@ _MAX_PARTS: Final = 10**6
 _JPEG_SIGNATURE: Final = b"\xff\xd8"
 _JPEG_COMMENT, _JPEG_SCAN = 0xFE, 0xDA
 _ZARR_FILES: Final = ("zarr.json", ".zattrs")
+PLANES: Final = "planes.jsonl"
+"""In the folder of an array of painted planes, a line for each, in their order."""
 
 
 def read_metadata(path: str | os.PathLike[str]) -> Any:
@@ -173,8 +175,24 @@ def _of_zarr(path: Path) -> Any:
             inner = data.get("attributes") if isinstance(data, Mapping) else None
             attributes: Any = data if name == ".zattrs" else inner
             ours = _ours(attributes)
+            if not isinstance(ours, Mapping) or "found" not in attributes:
+                return ours
             # Beside it, for a stack is gone on with only if its recipe is the same.
-            if isinstance(ours, Mapping) and "sessions" in attributes:
-                return {**ours, "sessions": attributes["sessions"]}
-            return ours
+            return {
+                **ours,
+                **attributes["found"],
+                "inputs": {"styles": ours.get("styles")},
+                **attributes.get("names", {}),
+                "sessions": attributes.get("sessions", []),
+                "planes": _planes(path / PLANES),
+            }
     raise _NothingStoredError
+
+
+def _planes(journal: Path) -> list[Any]:
+    """Return what is told of the planes that are done, a line for each that is whole."""
+    if journal.is_symlink() or not journal.is_file():
+        return []
+    with journal.open("rb") as opened:
+        lines = _read(opened).splitlines(keepends=True)
+    return list(_load(b"[" + b",".join(line for line in lines if line.endswith(b"}\n")) + b"]"))

@@ -1,5 +1,7 @@
 """How a picture is seen in an array: which plane of it, and in which colours."""
 
+import hashlib
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PureWindowsPath
@@ -144,10 +146,8 @@ class View:
             "part": [list(ends) for ends in self.part],
             "displayed": list(self.displayed),
             "projection": self.projection,
-            "contrast_limits": list(self.rendering.contrast_limits),
-            "gamma": self.rendering.gamma,
             "kind": self.kind,
-            "colormap": _plain_table(self.rendering.table),
+            **plain_rendering(self.rendering),
         }
 
     @classmethod
@@ -175,8 +175,6 @@ class View:
             or data["kind"] not in ("rgb", "straight", "gray")
         ):
             raise ValueError("a view of an image is none.")
-        low, high = map(float, data["contrast_limits"])
-        table = _table(data["colormap"])
         return replace(
             named,
             level=int(data["level"]),
@@ -184,7 +182,7 @@ class View:
             part=part,
             displayed=(row, column),
             projection=data["projection"],
-            rendering=Rendering(f"image {named.name}", (low, high), float(data["gamma"]), table),
+            rendering=rendering_from(data, f"image {named.name}"),
             kind=data["kind"],
         )
 
@@ -220,9 +218,32 @@ def _base_name(file: str) -> str:
     return PureWindowsPath(file).name
 
 
-def _plain_table(table: Any) -> dict[str, Any] | None:
-    if not isinstance(table, ColorTable):
+def plain_rendering(rendering: Rendering) -> dict[str, Any]:
+    """Return a rendering, but for its name, as plain data for JSON."""
+    return {
+        "contrast_limits": [float(limit) for limit in rendering.contrast_limits],
+        "gamma": float(rendering.gamma),
+        "colormap": _plain_table(rendering.table),
+    }
+
+
+def rendering_from(data: Mapping[str, Any], name: str) -> Rendering:
+    """Build a rendering from :func:`plain_rendering`'s data, which may be a stranger's.
+
+    Raises
+    ------
+    ValueError, LookupError, TypeError
+        If they are damaged.
+    """
+    low, high = map(float, data["contrast_limits"])
+    return Rendering(name, (low, high), float(data["gamma"]), _table(data["colormap"]))
+
+
+def _plain_table(table: Any) -> dict[str, Any] | str | None:
+    if table is None:
         return None
+    if not isinstance(table, ColorTable):  # of a program of its own, which can only be recognised
+        return hashlib.sha256(pickle.dumps(table)).hexdigest()
     low, high = (None if color is None else color.tolist() for color in (table.low, table.high))
     return {"colors": plain(table.colors), "smooth": table.smooth, "low": low, "high": high}
 

@@ -97,7 +97,7 @@ class RedoneJob(AnyJob):
         from ..transfer.replay import hash_of
 
         for view, values, image in self._candidates(digest):
-            if hash_of(self.record, image) == digest:
+            if hash_of(self.record.settings, image) == digest:
                 if digest == self.record.content and view is not None:
                     self._content = view, values
                 return image

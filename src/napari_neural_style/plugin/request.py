@@ -26,6 +26,7 @@ from .layers import (
     displayed_composite,
     displayed_plane,
     earlier_picture,
+    layer_geometry,
     layer_levels,
     quoted,
     stack_composite,
@@ -35,6 +36,7 @@ from .layers import (
 from .origins import origin_of
 from .preferences import preference
 from .redone_job import RedoneJob
+from .redone_stack_job import RedoneStackJob
 from .stack_job import StackJob
 from .worker import Change
 
@@ -234,7 +236,7 @@ class Request:
             raise ValueError(f"{quoted(layer)} is {its} and the output {asked}: choose the other.")
         return job.onward(earlier_picture(layer, job.content, self._viewer.dims))
 
-    def redone(self, layer: Any) -> RedoneJob:
+    def redone(self, layer: Any) -> RedoneJob | RedoneStackJob:
         """Return a job that paints a result again, from its recipe.
 
         Raises
@@ -243,6 +245,8 @@ class Request:
             If the recipe does not say how, or no plane of the result is shown.
         """
         data = layer.metadata[METADATA_KEY]
+        if data.get("axes"):
+            return self._redone_stack(layer)
         record = Record.from_dict(data, self._value("weights"), quoted(layer))
         chosen = None
         with suppress(ValueError):
@@ -258,6 +262,24 @@ class Request:
             painted=displayed_plane(layer, self._viewer.dims),
             layers=tuple(map(layer_levels, images)),
             chosen=chosen,
+            origin=origin_of(layer),
+        )
+
+    def _redone_stack(self, layer: Any) -> RedoneStackJob:
+        data = layer.metadata[METADATA_KEY]
+        images = [other for other in self._viewer.layers if isinstance(other, Image)]
+        full = layer.data.shape[: layer.ndim]
+        return RedoneStackJob(
+            styles=(),
+            settings=self.settings(),
+            appearance={"rgb": True} if layer.rgb else _shading(layer),
+            names={name: data[name] for name in ("content", "style", "views") if name in data},
+            recipe=data,
+            weights=self._value("weights"),
+            painted=layer.data,
+            name=layer.name,
+            where=layer_geometry(layer, self._viewer.dims, full),
+            layers=tuple(map(layer_levels, images)),
             origin=origin_of(layer),
         )
 

@@ -12,6 +12,7 @@ from .activity import ActivityBar
 from .history import History
 from .job import Job
 from .redone_job import RedoneJob
+from .redone_stack_job import RedoneStackJob
 from .request import Request
 from .result import ResultLayer
 from .stack_job import StackJob
@@ -45,7 +46,7 @@ class Run:
 
     def __init__(
         self,
-        job: Job | StackJob | RedoneJob,
+        job: Job | StackJob | RedoneJob | RedoneStackJob,
         result: ResultLayer,
         history: History,
         interval: float,
@@ -56,8 +57,8 @@ class Run:
         # Steps are counted on where an earlier run painted into the same layer.
         before = history.steps[-1] if len(history) else 0
         self._worker: Worker | None = (
-            StackPainter(job.prepare, interval)
-            if isinstance(job, StackJob)
+            StackPainter(job, interval)
+            if isinstance(job, StackJob | RedoneStackJob)
             else Painter(job, history.add, interval, before)
         )
         self._activity: ActivityBar | None = None

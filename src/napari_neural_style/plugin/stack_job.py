@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_data_path
 
+from ..images import image_hash
 from .job import AnyJob
 from .layers import Geometry, StackLabels, StackSource
 from .machine import load_engine
@@ -67,6 +68,9 @@ class StackJob(AnyJob):
         from ..stacks.store import PaintedOtherwiseError
 
         styles = [style.rgb(self.style_size) for style in self.styles]
+        seen = zip(self.styles, styles, strict=True)
+        views = [style.view(image_hash(image), self.style_size).to_dict() for style, image in seen]
+        self.names = {**self.names, "views": views}
         if self.save_to is not None:
             return self._transfer(styles, self.save_to)
         places = self._own_places(styles)
@@ -91,8 +95,13 @@ class StackJob(AnyJob):
             output="rgb" if self.in_color else "intensity",
             rendering=self.source.rendering,
             settings=self.settings,
+            names=self.names,
             **self.guides,
         )
+
+    def remark_on(self, transfer: "StackTransfer") -> str:
+        """Say where what was painted is kept."""
+        return f"Kept in {transfer.path}."
 
     def place(self, painted: PaintedStack) -> tuple[Any, dict[str, Any]]:
         """Return what is painted as data of a layer, with its scale and translate."""

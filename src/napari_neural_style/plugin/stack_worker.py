@@ -1,8 +1,7 @@
 """A run of a whole stack, watched from the GUI's thread."""
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..pace import duration
 from .stack_view import PaintedStack
@@ -12,20 +11,30 @@ if TYPE_CHECKING:
     from ..stacks import StackTransfer, StackUpdate
 
 
+class PlanesJob(Protocol):
+    """What of a job of planes the worker needs."""
+
+    def prepare(self) -> "StackTransfer":
+        """Make the run."""
+
+    def remark_on(self, transfer: "StackTransfer") -> str:
+        """Say something about what was painted."""
+
+
 class StackPainter(Worker):
     """Paints all planes of a stack.
 
     Parameters
     ----------
-    prepare
-        Makes the run; called in the new thread.
+    job
+        Makes the run, in the new thread, and says something about it in the end.
     interval
         Seconds between two frames, at least.
     """
 
-    def __init__(self, prepare: "Callable[[], StackTransfer]", interval: float = 0.25) -> None:
+    def __init__(self, job: "PlanesJob", interval: float = 0.25) -> None:
         super().__init__(interval)
-        self._prepare = prepare
+        self._job = job
         self._transfer: StackTransfer | None = None
         self._going = threading.Event()
         self._going.set()
@@ -52,7 +61,7 @@ class StackPainter(Worker):
         """Change nothing: all planes of a stack are painted alike."""
 
     def _paint(self) -> None:
-        transfer = self._prepare()
+        transfer = self._job.prepare()
         with self._control:
             self._transfer = transfer
             if self._stopped:
@@ -74,9 +83,8 @@ class StackPainter(Worker):
         recipe = transfer.provenance()
         data = _painted(transfer) if transfer.done else None
         failed = f"; {len(transfer.failed)} could not be painted" if transfer.failed else ""
-        summary = (
-            f"Done: {transfer.done} planes in {self._took()}{failed}. Kept in {transfer.path}."
-        )
+        remark = "" if self._stopped else self._job.remark_on(transfer)
+        summary = f"Done: {transfer.done} planes in {self._took()}{failed}. {remark}".strip()
         return Outcome(data, None, recipe, summary)
 
 

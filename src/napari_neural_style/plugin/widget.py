@@ -28,6 +28,7 @@ from .machine import Machine
 from .preferences import preference, remembered
 from .recipe_menu import RecipeMenu
 from .redone_job import RedoneJob
+from .redone_stack_job import RedoneStackJob
 from .request import Request
 from .result import ResultLayer
 from .resumed_job import ResumedJob
@@ -385,7 +386,7 @@ class StyleTransferWidget(Container[Any]):
 
     def _launch(
         self,
-        job: Job | StackJob | RedoneJob,
+        job: Job | StackJob | RedoneJob | RedoneStackJob,
         layer: Any = None,
         contents: tuple[Any, ...] = (),
     ) -> None:

@@ -26,6 +26,8 @@ class Event:
         How many of its steps are made, and planned.
     note
         Something that the user should read.
+    repeats
+        Whether that happens again when the plane is painted again.
     painted
         The plane, if it is finished.
     error
@@ -38,6 +40,7 @@ class Event:
     note: str | None = None
     painted: NDArray[Any] | None = None
     error: str | None = None
+    repeats: bool = True
 
     @property
     def ends(self) -> bool:
@@ -93,7 +96,7 @@ class Here:
             return Event(self._index, painted=end.value)
         except BadPlaneError as error:
             return Event(self._index, error=str(error))
-        return Event(self._index, update.step, update.total, update.note)
+        return Event(self._index, update.step, update.total, update.note, repeats=update.repeats)
 
     def close(self) -> None:
         """Leave the plane that is being painted."""

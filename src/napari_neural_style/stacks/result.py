@@ -26,6 +26,7 @@ def open_result(
     recipe: Recipe,
     rendering: Rendering | None,
     described: Mapping[str, Any],
+    known: Mapping[str, Any] | None = None,
 ) -> PlaneStore:
     """Make the array of the result of a stack, or go on with it.
 
@@ -41,6 +42,8 @@ def open_result(
         What turns values into what is painted; None for contrast limits, which are found now.
     described
         What decides how the result looks, as plain data for JSON.
+    known
+        What was found out about the stack before; None where that is to be done.
 
     Raises
     ------
@@ -58,9 +61,10 @@ def open_result(
     FolderLock(path).check()
     if path.exists() and not PlaneStore.removed_if_empty(path):
         return PlaneStore.reopen(path, shape, dtype, described)
-    limits = {} if rendering else find_limits(stack, axes)
-    found = {_LIMITS: [[series, pair] for series, pair in limits.items()]}
-    return PlaneStore.create(path, shape, dtype, names, described, found)
+    if known is None:
+        limits = {} if rendering else find_limits(stack, axes)
+        known = {_LIMITS: [[series, pair] for series, pair in limits.items()]}
+    return PlaneStore.create(path, shape, dtype, names, described, known)
 
 
 def kept_rendering(store: PlaneStore, series: Index) -> Rendering:

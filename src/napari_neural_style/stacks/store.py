@@ -15,13 +15,13 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_neural_style.images import METADATA_KEY, check_writable
+from napari_neural_style.images.metadata import PLANES
 from napari_neural_style.images.stack_files import check_codecs
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.disk import check_room, explained
 
-# Beside the chunks; a line for each plane, in the order in which they were finished.
-_JOURNAL: Final = "planes.jsonl"
 _SESSIONS: Final = "sessions"
+_NAMES: Final = "names"
 _MOST_SESSIONS: Final = 100
 _VERSION: Final = "version"  # of the program, in a recipe
 
@@ -66,12 +66,12 @@ class PlaneStore:
         """What made it, as data for JSON."""
         self.found: dict[str, Any] = dict(cast(Any, array.attrs["found"]))
         """What was found out about the stack, as data for JSON."""
-        self._digests: dict[Index, str] = self._done()
+        self._planes: dict[Index, dict[str, Any]] = self._done()
 
     @property
     def done(self) -> Set[Index]:
         """Indices of the planes that are painted; it grows with them."""
-        return self._digests.keys()
+        return self._planes.keys()
 
     @classmethod
     def create(
@@ -156,7 +156,7 @@ class PlaneStore:
         now = self.reopen(self.path, self.array.shape, self.array.dtype, self.recipe)
         if now.found != json.loads(json.dumps(self.found)):
             raise PaintedOtherwiseError(self.path)
-        self._digests.update(now._digests)
+        self._planes.update(now._planes)
 
     @classmethod
     def removed_if_empty(cls, path: Path) -> bool:
@@ -175,10 +175,10 @@ class PlaneStore:
 
     def check(self, index: Index, digest: str) -> None:
         """Raise a PaintedOtherwiseError if a plane is done, from something else."""
-        if self._digests.get(index, digest) != digest:
+        if index in self._planes and self._planes[index]["source"] != digest:
             raise PaintedOtherwiseError(self.path)
 
-    def write(self, index: Index, plane: NDArray[Any], digest: str) -> None:
+    def write(self, index: Index, plane: NDArray[Any], digest: str, **told: Any) -> None:
         """Store a plane, and then that it is done.
 
         Parameters
@@ -189,22 +189,25 @@ class PlaneStore:
             As it was painted.
         digest
             Of what it was painted from, see :func:`digest_of`.
+        **told
+            How it was painted, as data for JSON.
 
         Raises
         ------
         OSError
             If it cannot be written; what was done before stays.
         """
-        line = json.dumps({"plane": index, "source": digest}) + "\n"
+        entry = {"plane": index, "source": digest, **told}
+        line = json.dumps(entry) + "\n"
         try:
             self.array[index] = plane
-            with (self.path / _JOURNAL).open("a") as journal:
+            with (self.path / PLANES).open("a") as journal:
                 journal.write(line)
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
             raise explained(self.path, error) from error
-        self._digests[index] = digest
+        self._planes[index] = entry
 
     def keep(self, name: str, value: Any) -> None:
         """Keep something that was found out about the stack, as data for JSON."""
@@ -220,9 +223,28 @@ class PlaneStore:
         return [dict(session) for session in cast(Any, self.array.attrs.get(_SESSIONS, []))]
 
     @property
+    def planes(self) -> list[dict[str, Any]]:
+        """What is told of the planes that are done, in their order, as data for JSON."""
+        return [dict(entry) for entry in self._planes.values()]
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What the images are called, as data for JSON."""
+        return dict(cast(Any, self.array.attrs.get(_NAMES, {})))
+
+    def keep_names(self, names: Mapping[str, Any]) -> None:
+        """Keep what the images are called."""
+        try:
+            self.array.attrs[_NAMES] = dict(names)
+        except OSError as error:
+            raise explained(self.path, error) from error
+
+    @property
     def digest(self) -> str:
         """Of what all planes that are done were painted from, in the order of the stack."""
-        planes = [f"{list(index)} {self._digests[index]}\n" for index in sorted(self._digests)]
+        planes = [
+            f"{list(index)} {entry['source']}\n" for index, entry in sorted(self._planes.items())
+        ]
         return hashlib.sha256("".join(planes).encode()).hexdigest()
 
     def begin_session(self, told: Mapping[str, Any]) -> None:
@@ -244,8 +266,8 @@ class PlaneStore:
         """Read a plane that is done."""
         return np.asarray(self.array[index])
 
-    def _done(self) -> dict[Index, str]:
-        journal = self.path / _JOURNAL
+    def _done(self) -> dict[Index, dict[str, Any]]:
+        journal = self.path / PLANES
         if journal.is_symlink():  # to a file that must not be changed
             raise ValueError(f"{journal} is a link, which we never make: choose another place.")
         try:
@@ -263,7 +285,8 @@ class PlaneStore:
             # One that a power cut has spoilt is of a plane that is to be painted again.
             with suppress(ValueError, TypeError, KeyError):
                 entry = json.loads(line)
-                done[tuple(entry["plane"])] = entry["source"]
+                entry["source"] = str(entry["source"])
+                done[tuple(entry["plane"])] = entry
         return done
 
 

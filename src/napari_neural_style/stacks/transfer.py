@@ -1,22 +1,23 @@
 """StackTransfer: the planes of a stack, painted one after another or on a cluster."""
 
 import dataclasses
-import hashlib
-import pickle
 import threading
 import warnings
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
-from napari_neural_style.images import to_rgb
+from napari_neural_style.images import image_hash, to_rgb
 from napari_neural_style.images.blending import BlendedStack
 from napari_neural_style.images.rendering import Rendering
+from napari_neural_style.images.views import plain_rendering
+from napari_neural_style.packed import plain
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.stacks.axes import Axes, Index
 from napari_neural_style.stacks.backend import Backend, Event, Here
@@ -28,7 +29,7 @@ from napari_neural_style.stacks.result import blank_series, kept_rendering, open
 from napari_neural_style.stacks.schedule import Parent, Schedule
 from napari_neural_style.stacks.session import Session
 from napari_neural_style.stacks.source import Plane, Source
-from napari_neural_style.stacks.store import PaintedOtherwiseError, digest_of
+from napari_neural_style.stacks.store import PaintedOtherwiseError
 from napari_neural_style.stacks.task import Finished, Recipe, Task
 from napari_neural_style.stacks.update import StackUpdate
 
@@ -41,6 +42,8 @@ _SECONDS_BETWEEN_LOOKS: Final = 0.2
 # Of planes that are done already, so many are compared with the stack before a run goes on.
 _COMPARED: Final = 8
 _MATCHED: Final = "colors_matched_to"
+# That are kept of a plane, the latest.
+_MOST_NOTES: Final = 10
 
 
 class StackTransfer:
@@ -89,6 +92,8 @@ class StackTransfer:
         the number of threads, as any sum in floating point.
     settings : Settings, optional
         Complete settings instead of preset and overrides.
+    names : mapping, optional
+        What the images are called, for the recipe: ``content``, ``styles``.
     **overrides
         ``preset``, and fields of :class:`~napari_neural_style.Settings`.
 
@@ -121,6 +126,7 @@ class StackTransfer:
         style_masks: Any = (),
         segment: int = 16,
         settings: Settings | None = None,
+        names: Mapping[str, Any] = MappingProxyType({}),
         **overrides: Any,
     ) -> None:
         if not (hasattr(stack, "shape") and hasattr(stack, "dtype")):
@@ -150,8 +156,10 @@ class StackTransfer:
         self._backend = _connect(client)
         try:
             self._store = open_result(
-                out, stack, self.axes, self._recipe, rendering, self._described()
+                out, stack, self.axes, self._recipe, rendering, self._described(), self._known
             )
+            if names and names != self._store.names:
+                self._store.keep_names(names)
             self._compare()
             self._backend.brief(self._steady())
         except BaseException:
@@ -159,8 +167,15 @@ class StackTransfer:
             raise
         self._missing = set(self._wanted) - self._store.done
         self._failed: dict[Index, str] = {}
+        self._starts: dict[Index, Index | None] = {}
+        self._notes: dict[Index, list[str]] = {}
         self._stop = threading.Event()
         self._updates = self._paint()
+
+    @property
+    def _known(self) -> Mapping[str, Any] | None:
+        """What was found out about the stack before; None where that is to be done."""
+        return None
 
     def _selected(self, planes: slice | None) -> list[Index]:
         first, count = self.axes.along[0], self.axes.counts[0]
@@ -260,11 +275,13 @@ class StackTransfer:
         """Return what is needed to make these pictures again, as plain data for JSON.
 
         ``sessions`` tell what painted them and when, and ``content`` under ``inputs`` is a hash
-        of what all planes that are done were painted from.
+        of what all planes that are done were painted from. ``planes`` tell of each of these the
+        hash of its ``source``, the plane that it was started ``from``, and ``notes``.
         """
         inputs = {"content": self._store.digest, "styles": self._store.recipe["styles"]}
-        told = self._store.recipe | self._store.found
-        return told | {"inputs": inputs, "sessions": self._store.sessions}
+        store = self._store
+        told = store.recipe | store.found | store.names
+        return told | {"inputs": inputs, "sessions": store.sessions, "planes": store.planes}
 
     def estimate(self) -> "Estimate":
         """Estimate memory and time of what is left, painted in this process one by one."""
@@ -359,6 +376,7 @@ class StackTransfer:
                     note = f"it cannot be read again ({error}): others start from other planes."
                     yield self._update(Event(parent.index, note=note), pace)
                     continue
+                self._starts[index] = None if parent is None else parent.index
                 self._backend.start(index, Task(values, self._rendering_of(index), begun, mask))
                 running += 1
             if not running:
@@ -376,8 +394,14 @@ class StackTransfer:
     def _update(self, event: Event, pace: StackPace) -> StackUpdate:
         """Keep what an event brought, and tell it."""
         error = None
+        if event.note is not None and not event.repeats:
+            self._notes.setdefault(event.index, []).append(event.note)
         if event.painted is not None:
-            self._store.write(event.index, event.painted, self._source.digests[event.index])
+            told: dict[str, Any] = {"from": self._starts[event.index]}
+            if event.index in self._notes:
+                told["notes"] = self._notes.pop(event.index)[-_MOST_NOTES:]
+            digest = self._source.digests[event.index]
+            self._store.write(event.index, event.painted, digest, **told)
             self._missing.discard(event.index)
         elif event.error is not None:
             error = self._failed[event.index] = f"{self.axes.named(event.index)}: {event.error}"
@@ -419,8 +443,7 @@ class StackTransfer:
             for name, value in recipe.settings.to_dict().items()
             if name not in _NO_LOOKS
         }
-        # A name is for messages: a layer may be renamed.
-        shades = self._rendering and dataclasses.replace(self._rendering, name="")
+        shades = self._rendering
         blended = {}
         if isinstance(self._stack, BlendedStack):
             blended["channels"] = [channel.looks for channel in self._stack.channels]
@@ -431,10 +454,10 @@ class StackTransfer:
             "shape": self.axes.shape,
             "dtype": str(self._stack.dtype),
             "segment": self._segment,
-            "styles": [hashlib.sha256(image).hexdigest() for image in recipe.styles],
+            "styles": [image_hash(image) for image in recipe.styles],
             "plane_masks": self._source.masks is not None,
-            "style_masks": [digest_of(mask) for mask in recipe.style_masks],
-            "rendering": hashlib.sha256(pickle.dumps(shades)).hexdigest(),
+            "style_masks": [plain(mask) for mask in recipe.style_masks],
+            "rendering": shades and plain_rendering(shades),
             "output": "rgb" if recipe.in_color else "intensity",
             "version": __version__,
             "note": "This stack was stylized by a neural network; it is not data.",

@@ -59,6 +59,11 @@ def advice() -> str | None:
     )
 
 
+def same_or_best(before: str) -> str:
+    """Return the device that a run had, if there is one of this name, and else ``auto``."""
+    return before if before in [device.name for device in available_devices()] else "auto"
+
+
 def choose_device(name: str) -> torch.device:
     """Find the device of a setting.
 

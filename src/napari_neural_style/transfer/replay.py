@@ -12,6 +12,7 @@ import torch
 from napari_neural_style.images import image_hash, to_rgb
 from napari_neural_style.notes import Note
 from napari_neural_style.record import Change, Record
+from napari_neural_style.settings import Settings
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
 from napari_neural_style.transfer.provenance import differences, threads_of
@@ -49,7 +50,9 @@ class Replay(StyleTransfer):
         self._coming = list(record.changes)
         for digest, name in record.images.items():
             check_image(record, images.get(digest), digest, name)
-        settings = dataclasses.replace(record.settings, device=_device(record, device))
+        settings = dataclasses.replace(
+            record.settings, device=device or devices.same_or_best(record.device)
+        )
         content, *styles = (images[digest] for digest in (record.content, *record.styles))
         super().__init__(content, styles, settings=settings)
         if self._run.studio.fingerprint != record.weights:
@@ -99,15 +102,15 @@ class Replay(StyleTransfer):
         )
 
 
-def hash_of(record: Record, image: npt.ArrayLike, name: str = "image") -> str:
-    """Return the hash of an image, as the run of a record takes it.
+def hash_of(settings: Settings, image: npt.ArrayLike, name: str = "image") -> str:
+    """Return the hash of an image, as a run with some settings takes it.
 
     Raises
     ------
     ValueError
         If it is no image that can be painted.
     """
-    exact = record.settings.precision == "float64"
+    exact = settings.precision == "float64"
     return image_hash(to_rgb(image, name, dtype=np.float64 if exact else np.float32))
 
 
@@ -115,7 +118,7 @@ def check_image(record: Record, image: npt.ArrayLike | None, digest: str, name: 
     """Raise a ValueError if there is no such image, or another one."""
     if image is None:
         raise ValueError(f"There is no image for {name}{_called(record, digest)}: give it, too.")
-    if hash_of(record, image, name.removeprefix("the ")) != digest:
+    if hash_of(record.settings, image, name.removeprefix("the ")) != digest:
         raise ValueError(
             f"The image that is given for {name}{_called(record, digest)} is another one than it "
             "was painted from: its pixels are not the same."
@@ -127,20 +130,13 @@ def _called(record: Record, digest: str) -> str:
     return f" (“{names[0]}”)" if names else ""
 
 
-def _device(record: Record, wanted: str | None) -> str:
-    if wanted is not None:
-        return wanted
-    there = [device.name for device in devices.available_devices()]
-    return record.device if record.device in there else "auto"
-
-
 @contextlib.contextmanager
-def same_threads(record: Record) -> Iterator[None]:
-    """Let torch compute with as many threads as the run of a record had, if there are as many.
+def same_threads(machine: Mapping[str, Any]) -> Iterator[None]:
+    """Let torch compute with as many threads as a machine had for a run, if there are as many.
 
     Sums in floating point depend on how they are shared out.
     """
-    before, then = torch.get_num_threads(), threads_of(record.machine)
+    before, then = torch.get_num_threads(), threads_of(machine)
     if then is None:
         yield
         return

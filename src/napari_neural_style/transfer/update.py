@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_neural_style.notes import Note
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.weighing import weigh
 
@@ -41,6 +42,8 @@ class Update:
         Height and width of the scale, in pixels.
     note : str or None
         Something that the user should read, such as a return to an earlier image.
+    repeats : bool
+        Whether that happens again when the picture is made again from its recipe.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Update:
         losses: torch.Tensor,
         step: int,
         scale: int,
-        note: str | None,
+        note: Note | None,
     ) -> None:
         self._transfer = transfer
         self._losses, self._settings = losses, transfer.settings
@@ -57,7 +60,8 @@ class Update:
         self.total = transfer.total
         self.scale = scale
         self.size = transfer.scales[scale]
-        self.note = note
+        self.note = None if note is None else note.text
+        self.repeats = note is None or note.repeats
 
     @property
     def losses(self) -> dict[str, float]:

@@ -8,7 +8,7 @@ from .guides import content_mask, stack_mask
 from .labels import StackLabels
 from .names import DRIFT_KEY, is_drift, is_result, quoted, unwrapped
 from .plane import Plane, displayed_plane
-from .slicing import layer_levels
+from .slicing import layer_geometry, layer_levels
 from .stack import StackSource, stack_composite, stack_planes
 from .thumbnail import thumbnail
 
@@ -27,6 +27,7 @@ __all__ = [
     "earlier_picture",
     "is_drift",
     "is_result",
+    "layer_geometry",
     "layer_levels",
     "quoted",
     "stack_composite",
