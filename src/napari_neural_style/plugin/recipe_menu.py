@@ -78,13 +78,15 @@ class RecipeMenu(QMenu):
             "Open a saved result …",
             self._ask_for_result,
             "A painted image that was saved with its recipe, as a layer over the content, to go "
-            "on from.",
+            "on from: as name.16bit.tif or name.float.tif, or by the command line. napari's own "
+            ".tif and .png have pixels alone.",
         )
         self._again = self._offer(
             "Redo the selected result",
             self.redo,
             "Paint it again from its own recipe, with all that was changed meanwhile, and say "
-            "whether it comes out the same. What it was painted from must be open.",
+            "whether it comes out the same; of a whole stack, plane by plane. What it was painted "
+            "from must be open.",
         )
         self._offer(
             "Resume from a checkpoint …",
