@@ -12,6 +12,8 @@ import numpy as np
 
 from napari_neural_style.images.files import check_writable, replacing
 from napari_neural_style.images.metadata import read_metadata
+from napari_neural_style.images.rendering import Rendering
+from napari_neural_style.images.views import rendering_from
 from napari_neural_style.settings import Settings
 from napari_neural_style.validation import short
 
@@ -37,6 +39,11 @@ class Recipe:
         Of a stack, such as ``TYX``; empty for one image.
     own_masks
         Whether each plane of a stack had a mask of its own, which no recipe holds.
+    one_channel
+        Whether the planes of a stack were painted as one channel.
+    rendering
+        What turned the values of a stack into what was painted; None for contrast limits that
+        were found.
     changed
         Whether settings were changed while it was painted: these, the last ones, then do not
         make the same picture.
@@ -51,6 +58,8 @@ class Recipe:
     styles: tuple[str, ...] = ()
     axes: str = ""
     own_masks: bool = False
+    one_channel: bool = False
+    rendering: Rendering | None = None
     changed: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
@@ -82,6 +91,7 @@ class Recipe:
         versions = _versions(data)
         try:
             made_with = Settings.from_dict(with_weights(settings, weights))
+            rendering = _rendering(data)
         except ValueError as error:
             raise ValueError(f"Cannot use {called}{_other(versions)}: {_line(error)}") from error
         return cls(
@@ -90,6 +100,8 @@ class Recipe:
             styles=_styles(data),
             axes=_axes(data.get("axes")),
             own_masks=data.get("plane_masks") is True,
+            one_channel=data.get("output") == "intensity",
+            rendering=rendering,
             changed=bool(data.get("changes")),
             versions=versions,
             note=one_line(data.get("note")),
@@ -210,6 +222,16 @@ def _styles(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _axes(value: Any) -> str:
     return value if isinstance(value, str) and re.fullmatch("[A-Z]{2,9}", value) else ""
+
+
+def _rendering(data: Mapping[str, Any]) -> Rendering | None:
+    shades = data.get("rendering")
+    if not isinstance(shades, Mapping):  # earlier versions have a hash there
+        return None
+    try:
+        return rendering_from(shades, "stack")
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"its rendering is damaged ({error}).") from error
 
 
 def _versions(data: Mapping[str, Any]) -> dict[str, str]:

@@ -10,7 +10,13 @@ import pytest
 import tifffile
 import zarr
 
-from napari_neural_style import Settings, StyleTransfer, stylize, stylize_stack
+from napari_neural_style import (
+    Settings,
+    StackTransfer,
+    StyleTransfer,
+    stylize,
+    stylize_stack,
+)
 from napari_neural_style.images import image_hash, read_image, to_rgb, write_image
 from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.images.views import View
@@ -111,6 +117,19 @@ def test_a_script_makes_the_same_stack():
         result = zarr.open_array("painted.zarr", mode="r")[:]
         assert np.array_equal(result, expected)
         shutil.rmtree("painted.zarr")
+
+
+def test_a_script_shows_a_stack_as_it_was_shown():
+    stack = np.stack([picture(32, 40, seed=seed).astype(np.uint16) * 7 for seed in range(2)])
+    tifffile.imwrite("cells.tif", stack, photometric="minisblack", metadata={"axes": "ZYX"})
+    given = {"preset": "fast", "steps": 2, "device": "cpu", "precision": "float32"}
+    shades = Rendering("cells", (100.0, 900.0), 0.7)
+    options = {"client": "here", "rendering": shades, "output": "intensity", **given}
+    transfer = StackTransfer(stack, read_image("style.png"), "ZYX", **options)
+    expected = transfer.run()[:]
+    told = json.loads(json.dumps({**transfer.provenance(), "content": "cells.tif"}))
+    run(Recipe.from_dict(told))
+    assert np.array_equal(zarr.open_array("painted.zarr", mode="r")[:], expected)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..images.views import plain_rendering
 from ..packed import plain
 from ..recipe import Recipe, beyond_preset
 from ..record import Change, Record
@@ -27,6 +28,7 @@ _STACK: Final = """\
 from napari_neural_style import stylize_stack
 from napari_neural_style.images import read_image
 from napari_neural_style.images.stack_files import open_stack
+from napari_neural_style.images.views import rendering_from
 
 stylize_stack(
 {arguments}
@@ -76,6 +78,10 @@ def to_python(recipe: Recipe) -> str:
         lines.append(f"axes={recipe.axes!r}")
     else:
         lines = [_image(_file(recipe.content, "content.png")), styles]
+    if recipe.axes and recipe.one_channel:
+        lines.append("output='intensity'")
+    if recipe.axes and recipe.rendering is not None:
+        lines.append(f"rendering=rendering_from({plain_rendering(recipe.rendering)!r}, 'stack')")
     if recipe.own_masks:
         lines.append("mask=open_stack('masks.tif').data")
     lines.append(f"preset={settings.preset!r}")
