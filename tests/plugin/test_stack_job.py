@@ -39,7 +39,22 @@ from .conftest import TIMEOUT, picture
     ],
 )
 def test_axes_have_letters(labels, letters):
-    assert axis_letters(labels) == letters
+    assert axis_letters(labels, [9] * len(labels)) == letters
+
+
+@pytest.mark.parametrize(
+    ("labels", "lengths", "letters"),
+    [
+        (["axis -3"], [3], "T"),
+        (["axis -4", "axis -3"], [9, 2], "TC"),
+        (["axis -4", "axis -3"], [4, 3], "TC"),
+        (["axis -5", "axis -4", "axis -3"], [3, 50, 9], "CTZ"),
+        (["t", "axis -3"], [3, 3], "TC"),
+        (["axis -4", "channel"], [3, 2], "TC"),
+    ],
+)
+def test_a_short_axis_without_a_name_has_channels(labels, lengths, letters):
+    assert axis_letters(labels, lengths) == letters
 
 
 def test_planes_labels_and_styles_of_a_pyramid_have_one_resolution(tmp_path):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ..stacks import StackTransfer
 
 _LETTERS = {"t": "T", "time": "T", "z": "Z", "depth": "Z", "c": "C", "channel": "C"}
+_MOST_CHANNELS = 4
+"""Of an axis that nobody has named."""
 
 
 @dataclass
@@ -83,7 +85,8 @@ class StackJob(AnyJob):
 
         geometry, level = self.geometry, self.source.level(self.size)
         row, column = geometry.displayed
-        letters = dict(zip(geometry.hidden, axis_letters(self.source.axes), strict=True))
+        named = axis_letters(self.source.axes, self.source.shape)
+        letters = dict(zip(geometry.hidden, named, strict=True))
         letters |= {row: "Y", column: "X"}
         axes = "".join(letters[axis] for axis in sorted(letters))
         return StackTransfer(
@@ -127,14 +130,24 @@ class StackJob(AnyJob):
             yield folder / f"{name}-{digest}-{number}.zarr"
 
 
-def axis_letters(labels: Sequence[str]) -> str:
+def axis_letters(labels: Sequence[str], lengths: Sequence[int]) -> str:
     """Return a letter for each axis that a stack runs along, given napari's labels.
 
     Time and depth are known by their names. An axis without a name is time: then planes are
     carried along what moves between them, which does no harm where that is depth; of two,
-    the second is depth.
+    the second is depth. Of several, one of no more than four planes is taken for channels:
+    painted from its neighbour, a channel would show what is in that.
+
+    Parameters
+    ----------
+    labels, lengths
+        Of these axes.
     """
     known = [_LETTERS.get(label.lower()) for label in labels]
+    unnamed = [place for place, letter in enumerate(known) if letter is None]
+    short = [place for place in unnamed if lengths[place] <= _MOST_CHANNELS]
+    if len(known) > 1 and short and "C" not in known:
+        known[min(short, key=lambda place: lengths[place])] = "C"
     free = iter([letter for letter in "TZABDEFGHIJKLMNOPQRUVW" if letter not in known])
     used: list[str] = []
     for letter in known:
