@@ -104,6 +104,14 @@ def test_one_plane_of_colours_and_a_recipe_alone(folder, capsys):
     assert np.array_equal(zarr.open_array("b.zarr")[1], tifffile.imread("a.tif"))
 
 
+def test_channels_that_were_blended(folder, capsys):
+    channels = np.stack([moving(2), moving(2)[:, ::-1]], 1)
+    tifffile.imwrite("cells.ome.tif", channels, metadata={"axes": "TCYX"})
+    together = ("stack", "cells.ome.tif", "style.png", "-o", "a.zarr", "--channels", "together")
+    assert main([*together, *QUICK]) == DONE
+    assert redone(capsys, "a.zarr") == (DONE, "a.zarr: Bit-identical, all of 2 planes.\n")
+
+
 def test_a_stranger_leads_to_no_other_folder(folder, capsys):
     paint("a.tif", "--planes", "0")
     recipe = read_metadata("a.tif")

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.cli.bar import make_bar
+from napari_neural_style.cli.channels import blended
 from napari_neural_style.cli.options import check_distinct
 from napari_neural_style.cli.originals import find, places
 from napari_neural_style.cli.signals import StopSignals
 from napari_neural_style.images.stack_files import (
     TIFF,
     ZARR,
+    StackFile,
     check_codecs,
     keep_calibration,
     open_stack,
@@ -166,19 +168,27 @@ def _prepare(
 
 def _find_stack(
     record: "StackRecord", names: dict[str, Any], given: Path | None, arguments: argparse.Namespace
-) -> Any:
+) -> StackFile:
     """Open the stack, by its name if none is given."""
     if given is not None:
-        return open_stack(given)
+        return _opened(given, record)
     for path in places([names.get("content")], arguments):
         with suppress(OSError, ValueError):
-            stack = open_stack(path)
+            stack = _opened(path, record)
             if tuple(stack.data.shape) == record.axes.shape:
                 return stack
     raise ValueError(
         f"There is no file of the stack that {arguments.picture} was painted from, beside it, here "
         "or in the folders of --search: give it after FILE, then the styles."
     )
+
+
+def _opened(path: Path, record: "StackRecord") -> StackFile:
+    """Open a stack; with its channels blended, if they were."""
+    stack = open_stack(path)
+    if not record.channel_limits:
+        return stack
+    return blended(path, stack, list(record.channel_limits))
 
 
 def _say(arguments: argparse.Namespace, message: str) -> None:

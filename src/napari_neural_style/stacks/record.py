@@ -75,6 +75,8 @@ class StackRecord:
         The indices along the first axis that are in the file.
     views
         What is known of the images: names, and how they were seen in layers.
+    channel_limits
+        Contrast limits of the channels that were blended, if any were.
     """
 
     settings: Settings
@@ -92,6 +94,7 @@ class StackRecord:
     weights: str
     written: range
     views: tuple[View, ...]
+    channel_limits: tuple[tuple[float, float], ...] = ()
     content: str = ""
 
     @classmethod
@@ -161,7 +164,13 @@ def _parts(data: Any, weights: str | None) -> dict[str, Any]:
         "weights": fingerprints[-1],
         "written": written,
         "views": tuple(views_of(data.get("views", []), taken)),
+        "channel_limits": tuple(map(_ends, few(data.get("channels", [])))),
     }
+
+
+def _ends(channel: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = map(float, channel["contrast_limits"])
+    return low, high
 
 
 def _axes(letters: Any, shape: Any) -> Axes:
