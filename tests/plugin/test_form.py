@@ -108,6 +108,42 @@ def test_a_click_unfolds_a_section(form, qtbot):
     assert widget.mask.native in stops(widget)
 
 
+def test_what_is_unfolded_comes_into_sight(form, qtbot):
+    form, widget = form
+    area = widget.native.findChild(QScrollArea)
+    widget.native.window().resize(1280, 800)
+    form.show_below()
+    settle()
+    assert not widget.checkpoint.native.isVisible()
+    form.sections["Output and stack"].toggleButton().click()
+    lowest = widget.checkpoint.native
+    qtbot.waitUntil(lambda: area.verticalScrollBar().value() > 0)
+    qtbot.waitUntil(
+        lambda: (
+            lowest.mapTo(area.viewport(), QPoint(0, lowest.height())).y()
+            <= area.viewport().height()
+        )
+    )
+
+
+def test_every_control_has_a_name_for_those_who_hear_it(form):
+    form, widget = form
+    for title in form.sections:
+        widget.open_section(title)
+    enable_everything(form, widget)
+    settle()
+    labelled = {label.buddy() for label in widget.native.findChildren(QLabel)}
+    nameless = [
+        stop
+        for stop in stops(widget)
+        if not (stop.accessibleName() or stop in labelled or getattr(stop, "text", str)())
+    ]
+    assert nameless == []
+    strength = widget.style_strength.native
+    assert strength.findChild(QSlider).accessibleName() == "Strength"
+    assert strength.findChild(QAbstractSpinBox).accessibleName() == "Strength"
+
+
 def test_everything_says_what_it_does(form):
     form, widget = form
     for title in form.sections:

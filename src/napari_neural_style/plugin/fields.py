@@ -227,10 +227,15 @@ def _buttons() -> list[Any]:
         PushButton(
             name="run",
             text="Run",
-            tooltip="Paint the content in the style, into a new layer over the content.",
+            tooltip="Paint the content in the style, into a new layer over the content. "
+            "Ctrl-Enter does the same.",
         ),
         PushButton(name="pause", text="Pause", tooltip="Wait; Resume goes on from here."),
-        PushButton(name="stop", text="Stop", tooltip="End here; what was painted stays."),
+        PushButton(
+            name="stop",
+            text="Stop",
+            tooltip="End here; what was painted stays. Ctrl-Shift-Enter does the same.",
+        ),
         PushButton(
             name="go_on",
             text="Continue",

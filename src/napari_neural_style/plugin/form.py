@@ -1,15 +1,20 @@
 """How the widget is laid out: what stands where, and what stands beside its controls."""
 
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import Container
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QProgressBar,
     QScrollArea,
     QVBoxLayout,
@@ -27,6 +32,7 @@ _LEAST_WIDTH = 280
 _WIDTH = 350
 _MARGIN = 8
 _SECTION_HEIGHT = 20
+_UNFOLDING_MS = 150
 
 _ROWS = {
     "style_strength": "Strength",
@@ -63,6 +69,8 @@ _HINTS = {
     "Output and stack": "The kind of layer to paint; and how to paint a whole stack.",
 }
 """What is in the sections."""
+_NAMED = (QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit)
+"""What has no words of its own for those who hear it."""
 
 
 class Form:
@@ -122,7 +130,9 @@ class Form:
             outer.removeWidget(child.native)
         outer.setContentsMargins(_MARGIN, _MARGIN, _MARGIN, _MARGIN)
         outer.setSpacing(6)
-        outer.addWidget(_scrolling(self._choices()), 1)
+        self._choices = _Scrolling()
+        self._choices.setWidget(self._column())
+        outer.addWidget(self._choices, 1)
 
         self.forecast.setWordWrap(True)
         self.forecast.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -143,7 +153,7 @@ class Form:
         self._controls.native.setMinimumWidth(_LEAST_WIDTH)
         self._controls.native.setStyleSheet(_FADED)
 
-    def _choices(self) -> QWidget:
+    def _column(self) -> QWidget:
         choices = QWidget()
         column = QVBoxLayout(choices)
         column.setContentsMargins(0, 0, 6, 0)
@@ -222,6 +232,8 @@ class Form:
         # What is only squeezed to no height would still be a stop of Tab.
         section.toggled.connect(content.setVisible)
         section.collapse(animate=False)
+        section.setDuration(_UNFOLDING_MS)
+        section.toggled.connect(lambda open_: self._choices.reveal(section if open_ else None))
         layout = section.layout()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
@@ -247,23 +259,49 @@ def _no_icon() -> QIcon:
 
 
 class _Scrolling(QScrollArea):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._revealed: QWidget | None = None
+        # Qt lays out what is new in several goes, the last ones after the animation.
+        self._laid_out = QTimer(self)
+        self._laid_out.setSingleShot(True)
+        self._laid_out.setInterval(4 * _UNFOLDING_MS)
+        self._laid_out.timeout.connect(partial(self.reveal, None))
+        bar = self.verticalScrollBar()
+        assert bar is not None
+        bar.rangeChanged.connect(self._scroll)
+
     def sizeHint(self) -> QSize:
         """As wide as the widget is read at ease; it can be made narrower."""
         return QSize(_WIDTH - 2 * _MARGIN, super().sizeHint().height())
 
+    def reveal(self, section: QWidget | None) -> None:
+        """Keep a section in sight while it unfolds; None for none."""
+        self._scroll()
+        self._revealed = section
+        if section is not None:
+            self._laid_out.start()
 
-def _scrolling(widget: QWidget) -> QScrollArea:
-    area = _Scrolling()
-    area.setWidget(widget)
-    area.setWidgetResizable(True)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    return area
+    def _scroll(self, *_range: int) -> None:
+        bar, viewport = self.verticalScrollBar(), self.viewport()
+        if self._revealed is None or bar is None or viewport is None:
+            return
+        top = self._revealed.y()
+        bottom = top + self._revealed.height()
+        # As little as it takes, but of one that does not fit in, the beginning.
+        bar.setValue(min(max(bar.value(), bottom - viewport.height()), top))
 
 
 def _label(text: str, buddy: QWidget) -> QLabel:
     label = QLabel(text)
     label.setBuddy(buddy)
     label.setToolTip(buddy.toolTip())
+    # Of several parts, such as a slider and its box, each is heard by the label's name.
+    for part in (buddy, *buddy.findChildren(QWidget)):
+        if isinstance(part, _NAMED):
+            part.setAccessibleName(text)
     return label

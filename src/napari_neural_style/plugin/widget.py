@@ -35,6 +35,7 @@ from .resumed_job import ResumedJob
 from .run import Run
 from .saved_result import open_result
 from .settings_controls import SettingsControls
+from .shortcuts import Shortcuts
 from .stack_job import StackJob
 from .status import Status
 from .worker import Frame, Outcome
@@ -127,6 +128,9 @@ class StyleTransferWidget(Container[Any]):
         self._settling = QTimer(self.native)
         self._settling.setSingleShot(True)
         self._settling.setInterval(_SETTLED_MS)
+        self._shortcuts = Shortcuts(
+            self.native, napari_viewer, self["run"].native, self["stop"].native
+        )
         self._forecast = Forecast()
         self._machine = Machine()
         self._connect()
@@ -503,8 +507,10 @@ class StyleTransferWidget(Container[Any]):
         # The dock's ✕ takes the widget out of it; its eye only hides both.
         if parent is not None:
             self._docked = True
+            self._shortcuts.bind()
         elif self._docked:
             self._docked = False
+            self._shortcuts.let_go()
             self._abandon()
 
     def _abandon(self) -> None:
@@ -521,6 +527,7 @@ class StyleTransferWidget(Container[Any]):
         self._viewer.layers.selection.events.changed.disconnect(self._follow_selection)
         self._viewer.layers.events.inserted.disconnect(self._choose_sample)
         self._viewer.layers.events.removed.disconnect(self._note_gone)
+        self._shortcuts.let_go()
         self._drift_maps.let_go()
         self._pictures.let_go()
         self._settings.encoder.let_go()
