@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from napari_neural_style.transfer.checkpoint import check_replaceable
-
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
     from napari_neural_style.transfer.update import Update
@@ -44,6 +42,9 @@ class Checkpoints:
         every: float = 30.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        # Here, so that the plugin can import this module without torch.
+        from napari_neural_style.transfer.checkpoint import check_replaceable
+
         check_replaceable(path)
         self._transfer, self._path = transfer, Path(path)
         self._every, self._clock = every, clock
