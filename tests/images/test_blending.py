@@ -49,6 +49,22 @@ def test_only_the_plane_asked_for_is_read():
     assert read == [4]
 
 
+class Files:
+    """Planes that are read by their number."""
+
+    shape, dtype = (6, 4, 5), np.dtype(float)
+
+    def __getitem__(self, index):
+        assert index[1:] == (slice(None), slice(None))
+        return np.full((4, 5), float(range(6)[index[0]]))
+
+
+def test_planes_that_are_read_by_their_number():
+    stack = BlendedStack([Channel(Files(), Rendering("files", (0, 10)))] * 2)
+    for number in (3, -3):
+        np.testing.assert_allclose(stack[number], 0.6)
+
+
 def test_channels_in_colour_lie_over_others():
     rgba = np.zeros((2, 4, 5, 4), np.uint8)
     rgba[..., 1], rgba[:, :2, :, 3] = 255, 255

@@ -155,7 +155,7 @@ class Channel:
         shape = tuple(map(int, self.data.shape))
         return shape[:-1] if self.in_color else shape
 
-    def draw(self, part: Sequence[slice]) -> Picture:
+    def draw(self, part: Sequence[slice | int]) -> Picture:
         """Read part of it, as :func:`blend` takes it."""
         pixels = read_part(self.data, tuple(part[-len(self.shape) :]))
         shape = pixels.shape[:-1] if self.in_color else pixels.shape
@@ -201,9 +201,11 @@ class BlendedStack:
         self.ndim = len(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[np.float32]:
-        part, rest = as_slices(key, self.ndim)
+        spans, rest = as_slices(key, self.ndim)
+        # Channels may take no slices but along rows and columns.
+        part = [span.start if at == 0 else span for span, at in zip(spans, rest, strict=True)]
         colors = blend((channel.draw(part[:-1]) for channel in self.channels), self._background)
-        return colors[..., part[-1]][rest]
+        return colors[..., part[-1]]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[...], dtype)
