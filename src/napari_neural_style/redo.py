@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_neural_style.transfer.replay import Replay
     from napari_neural_style.transfer.update import Image, Update
 
-NEAR: Final = 0.07
+NEAR: Final = 0.12
 """Mean distance, as a share of the range of values, within which a picture that another machine
 or version made is taken for the same; measured, see the documentation."""
 
