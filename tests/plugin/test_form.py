@@ -32,12 +32,15 @@ def settle():
 def stops(widget):
     """What Tab goes through, from the content on."""
     inside = set(widget.native.findChildren(QWidget))
-    first = stop = widget.content.native
+    stop = widget.content.native
     chain = []
-    while not chain or stop is not first:
+    # Not on through napari's window: what PySide hands out of it would never be freed.
+    while stop in inside and stop not in chain:
         chain.append(stop)
         stop = stop.nextInFocusChain()
-    return [stop for stop in chain if stop in inside and is_stop(stop)]
+    found = [stop for stop in chain if is_stop(stop)]
+    assert set(found) == set(filter(is_stop, inside))
+    return found
 
 
 def is_stop(part):
