@@ -5,9 +5,11 @@ import json
 import os
 import pickle
 import re
+import socket
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +33,7 @@ from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.images.stack_files import open_stack
 from napari_neural_style.plugin.own_presets import OwnPresets
 from napari_neural_style.recipe import Recipe, read_recipe, write_recipe
+from napari_neural_style.stacks.lock import FolderLock
 from napari_neural_style.stacks.store import PlaneStore
 from napari_neural_style.transfer.weight_files import (
     FOLDER_VARIABLE,
@@ -41,7 +44,8 @@ from napari_neural_style.transfer.weight_files import (
 from napari_neural_style.transfer.weights import load_weights
 
 PACKAGE = Path(napari_neural_style.__file__).parent
-SECURITY = Path(__file__).parents[1] / "SECURITY.md"
+ROOT = Path(__file__).parents[1]
+SECURITY = ROOT / "SECURITY.md"
 
 
 # ------------------------------------------------------------------ code in files
@@ -184,6 +188,75 @@ def test_a_stack_that_is_gone_on_with_changes_no_other_file(tmp_path):
         PlaneStore.reopen(path, (2, 8, 9), np.dtype("u1"), recipe)
     assert not PlaneStore.removed_if_empty(path)
     assert other.read_text() == "one\ntwo"
+
+
+JOURNALS = [
+    "[" * 100_000,
+    '{"plane": [1e400], "source": "x"}',
+    '{"plane": [[0]], "source": "x"}',
+    '{"plane": ["0"], "source": "x"}',
+    '{"plane": {"0": 1}, "source": "x"}',
+    '{"plane": [99], "source": "x"}',
+    '{"plane": [-1], "source": "x"}',
+    '{"plane": [1, 0, 0], "source": "x"}',
+    '{"plane": [1], "source": {"x": 1}}',
+    "9" * 5000,
+]
+
+
+def test_the_journal_of_a_stack_is_read_with_suspicion(tmp_path):
+    path, recipe = tmp_path / "a.zarr", {"steps": 3}
+    same = (path, (2, 8, 9), np.dtype("u1"), recipe)
+    PlaneStore.create(*same[:3], "TYX", recipe, {})
+    journal, good = path / "planes.jsonl", '{"plane": [0], "source": "x"}'
+    journal.write_text("\n".join([good, *JOURNALS, ""]))
+    store = PlaneStore.reopen(*same)
+    assert store.done == {(0,)}
+    store.refresh()
+    assert store.digest
+    os.truncate(journal, 65 << 20)
+    with pytest.raises(ValueError, match=r"planes\.jsonl is no journal"):
+        PlaneStore.reopen(*same)
+    metadata = json.loads((path / "zarr.json").read_text())
+    metadata["attributes"]["found"] = [1]
+    (path / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="is no painted stack"):
+        PlaneStore.reopen(*same)
+
+
+OWNERS = ("[" * 100_000, '["host", 1e400, 1]', '["host", -1, 1]', '["host", 1, 1e999999]', "{}")
+
+
+@pytest.mark.parametrize("owner", [*OWNERS, json.dumps([socket.gethostname(), 2**70, 1])])
+def test_the_lock_of_a_stack_is_read_with_suspicion(tmp_path, owner):
+    (tmp_path / "planes.lock").write_text(owner)
+    with pytest.raises(OSError, match="is being painted by") as refused:
+        FolderLock(tmp_path).check()
+    assert len(str(refused.value)) < 400 + 2 * len(str(tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+@pytest.mark.parametrize("plant", [os.mkfifo, lambda file: file.symlink_to("/dev/zero")])
+def test_what_has_no_end_among_the_files_of_a_stack_is_not_read(tmp_path, plant):
+    path, recipe = tmp_path / "a.zarr", {"steps": 3}
+    same = (path, (2, 8, 9), np.dtype("u1"), recipe)
+    PlaneStore.create(*same[:3], "TYX", recipe, {})
+    plant(path / "planes.lock")
+    with suppress(OSError):
+        FolderLock(path).check()
+    plant(path / "planes.jsonl")
+    with pytest.raises(ValueError, match=r"planes\.jsonl is "):
+        PlaneStore.reopen(*same)
+    plant(path / ".zattrs")
+    for read in (open_stack, lambda _: PlaneStore.reopen(*same)):
+        with pytest.raises(ValueError, match=r"a\.zarr"):
+            read(path)
+    assert not PlaneStore.removed_if_empty(path)
+    group = tmp_path / "b.zarr"
+    zarr.create_group(group, zarr_format=2, attributes=OME).create_group("0")
+    plant(group / "0" / ".zarray")
+    with pytest.raises(ValueError, match=r"its \.zarray must be a file"):
+        open_stack(group)
 
 
 @pytest.mark.parametrize("write", [check_writable, lambda path: write_recipe(path, {"steps": 3})])
@@ -415,9 +488,16 @@ def test_the_documented_address():
     assert re.fullmatch("[0-9a-f]{64}", TORCHVISION_SHA256)
 
 
-def test_each_promise_has_its_tests():
-    named = re.findall(r"^- `(tests/\S+\.py)::(\w+)`$", SECURITY.read_text("utf-8"), re.M)
-    assert len(named) > 20
+@pytest.mark.parametrize(("page", "least"), [("SECURITY.md", 20), ("docs/faults.md", 60)])
+def test_each_promise_has_its_tests(page, least):
+    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", (ROOT / page).read_text("utf-8"))
+    assert len(named) > least
     for file, test in named:
-        source = (SECURITY.parent / file).read_text("utf-8")
+        source = (ROOT / file).read_text("utf-8")
         assert re.search(rf"^def {test}\(", source, re.M), f"{file}::{test}"
+
+
+def test_each_fault_has_its_test():
+    rows = (ROOT / "docs/faults.md").read_text("utf-8").splitlines()
+    rows = [row for row in rows if row.startswith("| ") and "Made by" not in row]
+    assert all("`tests/" in row.split(" | ")[-1] for row in rows)

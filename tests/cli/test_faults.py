@@ -89,6 +89,16 @@ def test_nohup_outlasts_the_terminal(nursery, endless, more):
     assert painted() == len(nursery.rows())
 
 
+def test_a_clock_that_is_set_back(nursery):
+    before = "import itertools, time; hours = itertools.count(10**6, -1);"
+    before += "time.time = lambda: 3600.0 * next(hours)"
+    assert nursery.run(*RUN, *SHORT, *SAVED, before=before) == DONE, nursery.error()
+    assert painted() == 3
+    rows = Path("losses.csv").read_text().splitlines()[1:]
+    seconds = [float(row.rpartition(",")[2]) for row in rows]
+    assert 0 <= seconds[0] <= seconds[1] <= seconds[2] < 3600
+
+
 # ----------------------------------------------------------------------------- files
 
 

@@ -379,6 +379,19 @@ def test_no_checkpoint_chooses_the_files_that_are_read(real, tmp_path):
     refused(file)
 
 
+def test_weights_that_are_deleted_meanwhile_are_not_missed(tmp_path):
+    own = tmp_path / "own.safetensors"
+    save_file(load_weights("original", normalize=True), own)
+    image = np.random.default_rng(0).random((20, 24, 3))
+    layers = {"style_layers": "relu1_1", "content_layers": "relu1_2", "device": "cpu"}
+    transfer = StyleTransfer(image, image, "fast", weights=own, size=24, steps=3, **layers)
+    next(transfer)
+    own.unlink()
+    transfer.update(style_layers=("relu1_1", "relu5_1"), size=32)
+    assert {update.note for update in transfer} == {None}
+    assert transfer.settings.style_layers == ("relu1_1", "relu5_1")
+
+
 # --------------------------------------------------------------------- every so often
 
 

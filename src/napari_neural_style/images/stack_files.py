@@ -275,11 +275,14 @@ def _open_tiff(path: Path) -> StackFile:
 
 _CALIBRATION = "calibration"
 _ZARR_FILES = ("zarr.json", ".zarray", ".zgroup")
+_ZARR_METADATA = (*_ZARR_FILES, ".zattrs", ".zmetadata")
+_MOST_METADATA = 64 << 20
 
 
 def _open_zarr(path: Path) -> StackFile:
     import zarr
 
+    check_metadata(path)
     try:
         node: Any = zarr.open(path, mode="r")
     except Exception as error:  # what zarr raises on damaged files is not documented
@@ -288,11 +291,14 @@ def _open_zarr(path: Path) -> StackFile:
         ) from error
     if isinstance(node, zarr.Array):
         return _open_zarr_array(path, node)
+    for child in path.iterdir():
+        check_metadata(child)
     try:
         attributes = dict(node.attrs)
         attributes = attributes.get("ome", attributes)
         images, omero = attributes["multiscales"], attributes.get("omero", {})
         finest = images[0]["datasets"][0]
+        check_metadata(path / finest["path"])
         array = node[finest["path"]]
         sizes = _ome_zarr_sizes(images[0], finest)
         if not isinstance(array, zarr.Array):
@@ -337,6 +343,27 @@ def _kept_calibration(array: Any) -> Calibration | None:
     # An older one has no names of channels, or no colours.
     names, colors = (tuple(map(str, kept.get(of, ()))) for of in ("channels", "colors"))
     return Calibration.of(str(kept["axes"]), dict(sizes), names, colors)
+
+
+def check_metadata(path: Path) -> None:
+    """Raise before a Zarr folder is opened of which the metadata would be read without an end.
+
+    Parameters
+    ----------
+    path
+        Of the array or group.
+
+    Raises
+    ------
+    ValueError
+        If a file of its metadata is none, such as a pipe, or larger than 64 MB.
+    """
+    for file in (path / name for name in _ZARR_METADATA):
+        if file.exists() and not (file.is_file() and file.stat().st_size <= _MOST_METADATA):
+            raise ValueError(
+                f"Cannot read {path}: its {file.name} must be a file of at most "
+                f"{_MOST_METADATA >> 20} MB."
+            )
 
 
 def check_codecs(path: str | os.PathLike[str], array: Any) -> None:

@@ -10,12 +10,14 @@ from typing import Final
 import psutil
 
 from napari_neural_style.stacks.disk import explained
+from napari_neural_style.validation import whole
 
 _NAME: Final = "planes.lock"
 # A clock that is set between two looks moves the start of a process.
 _SECONDS_APART: Final = 2.0
 # A file that names nobody for so long is what a full disk or a power cut has left.
 _SECONDS_TO_WRITE: Final = 60.0
+_MOST_TEXT: Final = 400
 
 _Owner = tuple[str, int, float]
 """Host, process and, for an id is used again, when that was started."""
@@ -42,7 +44,7 @@ class FolderLock:
         It does so, too, if the file of one who is gone cannot be deleted.
         """
         try:
-            owner = _owner(self._file.read_text(errors="replace"))
+            owner = _owner(self._file)
             age = time.time() - self._file.stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -89,13 +91,18 @@ def _this_process() -> _Owner:
     return socket.gethostname(), os.getpid(), psutil.Process().create_time()
 
 
-def _owner(text: str) -> _Owner | None:
+def _owner(file: Path) -> _Owner | None:
     """Who is named; None in a file that is just being written, or damaged."""
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        return None
+    with file.open(errors="replace") as opened:
+        text = opened.read(_MOST_TEXT)
     try:
         host, process, started = json.loads(text)
-        return str(host), int(process), float(started)
-    except (ValueError, TypeError):
+        owner = str(host), whole("process", process, 1, 2**31 - 1), float(started)
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None
+    return owner
 
 
 def _is_gone(owner: _Owner) -> bool:

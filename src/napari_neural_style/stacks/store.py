@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from napari_neural_style.images import METADATA_KEY, check_writable
 from napari_neural_style.images.metadata import PLANES
-from napari_neural_style.images.stack_files import check_codecs
+from napari_neural_style.images.stack_files import check_codecs, check_metadata
 from napari_neural_style.stacks.axes import Index
 from napari_neural_style.stacks.disk import check_room, explained
+from napari_neural_style.validation import whole
 
 _SESSIONS: Final = "sessions"
 _NAMES: Final = "names"
 _MOST_SESSIONS: Final = 100
+_MOST_BYTES: Final = 64 << 20  # of a journal, for a hundred thousand planes
 _VERSION: Final = "version"  # of the program, in a recipe
 
 
@@ -131,8 +133,9 @@ class PlaneStore:
             If something else is there.
         """
         try:
+            check_metadata(path)
             array = zarr.open_array(path, mode="r+")
-            theirs = dict(cast(Any, array.attrs[METADATA_KEY]))
+            theirs, _ = (dict(cast(Any, array.attrs[name])) for name in (METADATA_KEY, "found"))
             check_codecs(path, array)
         except Exception as error:  # what zarr raises on other folders and files is not documented
             raise ValueError(
@@ -162,6 +165,7 @@ class PlaneStore:
     def removed_if_empty(cls, path: Path) -> bool:
         """Remove an array of this kind of which no plane is done; return whether there was one."""
         try:
+            check_metadata(path)
             array = zarr.open_array(path, mode="r")
             if METADATA_KEY not in array.attrs or cls(path, array).done:
                 return False
@@ -270,23 +274,30 @@ class PlaneStore:
         journal = self.path / PLANES
         if journal.is_symlink():  # to a file that must not be changed
             raise ValueError(f"{journal} is a link, which we never make: choose another place.")
+        if journal.exists() and not (journal.is_file() and journal.stat().st_size <= _MOST_BYTES):
+            raise ValueError(f"{journal} is no journal of planes: choose another place.")
         try:
             text = journal.read_bytes()
             # The last line is whole only if it ends; another must not be added to a torn one.
-            whole = text[: text.rfind(b"\n") + 1]
-            if len(whole) < len(text):
-                os.truncate(journal, len(whole))
+            complete = text[: text.rfind(b"\n") + 1]
+            if len(complete) < len(text):
+                os.truncate(journal, len(complete))
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise explained(self.path, error) from error
         done = {}
-        for line in whole.splitlines():
+        shape = self.array.shape
+        for line in complete.splitlines():
             # One that a power cut has spoilt is of a plane that is to be painted again.
-            with suppress(ValueError, TypeError, KeyError):
+            with suppress(ValueError, TypeError, KeyError, RecursionError):
                 entry = json.loads(line)
-                entry["source"] = str(entry["source"])
-                done[tuple(entry["plane"])] = entry
+                plane, source = entry["plane"], entry["source"]
+                index = tuple(
+                    whole("plane", i, 0, n - 1) for i, n in zip(plane, shape, strict=False)
+                )
+                if isinstance(source, str) and len(index) == len(plane) <= len(shape) - 2:
+                    done[index] = entry
         return done
 
 
