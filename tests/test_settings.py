@@ -342,6 +342,24 @@ def test_steps_must_fit_the_scales():
     assert Settings(preset="d2l", scales=(64,)).steps == (500,)
 
 
+@pytest.mark.parametrize(
+    ("preset", "optimizer", "rate"),
+    [
+        ("gatys", "lbfgs", 1.0),
+        ("tutorial", "adam", 0.04),
+        ("gatys", "bounded-lbfgs", 0.04 * 255),
+        ("default", "lbfgs", 1.0),
+        ("default", "adam", 0.04),
+        ("series-adam", "adam", 9.0),
+    ],
+)
+def test_another_optimizer_has_another_rate(preset, optimizer, rate):
+    """Adam with the 1 of L-BFGS paints all over in a step; L-BFGS with Adam's 0.04 crawls."""
+    settings = make_settings(preset, optimizer=optimizer)
+    assert settings.learning_rate == pytest.approx(rate)
+    assert make_settings(preset, optimizer=optimizer, learning_rate=0.5).learning_rate == 0.5
+
+
 def test_settings_are_frozen_and_can_be_replaced():
     settings = Settings(preset="gatys", steps=3)
     with pytest.raises(dataclasses.FrozenInstanceError):

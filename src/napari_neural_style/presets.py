@@ -95,6 +95,26 @@ COMMON: Final[Mapping[str, Any]] = {
     "memory_limit": None,
 }
 
+# A usual step of optimizers that bound it, in RGB in [0, 1], …
+_STEP: Final = 0.04
+# … and how far the values of each space lie apart from those.
+_SPREADS: Final[Mapping[Space, float]] = {
+    "rgb": 1.0,
+    "rgb-raw": 1.0,
+    "normalized": 4.4,
+    "caffe": 255.0,
+    "series": 1100.0,
+}
+
+
+def usual_rate(optimizer: str, preset: Preset) -> float:
+    """Return the learning rate of a preset, or a usual one of another optimizer than its own."""
+    if optimizer == preset.settings["optimizer"]:
+        return float(preset.settings["learning_rate"])
+    # L-BFGS learns the scale from the gradients.
+    return 1.0 if optimizer == "lbfgs" else _STEP * _SPREADS[preset.method.space]
+
+
 # Sources of the published variants: docs/methods.md.
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {

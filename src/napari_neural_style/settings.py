@@ -19,7 +19,7 @@ from napari_neural_style.dials import (
     weight_to_strength,
 )
 from napari_neural_style.packed import check_arrays, plain, unplain
-from napari_neural_style.presets import COMMON, PRESETS, Method, Preset, Space
+from napari_neural_style.presets import COMMON, PRESETS, Method, Preset, Space, usual_rate
 from napari_neural_style.validation import (
     MAX_SIZE,
     VALIDATORS,
@@ -71,7 +71,9 @@ class Settings:
         with bounded steps, which heeds that the image is clamped and takes back a step
         after which the loss is higher.
     learning_rate : float
-        Step size, above 0; of ``bounded-lbfgs`` the largest root mean square of a step.
+        Step size, above 0; of ``bounded-lbfgs`` the largest root mean square of a step. With
+        another optimizer than the preset's own: 1 for ``lbfgs``, 0.04 of the range of RGB for
+        the others.
     schedule : {"constant", "step", "cosine"}
         Of the learning rate: constant, a tenth every 200 steps of a scale, or falling
         over the whole run to 5 % along half a cosine.
@@ -174,11 +176,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         choice("preset", self.preset, PRESETS)
-        defaults = {**COMMON, **PRESETS[self.preset].settings}
+        preset = PRESETS[self.preset]
+        defaults = {**COMMON, **preset.settings}
         for f in dataclasses.fields(self)[1:]:
             value = getattr(self, f.name)
             value = defaults[f.name] if value is _PRESET else value
             object.__setattr__(self, f.name, VALIDATORS[f.name](f.name, value))
+            if f.name == "optimizer":
+                defaults["learning_rate"] = usual_rate(self.optimizer, preset)
         if (
             isinstance(self.steps, tuple)
             and isinstance(self.scales, tuple)

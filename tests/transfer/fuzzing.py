@@ -404,7 +404,7 @@ def play(case: Case) -> str:
 def _played(case: Case, kept: list[weakref.ref]) -> str:
     transfer = StyleTransfer(case.content, case.style, **case.settings)
     kept.append(weakref.ref(transfer))
-    refused, begun_with = "", []
+    refused, begun_with = "", [to_rgb(case.content)]
     for number in range(MOST_STEPS):
         if change := case.changes.get(number):
             said = _changed(transfer, change)

@@ -109,6 +109,11 @@ def test_no_time_left_means_one_step():
     assert budget(1).plan(1, 7, 5.0) == (7, 0)
 
 
+def test_however_little_time_there_is_there_is_a_step():
+    for shares in ((0, 1, 2), (0, 0, 1), (1, 0, 0)):
+        assert sum(budget(0.001, shares=shares).plan(0, 0, 0.0)) >= 1
+
+
 def test_scales_of_no_share_get_no_steps():
     assert budget(10, shares=(3, 0, 1)).plan(0, 0, 0)[1] == 0
     assert budget(10, shares=(0, 1, 0)).plan(0, 0, 0)[::2] == (0, 0)

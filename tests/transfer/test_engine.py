@@ -1023,6 +1023,36 @@ def test_the_last_step_may_lead_astray_too(steps):
     assert_at_most(10 * min(losses), transfer)
 
 
+def burnt_out(image):
+    return float(((image <= 0) | (image >= 1)).mean())
+
+
+def far_away(**overrides):
+    """A run of Gatys' program one step before it would come back from black and white."""
+    style, content = pair()
+    overrides = {"scales": (52,), "device": "cpu", "precision": "float64", **overrides}
+    transfer = StyleTransfer(0.2 + 0.6 * content, style, "gatys", **overrides)
+    for update in transfer:
+        if burnt_out(update.image) > 0.9:
+            return transfer
+    raise AssertionError("It never was.")
+
+
+def test_a_run_that_is_stopped_far_away_shows_its_best_image():
+    transfer = far_away(steps=20, learning_rate=10)
+    transfer.stop()
+    assert list(transfer) == []
+    assert burnt_out(transfer.result) < 0.5
+
+
+def test_other_weights_far_away_go_on_from_the_best_image():
+    """Without what L-BFGS remembers, which other weights make useless, nothing leads back."""
+    transfer = far_away(steps=20, learning_rate=10)
+    transfer.update(style_weight=100.0)
+    first = next(transfer)
+    assert first.losses["content"] < 1e7  # of black and white, 6e10
+
+
 def test_a_scale_does_not_begin_where_another_exploded(images):
     overrides = {"learning_rate": 1000, "scales": (20, 40)}
     for steps in range(2, 8):

@@ -145,8 +145,10 @@ class Budget:
         for finer in coming:
             if finer > self._last and affords(finer, 2 * _LEAST_STEPS):
                 self._last = finer
-        while self._last > scale and not affords(self._last, _LEAST_STEPS):
-            self._last = max((i for i in coming if i < self._last), default=scale)
+        # However little time there is, there is a picture.
+        first = scale if self._shares[scale] or not coming else coming[0]
+        while self._last > first and not affords(self._last, _LEAST_STEPS):
+            self._last = max((i for i in coming if i < self._last), default=first)
 
     def _unit(self, scale: int, step: int, left: float, last: int, converged: bool) -> float:
         """Steps of a share of one, such that the scales up to the last take the time left."""

@@ -161,7 +161,7 @@ class StyleTransfer:
     def _shows_best(self) -> bool:
         if not (self._run.finished or self._stopped):
             return False
-        return self._run.keeps_best or (self._stopped and self._run.astray)
+        return self._run.keeps_best or (self._stopped and self._run.on_excursion)
 
     def provenance(self) -> dict[str, Any]:
         """Return what is needed to make this picture again, as plain data for JSON.

@@ -96,10 +96,14 @@ class Painting:
         return self._optimizer is None
 
     def return_to_best(self) -> None:
+        """Go on from the image of the lowest loss, more carefully."""
+        self.take_best()
+        self.guard.calm()
+
+    def take_best(self) -> None:
         """Take the image of the lowest loss, and forget how the present one was reached."""
         self.variable.copy_(self.guard.best)
         self.losses = self.guard.lowest
-        self.guard.calm()
         self._convergence.forget()
         self.restart_optimizer()
 

@@ -115,12 +115,21 @@ class Run:
         return self.settings.keep_best or is_bold(self.settings)
 
     @property
-    def astray(self) -> bool:
-        """Whether the image before the last step was no fit end for a run."""
-        if self.painting is None:
+    def on_excursion(self) -> bool:
+        """Whether the present image is no fit end for a run.
+
+        L-BFGS goes far away for some steps, and comes back by what it remembers.
+        """
+        painting = self.painting
+        if painting is None or painting.losses is None:
             return False
-        losses = self.painting.losses
-        return losses is not None and self.painting.guard.ends_high(float(losses[-1]))
+        if painting.guard.ends_high(float(painting.losses[-1])):
+            return True
+        if not painting.guard.has_hope:
+            return False
+        # A last move that paints all over, of which no loss is known yet, is one, too.
+        best, last = (self.studio.space.to_rgb(self.kept(best)) for best in (True, False))
+        return float((best - last).square().mean()) > _JUMP**2
 
     def kept(self, best: bool) -> torch.Tensor:
         """The present image, or the best one."""
@@ -443,14 +452,14 @@ class Run:
         if self.painting is None:
             return
         if moved or repainted:
-            best, last = (self.studio.space.to_rgb(self.kept(best)) for best in (True, False))
-            # A last move that paints all over, of which no loss is known yet, is an excursion of
-            # L-BFGS, which without its memory does not come back.
-            jump = self.painting.guard.has_hope and float((best - last).square().mean()) > _JUMP**2
-            rgb = best if (self.keeps_best and self.finished) or self.astray or jump else last
+            best = (self.keeps_best and self.finished) or self.on_excursion
+            rgb = self.studio.space.to_rgb(self.kept(best))
             rgb = run.pictures.repainted(rgb, self.pictures, *run.progress.shape)
             run.painting = run._paint_on(rgb)
-        elif aimed:
+            return
+        if (aimed or names & live.WEIGHING) and not self.finished and self.on_excursion:
+            self.painting.take_best()
+        if aimed:
             self.painting.aim_anew()
         elif names & live.WEIGHING:
             self.painting.weigh_anew()
