@@ -457,7 +457,8 @@ class Run:
             rgb = run.pictures.repainted(rgb, self.pictures, *run.progress.shape)
             run.painting = run._paint_on(rgb)
             return
-        if (aimed or names & live.WEIGHING) and not self.finished and self.on_excursion:
+        forgets = self.settings.optimizer == "lbfgs" and not self.finished
+        if (aimed or names & live.WEIGHING) and forgets and self.on_excursion:
             self.painting.take_best()
         if aimed:
             self.painting.aim_anew()
