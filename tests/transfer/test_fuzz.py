@@ -45,9 +45,14 @@ def test_the_judge_knows_an_image(wrong):
             check_image(other, (4, 5))
 
 
+def spoil(run, factor):
+    for image in (run.painting.variable, run.painting.guard.best):
+        image.sub_(0.5).mul_(factor).add_(0.3)
+
+
 FAULTS = {
-    "flat": lambda run: run.painting.variable.fill_(0.3),
-    "black or white": lambda run: run.painting.variable.sub_(0.5).mul_(1e9),
+    "flat": lambda run: spoil(run, 0),
+    "black or white": lambda run: spoil(run, 1e4),
     "changed its inputs": lambda run: run.settings.init.fill(0),
     "refused by ValueError": lambda run: np.zeros(3) + np.zeros(4),
     "outlives its last": lambda run: KEPT.append(run),
