@@ -1,9 +1,7 @@
 """Pictures laid over each other as napari blends its layers, and stacks of such blends."""
 
-import hashlib
-import pickle
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_neural_style.images.lazy import as_slices, read_part
 from napari_neural_style.images.rendering import Rendering
+from napari_neural_style.images.views import rendering_hash
 
 Color = tuple[float, float, float]
 
@@ -139,12 +138,10 @@ class Channel:
     @property
     def looks(self) -> dict[str, Any]:
         """How it is shown, as plain data for JSON."""
-        # A name is for messages: a layer may be renamed.
-        shades = replace(self.rendering, name="")
         return {
-            "contrast_limits": list(shades.contrast_limits),
-            "gamma": shades.gamma,
-            "rendering": hashlib.sha256(pickle.dumps(shades)).hexdigest(),
+            "contrast_limits": list(self.rendering.contrast_limits),
+            "gamma": self.rendering.gamma,
+            "rendering": rendering_hash(self.rendering),
             "blending": self.blending,
             "opacity": self.opacity,
         }

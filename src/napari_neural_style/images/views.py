@@ -1,6 +1,7 @@
 """How a picture is seen in an array: which plane of it, and in which colours."""
 
 import hashlib
+import json
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -225,6 +226,11 @@ def plain_rendering(rendering: Rendering) -> dict[str, Any]:
         "gamma": float(rendering.gamma),
         "colormap": _plain_table(rendering.table),
     }
+
+
+def rendering_hash(rendering: Rendering) -> str:
+    """Tell a rendering from all others, whatever its image is called."""
+    return hashlib.sha256(json.dumps(plain_rendering(rendering)).encode()).hexdigest()
 
 
 def rendering_from(data: Mapping[str, Any], name: str) -> Rendering:

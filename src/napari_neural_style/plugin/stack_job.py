@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import pickle
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from platformdirs import user_data_path
 
 from ..images import image_hash
+from ..images.views import rendering_hash
 from .job import AnyJob
 from .layers import Geometry, StackLabels, StackSource
 from .machine import load_engine
@@ -119,10 +119,9 @@ class StackJob(AnyJob):
         mask, style_masks = self.guides.get("mask"), self.guides.get("style_masks", ())
         drawn = mask.evidence if isinstance(mask, StackLabels) else [mask]
         pixels = digest_of(*styles, *style_masks, *drawn, *self.source.evidence(self.size))
-        facts = [self.settings.to_dict(), self.in_color, pixels]
-        looks = json.dumps(facts, sort_keys=True)
-        rendering = pickle.dumps(replace(self.source.rendering, name=""))
-        digest = hashlib.sha256(looks.encode() + rendering).hexdigest()[:12]
+        shades = rendering_hash(self.source.rendering)
+        facts = [self.settings.to_dict(), self.in_color, pixels, shades]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
         name = re.sub(r"\W+", "-", self.names["content"]).strip("-")
         folder = user_data_path(PLUGIN, ensure_exists=True)
         yield folder / f"{name}-{digest}.zarr"
