@@ -187,6 +187,17 @@ def test_the_widget_opens_as_wide_as_it_is_read_at_ease(form):
     assert widget.native.sizeHint().width() == 350
 
 
+def test_nothing_moves_aside_for_the_scroll_bar(form, qtbot):
+    _, widget = form
+    area, window = widget.native.findChild(QScrollArea), widget.native.window()
+    widths = []
+    for height, scrolls in ((1150, False), (500, True)):
+        window.resize(1280, height)
+        qtbot.waitUntil(lambda scrolls=scrolls: area.verticalScrollBar().isVisible() == scrolls)
+        widths.append(widget.style.native.width())
+    assert widths[0] == widths[1]
+
+
 def test_a_slider_that_is_off_looks_so(form):
     _, widget = form
     slider = widget.style_strength.native.findChild(QSlider)

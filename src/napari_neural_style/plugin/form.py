@@ -274,6 +274,8 @@ class _Scrolling(QScrollArea):
         bar = self.verticalScrollBar()
         assert bar is not None
         bar.rangeChanged.connect(self._scroll)
+        bar.rangeChanged.connect(self._keep_room)
+        self._keep_room(0, 0)
 
     def sizeHint(self) -> QSize:
         """As wide as the widget is read at ease; it can be made narrower."""
@@ -285,6 +287,12 @@ class _Scrolling(QScrollArea):
         self._revealed = section
         if section is not None:
             self._laid_out.start()
+
+    def _keep_room(self, low: int, high: int) -> None:
+        """Leave the bar its room where there is none: nothing is to move when it comes."""
+        bar = self.verticalScrollBar()
+        assert bar is not None
+        self.setViewportMargins(0, 0, 0 if high > low else bar.sizeHint().width(), 0)
 
     def _scroll(self, *_range: int) -> None:
         bar, viewport = self.verticalScrollBar(), self.viewport()
