@@ -14,7 +14,7 @@ from napari_neural_style.stacks.session import Session
 from napari_neural_style.stacks.store import digest_of
 from napari_neural_style.stacks.transfer import StackTransfer
 from napari_neural_style.transfer import devices
-from napari_neural_style.transfer.provenance import differences
+from napari_neural_style.transfer.provenance import check_weights, differences
 
 _MOST_TOLD: Final = 3
 
@@ -73,12 +73,7 @@ class StackReplay(StackTransfer):
         then = record.sessions[-1]["device"]
         settings = replace(record.settings, device=device or devices.same_or_best(then))
         self._session = Session(settings, here=True).told(0)
-        found = self._session["weights"]["sha256"]
-        if found != record.weights:
-            raise ValueError(
-                f"The weights {settings.weights!r} are not those that it was painted with: their "
-                f"fingerprint begins with {found[:12]}, and not with {record.weights[:12]}."
-            )
+        check_weights(settings.weights, self._session["weights"]["sha256"], record.weights)
         super().__init__(
             stack,
             styles,

@@ -157,6 +157,15 @@ def threads_of(before: Mapping[str, Any]) -> int | None:
     return threads if usable else None
 
 
+def check_weights(source: str, found: str, before: str) -> None:
+    """Raise a ValueError if weights have another fingerprint than those of a run before."""
+    if found != before:
+        raise ValueError(
+            f"The weights {source!r} are not those that it was painted with: their fingerprint "
+            f"begins with {found[:12]}, and not with {before[:12]}."
+        )
+
+
 def _plain(losses: torch.Tensor | None, settings: Settings) -> dict[str, float] | None:
     named = None if losses is None else named_losses(losses, settings)
     # JSON knows neither NaN nor infinity.

@@ -15,7 +15,7 @@ from napari_neural_style.record import Change, Record
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
-from napari_neural_style.transfer.provenance import differences, threads_of
+from napari_neural_style.transfer.provenance import check_weights, differences, threads_of
 from napari_neural_style.transfer.update import Update
 
 _MOST_TOLD: Final = 3
@@ -55,12 +55,7 @@ class Replay(StyleTransfer):
         )
         content, *styles = (images[digest] for digest in (record.content, *record.styles))
         super().__init__(content, styles, settings=settings)
-        if self._run.studio.fingerprint != record.weights:
-            raise ValueError(
-                f"The weights {settings.weights!r} are not those that it was painted with: their "
-                f"fingerprint begins with {self._run.studio.fingerprint[:12]}, and not with "
-                f"{record.weights[:12]}."
-            )
+        check_weights(settings.weights, self._run.studio.fingerprint, record.weights)
 
     def __next__(self) -> Update:
         with self._running:
