@@ -547,7 +547,9 @@ when(lambda: len(viewer.layers) == 3, change)
     # That one had not been interrupted, either: here is one that never was.
     job, record = widget._run.job, Record.from_dict(result.metadata[METADATA_KEY])
     assert [change.settings.keys() for change in record.changes] == [{"style_weight"}]
-    images = {hash_of(record, image): image for image in (job.read_content(), *job.read_styles())}
+    images = {
+        hash_of(record.settings, image): image for image in (job.read_content(), *job.read_styles())
+    }
     np.testing.assert_array_equal(Replay(record, images).run(), painted)
     del images
     all_is_well(viewer, widget)

@@ -165,7 +165,8 @@ def test_notes_are_passed_on(paint, wait_for, monkeypatch):
 
     def note_the_second(run):
         losses = step(run)
-        run.notes += ["went back"] if run.progress.step == 2 else []
+        if run.progress.step == 2:
+            run.notes.add("went back")
         return losses
 
     monkeypatch.setattr(Run, "step", note_the_second)
