@@ -225,10 +225,10 @@ def views_of(data: Any, taken: int) -> Iterator[View]:
         yield View.from_dict(view)
 
 
-def few(data: Any) -> Sequence[Any]:
+def few(data: Any, most: int = _MOST, what: str = "changes, views and notes") -> Sequence[Any]:
     """Return a list that is none without end."""
-    if not isinstance(data, list | tuple) or len(data) > _MOST:
-        raise ValueError(f"it must have lists of at most {_MOST} changes, views and notes.")
+    if not isinstance(data, list | tuple) or len(data) > most:
+        raise ValueError(f"it must have lists of at most {most} {what}.")
     return data
 
 

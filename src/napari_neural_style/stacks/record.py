@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from types import SimpleNamespace
@@ -194,7 +194,7 @@ def _index(data: Any, axes: Axes) -> Index:
 def _planes(data: Any, axes: Axes) -> tuple[dict[Index, PaintedPlane], bool]:
     planes: dict[Index, PaintedPlane] = {}
     known = True
-    for entry in _bounded(data):
+    for entry in few(data, _MOST_PLANES, "planes"):
         index, start = _index(entry["plane"], axes), entry.get("from")
         known &= "from" in entry
         start = None if start is None else _index(start, axes)
@@ -207,12 +207,6 @@ def _planes(data: Any, axes: Axes) -> tuple[dict[Index, PaintedPlane], bool]:
         notes = tuple(map(one_line, few(entry.get("notes", []))))
         planes[index] = PaintedPlane(entry["source"], start, notes)
     return planes, known
-
-
-def _bounded(data: Any) -> Sequence[Any]:
-    if not isinstance(data, list) or len(data) > _MOST_PLANES:
-        raise ValueError(f"it must have a list of at most {_MOST_PLANES} planes.")
-    return data
 
 
 def _session(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +227,7 @@ def _found(data: Mapping[str, Any], axes: Axes) -> dict[str, Any]:
 
 
 def _limits(data: Any) -> Iterator[Any]:
-    for series, (low, high) in _bounded(data):
+    for series, (low, high) in few(data, _MOST_PLANES, "series"):
         low, high = float(low), float(high)
         if not low <= high < math.inf:
             raise ValueError(f"contrast_limits={short([low, high])} are none.")
