@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy.typing as npt
 
@@ -14,9 +14,8 @@ from napari_neural_style.stacks.session import Session
 from napari_neural_style.stacks.store import digest_of
 from napari_neural_style.stacks.transfer import StackTransfer
 from napari_neural_style.transfer import devices
-from napari_neural_style.transfer.provenance import check_weights, differences
-
-_MOST_TOLD: Final = 3
+from napari_neural_style.transfer.provenance import check_weights, told_differences
+from napari_neural_style.transfer.replay import MOST_TOLD
 
 
 class StackReplay(StackTransfer):
@@ -139,19 +138,16 @@ class StackReplay(StackTransfer):
             if session["elsewhere"]:
                 yield f"some planes were painted by {session['elsewhere']}, on unknown machines"
                 continue
-            for name, (then, now) in differences(session["machine"], device).items():
-                yield f"{name} {now} instead of {'an unknown one' if then is None else then}"
+            yield from told_differences(session["machine"], device)
             for name in ("device", "precision"):
                 if session[name] != self._session[name]:
                     yield f"{name} {self._session[name]} instead of {session[name]}"
-        if not device.startswith("cpu"):
-            yield "GPUs do not add up in the same order each time"
         told = [
             f"then, at {self.axes.named(index)}: {note.rstrip('.')}"
             for index, plane in record.planes.items()
             for note in plane.notes
         ]
-        yield from told[-_MOST_TOLD:]
+        yield from told[-MOST_TOLD:]
 
 
 class _Repeated(Schedule):

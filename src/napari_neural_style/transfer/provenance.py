@@ -4,7 +4,7 @@ import functools
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
@@ -142,6 +142,14 @@ def differences(before: Mapping[str, Any], device: str) -> dict[str, tuple[Any |
         for name, now in environment(device).items()
         if before.get(name) != now and name not in _OF_NO_WEIGHT
     }
+
+
+def told_differences(before: Mapping[str, Any], device: str) -> Iterator[str]:
+    """Tell the :func:`differences` in words."""
+    for name, (then, now) in differences(before, device).items():
+        yield f"{name} {now} instead of {'an unknown one' if then is None else then}"
+    if not device.startswith("cpu"):
+        yield "GPUs do not add up in the same order each time"
 
 
 def threads_of(before: Mapping[str, Any]) -> int | None:

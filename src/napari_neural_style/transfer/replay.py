@@ -15,10 +15,11 @@ from napari_neural_style.record import Change, Record
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.engine import StyleTransfer
-from napari_neural_style.transfer.provenance import check_weights, differences, threads_of
+from napari_neural_style.transfer.provenance import check_weights, threads_of, told_differences
 from napari_neural_style.transfer.update import Update
 
-_MOST_TOLD: Final = 3
+# Of what came between in a run: the latest.
+MOST_TOLD: Final = 3
 
 
 class Replay(StyleTransfer):
@@ -145,18 +146,14 @@ def same_threads(machine: Mapping[str, Any]) -> Iterator[None]:
 def _differences(record: Record, device: str, precision: str) -> Iterator[str]:
     if record.timed:
         yield "it had a budget of time, and no two of such runs are the same"
-    environment = {**record.versions, **record.machine}
-    for name, (then, now) in differences(environment, device).items():
-        yield f"{name} {now} instead of {'an unknown one' if then is None else then}"
+    yield from told_differences({**record.versions, **record.machine}, device)
     if device != record.device:
         yield f"on {device} instead of {record.device}"
     if precision != record.settings.precision:
         yield f"in {precision} instead of {record.settings.precision}"
-    if not device.startswith("cpu"):
-        yield "GPUs do not add up in the same order each time"
 
 
 def _happened(when: str, notes: Sequence[Note]) -> Iterator[str]:
     """Tell what came between that is no part of a recipe; the latest of it."""
-    for note in [note for note in notes if not note.repeats][-_MOST_TOLD:]:
+    for note in [note for note in notes if not note.repeats][-MOST_TOLD:]:
         yield f"{when}, at step {note.step}: {note.text.rstrip('.')}"
