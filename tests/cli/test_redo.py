@@ -9,7 +9,7 @@ from PIL import Image
 
 from napari_neural_style import StyleTransfer
 from napari_neural_style.cli import BAD_INPUT, DONE, main
-from napari_neural_style.cli.redo import NOT_THE_SAME
+from napari_neural_style.cli.verdict import NOT_THE_SAME
 from napari_neural_style.images import read_image, to_rgb, write_image
 from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.recipe import write_recipe

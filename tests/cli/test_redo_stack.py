@@ -7,7 +7,7 @@ import zarr
 from tests.stacks.conftest import moving, stripes
 
 from napari_neural_style.cli import BAD_INPUT, DONE, main
-from napari_neural_style.cli.redo_stack import NOT_THE_SAME
+from napari_neural_style.cli.verdict import NOT_THE_SAME
 from napari_neural_style.images import write_image
 from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.recipe import write_recipe
@@ -100,7 +100,7 @@ def test_one_plane_of_colours_and_a_recipe_alone(folder, capsys):
     assert redone(capsys, "a.tif") == (DONE, "a.tif: Bit-identical, all of 1 plane.\n")
     assert "give -o OUT" in redone(capsys, "a.json")[1]
     status, said = redone(capsys, "a.json", "-o", "b.zarr")
-    assert (status, "no stack in a.json" in said) == (DONE, True)
+    assert (status, "no picture in a.json" in said) == (DONE, True)
     assert np.array_equal(zarr.open_array("b.zarr")[1], tifffile.imread("a.tif"))
 
 

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import inspect
 import re
-import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import Any, get_args, get_origin
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_neural_style.cli.streams import say
 from napari_neural_style.images import read_image
 from napari_neural_style.recipe import Recipe, beyond_preset, read_recipe
 from napari_neural_style.settings import PRESETS, Settings, make_settings, strength_to_weight
@@ -108,11 +108,11 @@ def given_recipe(arguments: argparse.Namespace) -> Recipe | None:
             f"{arguments.recipe} is of a stack whose planes had masks of their own, which no "
             "recipe holds: give --mask, or --mask none to paint all."
         )
-    if recipe.changed and not arguments.quiet:
-        print(
+    if recipe.changed:
+        say(
+            arguments,
             f"The settings of {arguments.recipe} were changed while it was painted: the last ones "
             "are taken, and the picture will be another.",
-            file=sys.stderr,
         )
     return recipe
 

@@ -51,16 +51,25 @@ def find_all(
     wanted = record.images
     roles = [record.content, *record.styles]
     roles += [digest for digest in wanted if digest not in roles]
-    if len(arguments.images) > len(roles):
-        raise ValueError(
-            f"{arguments.images[len(roles)]} is one too many: {arguments.picture} was painted from "
-            f"{len(roles)} images."
-        )
-    given = dict(zip(roles, arguments.images, strict=False))
+    given = {
+        digest: file
+        for digest, file in zip(roles, given_images(arguments, len(roles)), strict=True)
+        if file is not None
+    }
     return {
         digest: find(record, digest, called, given.get(digest), names, arguments)
         for digest, called in wanted.items()
     }
+
+
+def given_images(arguments: argparse.Namespace, number: int) -> list[Path | None]:
+    """Return the files that were given for the images of a run, in order; None for the others."""
+    if len(arguments.images) > number:
+        raise ValueError(
+            f"{arguments.images[number]} is one too many: {arguments.picture} was painted from "
+            f"{number} images."
+        )
+    return [*arguments.images, *[None] * (number - len(arguments.images))]
 
 
 def find(

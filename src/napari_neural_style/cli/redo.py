@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_neural_style.cli.options import check_distinct
 from napari_neural_style.cli.originals import find_all
 from napari_neural_style.cli.progress import Progress
 from napari_neural_style.cli.signals import StopSignals
+from napari_neural_style.cli.verdict import check_replayable, conclude
 from napari_neural_style.images import check_output, read_image, to_uint8, write_image
 from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.record import Record
@@ -20,8 +20,6 @@ from napari_neural_style.redo import compare, prepare
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
-
-NOT_THE_SAME = 1
 
 _NAMES: Final = ("content", "styles", "style", "mask", "style_masks", "init", "output", "views")
 _FORMATS: Final = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
@@ -119,22 +117,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         _write(arguments.out, picture, transfer, names, painted)
     if painted is None:
-        say(arguments, f"Painted again; there is no picture in {path} to compare it with.")
-        return 0
-    verdict = compare(_as_stored(picture, painted, path), painted, transfer.others)
-    say(arguments, f"{path}: {verdict}")
-    return 0 if verdict.as_stated else NOT_THE_SAME
+        return conclude(arguments, None)
+    return conclude(
+        arguments, compare(_as_stored(picture, painted, path), painted, transfer.others)
+    )
 
 
 def _check_out(arguments: argparse.Namespace, painted: NDArray[Any] | None) -> None:
     """Find out before the run whether its result can be written."""
-    out = arguments.out
-    if out is None:
-        if painted is None:
-            raise ValueError(f"{arguments.picture} is a recipe alone: give -o OUT to paint to.")
-        return
-    check_output(out)
-    check_distinct([arguments.picture, *arguments.images], [out])
+    if arguments.out is not None:
+        check_output(arguments.out)
+    check_replayable(arguments, painted is not None)
 
 
 def _write(
@@ -148,12 +141,6 @@ def _write(
     if picture.ndim == 3 and painted is not None and out.suffix.lower() in (".tif", ".tiff"):
         bits = min(8 * painted.itemsize, 32)
     write_image(out, picture, bits, {**transfer.provenance(), **names})
-
-
-def say(arguments: argparse.Namespace, message: str) -> None:
-    """Print something, unless nothing shall be."""
-    if not arguments.quiet:
-        print(message)
 
 
 # ------------------------------------------------------------------ the comparison

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from napari_neural_style.cli.bar import make_bar
 from napari_neural_style.cli.channels import blended
-from napari_neural_style.cli.options import check_distinct
-from napari_neural_style.cli.originals import find, places
+from napari_neural_style.cli.originals import find, given_images, places
 from napari_neural_style.cli.signals import StopSignals
+from napari_neural_style.cli.verdict import check_replayable, conclude
 from napari_neural_style.images.stack_files import (
     TIFF,
     ZARR,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from napari_neural_style.stacks.axes import Index
     from napari_neural_style.stacks.record import StackRecord
     from napari_neural_style.stacks.replay import StackReplay
-
-NOT_THE_SAME = 1
 
 _NAMES = ("content", "styles")
 
@@ -63,25 +61,18 @@ def run_stack(arguments: argparse.Namespace, data: Mapping[str, Any]) -> int:
         if signals.status:
             return signals.status
         if painted is None:
-            _say(arguments, f"Painted again; there is no stack in {path} to compare it with.")
-            return 0
-        verdict = compare_planes(_pairs(replay, record, painted), replay.others)
-        _say(arguments, f"{path}: {verdict}")
-        return 0 if verdict.as_stated else NOT_THE_SAME
+            return conclude(arguments, None)
+        return conclude(arguments, compare_planes(_pairs(replay, record, painted), replay.others))
 
 
 def _check_out(arguments: argparse.Namespace, painted: PlaneOf | None) -> None:
     """Find out before the run whether its result can be written."""
     out = arguments.out
-    if out is None:
-        if painted is None:
-            raise ValueError(f"{arguments.picture} is a recipe alone: give -o OUT to paint to.")
-        return
-    if out.suffix.lower() not in ZARR:
+    if out is not None and out.suffix.lower() not in ZARR:
         raise ValueError(
             f"Cannot write {out}: a stack is painted again to a folder {out.stem}.zarr."
         )
-    check_distinct([arguments.picture, *arguments.images], [out])
+    check_replayable(arguments, painted is not None)
 
 
 def _painted(path: Path, record: "StackRecord", opened: ExitStack) -> PlaneOf | None:
@@ -136,18 +127,11 @@ def _prepare(
 ) -> "StackReplay":
     from napari_neural_style.stacks.replay import StackReplay
 
-    files: list[Path | None] = [*arguments.images, *[None] * (1 + len(record.styles))]
-    if len(arguments.images) > 1 + len(record.styles):
-        raise ValueError(
-            f"{arguments.images[-1]} is one too many: {arguments.picture} was painted from "
-            f"{1 + len(record.styles)} images."
-        )
-    stack = _find_stack(record, names, files[0], arguments)
+    file, *files = given_images(arguments, 1 + len(record.styles))
+    stack = _find_stack(record, names, file, arguments)
     styles = [
         find(record, digest, f"the style {number}", file, names, arguments).rgb
-        for number, (digest, file) in enumerate(
-            zip(record.styles, files[1:], strict=False), start=1
-        )
+        for number, (digest, file) in enumerate(zip(record.styles, files, strict=True), start=1)
     ]
     mask = None if arguments.mask is None else open_stack(arguments.mask).data
     replay = StackReplay(
@@ -189,8 +173,3 @@ def _opened(path: Path, record: "StackRecord") -> StackFile:
     if not record.channel_limits:
         return stack
     return blended(path, stack, list(record.channel_limits))
-
-
-def _say(arguments: argparse.Namespace, message: str) -> None:
-    if not arguments.quiet:
-        print(message)

@@ -29,6 +29,7 @@ from napari_neural_style.cli.options import (
     read_mask,
 )
 from napari_neural_style.cli.signals import StopSignals
+from napari_neural_style.cli.streams import say
 from napari_neural_style.images import Calibration, check_writable
 from napari_neural_style.images.blending import BlendedStack
 from napari_neural_style.images.stack_files import (
@@ -138,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not signals.status:
             _finish(transfer, arguments)
     if signals.status:
-        _say(
+        say(
             arguments,
             f"Stopped: {transfer.done} of {transfer.total} planes are done and kept in "
             f"{_array(arguments)}; the same command goes on.",
@@ -165,7 +166,7 @@ def _with_axes(arguments: argparse.Namespace, stack: StackFile) -> StackFile:
     own, wanted = stack.calibration.axes, arguments.axes
     if wanted is None:
         if not stack.named:
-            _say(arguments, f"{arguments.stack} names no axes: taken for {own} (see --axes).")
+            say(arguments, f"{arguments.stack} names no axes: taken for {own} (see --axes).")
         return stack
     if (
         not re.fullmatch(r"[TZC]+YXS?", wanted)
@@ -334,12 +335,12 @@ def _finish(transfer: "StackTransfer", arguments: argparse.Namespace) -> None:
     rows = transfer.result.ndim - (3 if arguments.output == "rgb" else 2)
     height, width = array.shape[rows : rows + 2]
     planes = f"{transfer.done} plane{'s' * (transfer.done != 1)}"
-    _say(arguments, f"Wrote {out}, {planes} of {width} x {height} pixels.")
+    say(arguments, f"Wrote {out}, {planes} of {width} x {height} pixels.")
     if out != transfer.path and transfer.path.exists():
-        _say(arguments, f"All planes of the stack that are done are kept in {transfer.path}.")
+        say(arguments, f"All planes of the stack that are done are kept in {transfer.path}.")
     if transfer.failed:
         failed = f"{len(transfer.failed)} of {transfer.total} planes"
-        _say(arguments, f"{failed} could not be painted; the same command tries them again.")
+        say(arguments, f"{failed} could not be painted; the same command tries them again.")
 
 
 def _write_tiff(transfer: "StackTransfer", arguments: argparse.Namespace) -> bool:
@@ -347,7 +348,7 @@ def _write_tiff(transfer: "StackTransfer", arguments: argparse.Namespace) -> boo
     array, out = transfer.result, arguments.out
     whole = transfer.done == math.prod(transfer.axes.counts)
     if out.exists() and not whole and not _kept(arguments):
-        _say(arguments, f"{out} is left as it was, for it may have planes that were not painted.")
+        say(arguments, f"{out} is left as it was, for it may have planes that were not painted.")
         return False
     calibration = open_stack(transfer.path).calibration
     written = arguments.planes.indices(array.shape[0])
@@ -364,8 +365,3 @@ def _recipe(transfer: "StackTransfer") -> dict[str, Any]:
     """What made the result."""
     made = transfer.provenance()
     return {**made, "sha256_of_styles": made["inputs"]["styles"]}
-
-
-def _say(arguments: argparse.Namespace, message: str) -> None:
-    if not arguments.quiet:
-        print(message, file=sys.stderr)

@@ -1,5 +1,6 @@
 """Standard output and error, which may be closed or go away while a run goes on."""
 
+import argparse
 import os
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,12 @@ def lasting_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def say(arguments: argparse.Namespace, message: str, to: TextIO | None = None) -> None:
+    """Print a message, to standard error by default, unless ``--quiet`` is given."""
+    if not arguments.quiet:
+        print(message, file=sys.stderr if to is None else to)
 
 
 def _fill_closed() -> None:

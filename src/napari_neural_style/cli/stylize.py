@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import math
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from napari_neural_style.cli.options import (
 )
 from napari_neural_style.cli.progress import Progress
 from napari_neural_style.cli.signals import StopSignals
+from napari_neural_style.cli.streams import say
 from napari_neural_style.images import (
     Calibration,
     check_output,
@@ -216,16 +216,14 @@ def _write_result(
         _write_image(arguments, image, recipe, calibration)
     if arguments.save_recipe is not None:
         write_recipe(arguments.save_recipe, recipe)
-    if not arguments.quiet:
-        print(
-            f"Wrote {arguments.out}, {width} x {height} pixels, "
-            f"after {recipe['step']} of {recipe['total']} steps.",
-            file=sys.stderr,
-        )
+    say(
+        arguments,
+        f"Wrote {arguments.out}, {width} x {height} pixels, "
+        f"after {recipe['step']} of {recipe['total']} steps.",
+    )
     if arguments.drift is not None:
         drift = map_drift(arguments.content, arguments.out, arguments.drift)
-        if not arguments.quiet:
-            print(f"{drift}; see {arguments.drift}.", file=sys.stderr)
+        say(arguments, f"{drift}; see {arguments.drift}.")
 
 
 def _write_image(
