@@ -8,6 +8,7 @@ os.environ["NAPARI_CONFIG"] = ""
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -17,6 +18,11 @@ from hypothesis import settings
 # How fast a machine is never decides a test.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+# Who runs the tests in the background or with nohup has the programs that they start ignore these.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

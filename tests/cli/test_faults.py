@@ -69,8 +69,7 @@ def nothing_remains(folder):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143)])
 def test_no_number_of_signals_costs_what_was_painted(nursery, endless, number, status):
     """Neither one after which the step is waited for, nor those while the result is written."""
-    # Whoever runs the tests may ignore SIGHUP, as nohup does.
-    process = endless(*SAVED, before=f"signal.signal({int(number)}, signal.SIG_DFL)")
+    process = endless(*SAVED)
     patience = time.monotonic() + 100
     while nursery.runs(process) and time.monotonic() < patience:
         os.kill(process, number)
