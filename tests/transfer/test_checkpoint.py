@@ -450,6 +450,32 @@ def test_only_checkpoints_are_replaced(real, tmp_path):
         Checkpoints(None, photo)
 
 
+def test_a_run_that_was_interrupted_is_kept_beside_the_next_one(tmp_path):
+    image = np.random.default_rng(0).random((24, 24, 3))
+    file = tmp_path / "run.st"
+
+    def paint(stop):
+        transfer = StyleTransfer(image, image, "fast", size=24, steps=9)
+        checkpoints, notes = Checkpoints(transfer, file, every=0), []
+        for update in transfer:
+            notes.append(checkpoints.after(update))
+            if update.step == stop:
+                return notes  # what ends it does not let it finish
+        checkpoints.finish()
+        return notes
+
+    assert paint(4) == [None] * 4
+    first = file.read_bytes()
+    held = f"{file} held a run that was interrupted: it is kept in "
+    assert paint(2) == [f"{held}run-interrupted.st, from which it can be resumed.", None]
+    assert paint(9)[0] == f"{held}run-interrupted-2.st, from which it can be resumed."
+    assert (tmp_path / "run-interrupted.st").read_bytes() == first
+    assert len(totals(StyleTransfer.load(tmp_path / "run-interrupted-2.st"))) == 7
+    assert paint(9) == [None] * 9  # one that came to its end is of no use any more
+    file.write_bytes(first[:-9])
+    assert paint(9) == [None] * 9  # nor is one that is damaged
+
+
 def totals(transfer):
     return [update.losses["total"] for update in transfer]
 

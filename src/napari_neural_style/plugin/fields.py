@@ -216,8 +216,8 @@ def _output() -> list[Any]:
             filter="*.safetensors",
             nullable=True,
             tooltip="A file that the run is saved to every half minute: whatever ends napari, "
-            "⋯ ▸ Resume from a checkpoint goes on from there. A checkpoint of another run is "
-            "replaced. Empty: none.",
+            "⋯ ▸ Resume from a checkpoint goes on from there. One of another run is "
+            "replaced, unless that was interrupted: then it is kept beside. Empty: none.",
         ),
     ]
 

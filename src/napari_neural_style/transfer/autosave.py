@@ -63,14 +63,17 @@ class Checkpoints:
         Returns
         -------
         str or None
-            What the user should know: that the run could not be saved and goes on. It is
-            said once, until a save succeeds again.
+            What the user should know: that the run could not be saved and goes on, once until
+            a save succeeds again; or that the file held another run, which was interrupted
+            and is kept beside it.
         """
         start = self._clock()
         if start < self._due:
             return None
         note = None
         try:
+            if update.step == 1:  # it was not resumed
+                note = self._keep_interrupted()
             self._transfer.save(self._path)
         except Exception as error:  # no reason is good enough to lose the run itself
             if not self._failed:
@@ -83,6 +86,17 @@ class Checkpoints:
         end = self._clock()
         self._due = end + max(self._every, (end - start) / _SHARE) if self._every else end
         return note
+
+    def _keep_interrupted(self) -> str | None:
+        from napari_neural_style.transfer.checkpoint import keep_interrupted
+
+        kept = keep_interrupted(self._path)
+        if kept is None:
+            return None
+        return (
+            f"{self._path} held a run that was interrupted: it is kept in {kept.name}, from which "
+            "it can be resumed."
+        )
 
     def finish(self) -> None:
         """Save the run as it is at its end.

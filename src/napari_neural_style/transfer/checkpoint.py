@@ -6,7 +6,8 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -78,6 +79,38 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
                     f"Cannot write a checkpoint to {path}: it is a file of another kind, which "
                     "would be lost. Choose another name, or delete it."
                 )
+
+
+def keep_interrupted(path: str | os.PathLike[str]) -> Path | None:
+    """Move a checkpoint aside if its run can still go on and nobody has stopped it.
+
+    Returns
+    -------
+    Path or None
+        Where it is now, beside `path`; None if there was no such run.
+
+    Raises
+    ------
+    OSError
+        If it cannot be moved.
+    """
+    path = Path(path)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        _check_format(metadata["format"])
+        if json.loads(metadata["state"]).get("ended"):
+            return None
+    except (OSError, safetensors.SafetensorError, ValueError, LookupError, RecursionError):
+        return None  # there is none, or none that could be resumed
+    names = (f"{path.stem}-interrupted{number}{path.suffix}" for number in _numbers())
+    free = next(there for name in names if not os.path.lexists(there := path.with_name(name)))
+    path.rename(free)
+    return free
+
+
+def _numbers() -> Iterator[str]:
+    return chain([""], map("-{}".format, count(2)))
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -363,6 +363,7 @@ class StyleTransfer:
                 **described(run),
                 **run.state(),
                 "elapsed": self._stopwatch.elapsed,
+                "ended": self._stopped or run.finished,
             }
             write_checkpoint(path, state)
 
