@@ -1,6 +1,8 @@
 import json
 import sys
+import threading
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.utils.progress import progress
@@ -350,9 +352,18 @@ def test_stop_keeps_what_was_painted(open_widget, start, finish):
 
 
 def test_stop_before_anything_was_painted(open_widget, finish):
-    viewer, widget = open_widget()
+    there = threading.Event()
+    there.set()
+
+    def read(block):
+        assert there.wait(TIMEOUT / 1000)
+        return block
+
+    viewer, widget = open_widget(da.from_array(picture(32, 40)).map_blocks(read, dtype=np.uint8))
+    there.clear()
     widget.run.native.click()
     widget.stop.native.click()
+    there.set()
     finish(widget)
     assert len(viewer.layers) == 2
     assert errors() == []
