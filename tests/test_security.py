@@ -301,6 +301,17 @@ def test_a_small_image_that_says_it_is_huge_is_refused_in_a_sentence(tmp_path, n
         read_image(path)
 
 
+def test_what_has_no_end_is_no_image(tmp_path):
+    path = tmp_path / "a.png"
+    with path.open("wb") as file:
+        file.truncate(2**42)  # of holes, which take no room on the disk
+    with pytest.raises(ValueError, match=r"its bytes take \d+ GB of memory, and \d+ GB are free"):
+        read_image(path)
+    if os.name == "posix":
+        with pytest.raises(ValueError, match="/dev/zero: it is a device, not a file"):
+            read_image("/dev/zero")
+
+
 def test_a_zarr_array_that_says_it_is_huge_is_refused_in_a_sentence(tmp_path):
     plane = {"dtype": "|u1", "filters": None, "compressor": None}
     path = zarr_array(tmp_path / "a.zarr", plane, b"")

@@ -4,6 +4,19 @@ import functools
 import platform
 import re
 from pathlib import Path
+from typing import Final
+
+NOT_ENOUGH_MEMORY: Final = (
+    "There is not enough memory for this run: close other programs, or choose a smaller size or "
+    "the device CPU."
+)
+
+
+def out_of_memory(error: MemoryError) -> str:
+    """Return what to tell the user: our own errors say the way out, others do not."""
+    text = str(error)
+    ours = type(error) is MemoryError and text.endswith(".")  # "std::bad_alloc" is torch's
+    return text if ours else NOT_ENOUGH_MEMORY
 
 
 @functools.cache

@@ -113,11 +113,13 @@ def test_a_clock_that_is_set_back(nursery):
         ("content.png/out.png", "Not a directory"),
         ("/sys/out.png", "you have no permission"),
         ("locked/out.png", "you have no permission"),
+        ("pipe.png", "it is a pipe or a device, not a file"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_found_out_before_the_run(folder, out, why):
     (folder / "folder.png").mkdir()
     (folder / "locked").mkdir(mode=0o500)
+    os.mkfifo(folder / "pipe.png")
     if out.startswith("locked") and os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     code = (

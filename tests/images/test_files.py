@@ -390,3 +390,11 @@ def test_a_link_stays_a_link(tmp_path, colours):
     write_image(tmp_path / "link.png", colours)
     assert (tmp_path / "link.png").is_symlink()
     assert read_image(tmp_path / "real.png").shape == colours.shape
+
+
+def test_a_link_that_leads_in_a_circle_is_replaced(tmp_path):
+    path = tmp_path / "a.png"
+    path.symlink_to(path)
+    check_output(path)
+    write_image(path, np.zeros((16, 16, 3)))
+    assert read_image(path).shape == (16, 16, 3)

@@ -209,6 +209,7 @@ def test_bad_input_is_told_in_its_own_words_and_bugs_are_not():
     assert explain(FileNotFoundError("no weights")) == "no weights"
     assert explain(MemoryError("Choose at most 512 px.")) == "Choose at most 512 px."
     assert "not enough memory" in explain(MemoryError())
+    assert "not enough memory" in explain(MemoryError("std::bad_alloc"))
     with pytest.raises(MemoryError) as numpys:
         np.empty(2**60, np.uint8)
     assert "not enough memory" in explain(numpys.value)

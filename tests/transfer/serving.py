@@ -34,7 +34,8 @@ def serve(content, secure=False):
 
     ``/missing`` is not there, ``/cut`` always ends early, ``/resumed`` ends early and
     takes up a download where it ended, ``/hang`` falls silent in the middle, ``/endless``
-    has no end, ``/to?URL`` leads to another address, ``/both`` waits for a second client;
+    has no end, ``/babble`` answers with what is no HTTP, ``/many`` does not know its length,
+    ``/to?URL`` leads to another address, ``/both`` waits for a second client;
     anything else just comes. A secure server, of https, is trusted by whom `AUTHORITY` is.
     """
     serving = Serving(content)
@@ -49,12 +50,15 @@ def serve(content, secure=False):
                 self.send_response(302)
                 self.send_header("Location", self.path.removeprefix("/to?"))
                 return self.end_headers()
+            if self.path == "/babble":
+                return self.wfile.write(b"\x1b[2J" * 1000)
             start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted else 0
             if self.path != "/resumed":
                 start = 0
             self.send_response(206 if start else 200)
             if self.path != "/endless":
-                self.send_header("Content-Length", str(len(content) - start))
+                length = "many" if self.path == "/many" else str(len(content) - start)
+                self.send_header("Content-Length", length)
             self.end_headers()
             if self.path == "/both":
                 serving.both.wait()

@@ -207,6 +207,19 @@ def test_through_a_proxy(secure, file, monkeypatch):
     assert len(serving.ranges) == 3
 
 
+def test_what_is_no_answer_is_told_in_a_short_line(server, file):
+    with pytest.raises(NetworkError) as told:
+        fetch(f"{server[1]}/babble", file, SHA256)
+    assert str(told.value).isprintable()
+    assert 0 < len(str(told.value)) <= 200
+
+
+def test_a_length_that_is_none_is_not_known(server, file):
+    seen = []
+    fetch(f"{server[1]}/many", file, SHA256, progress=lambda *bytes_: seen.append(bytes_))
+    assert seen[-1] == (len(CONTENT), 0)
+
+
 def test_a_proxy_that_is_gone_is_told(secure, file, monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)

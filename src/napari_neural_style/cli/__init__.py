@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from napari_neural_style.cli import demo, drift, info, redo, stack, stylize
 from napari_neural_style.cli.streams import lasting_streams
+from napari_neural_style.machine import out_of_memory
 
 PROGRAM = "napari-neural-style"
 
@@ -52,8 +53,11 @@ def _run(argv: Sequence[str] | None) -> int:
         return exit_.code if isinstance(exit_.code, int) else BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (ValueError, OSError, ImportError, MemoryError) as error:
-        _complain(str(error) or f"there is not enough memory ({type(error).__name__})")
+    except MemoryError as error:
+        _complain(out_of_memory(error))
+        return BAD_INPUT
+    except (ValueError, OSError, ImportError) as error:
+        _complain(str(error) or type(error).__name__)
         return BAD_INPUT
     except Exception as error:
         _complain(_unforeseen(error))

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import inspect
+import os
 import re
 import types
 import typing
@@ -185,11 +186,12 @@ def mask_files(arguments: argparse.Namespace) -> list[str]:
 
 def check_distinct(read: Iterable[str | Path | None], written: Iterable[Path]) -> None:
     """Raise a ValueError if a file to write is named twice, or is one that is read."""
-    taken = {Path(path).resolve() for path in read if path is not None}
+    taken = {os.path.realpath(path) for path in read if path is not None}
     for path in written:
-        if path.resolve() in taken:
+        target = os.path.realpath(path)
+        if target in taken:
             raise ValueError(f"{path} is used twice: give every file to write its own name.")
-        taken.add(path.resolve())
+        taken.add(target)
 
 
 def _read_masks(paths: str | list[str]) -> NDArray[Any] | tuple[NDArray[Any], ...] | None:

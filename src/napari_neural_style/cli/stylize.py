@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -137,7 +138,7 @@ def _check_files(arguments: argparse.Namespace) -> None:
 
 
 def _same(path: Path, other: Path | None) -> bool:
-    return other is not None and path.resolve() == other.resolve()
+    return other is not None and os.path.realpath(path) == os.path.realpath(other)
 
 
 def _read_content(arguments: argparse.Namespace) -> Content | None:

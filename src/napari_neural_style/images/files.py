@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import stat
 import struct
 import warnings
 import zlib
@@ -60,9 +61,11 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = _bytes_of(path)
     except OSError as error:
         raise type(error)(f"Cannot read {path}: {reason(error)}.") from error
+    except _UnsuitableImageError as error:
+        raise _UnsuitableImageError(f"Cannot use {path}: {error}.") from error
     except MemoryError as error:
         raise MemoryError(f"Cannot read {path}: the file is larger than the memory.") from error
     if data.startswith(PNG_SIGNATURE):
@@ -186,6 +189,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"Cannot write {path}: it is a folder.")
+    if path.exists() and not path.is_file():  # it would become a file, or be waited for
+        raise OSError(f"Cannot write {path}: it is a pipe or a device, not a file.")
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(f"Cannot write {path}: the file is write-protected.")
     # Only trying tells: read-only disks and Windows' access lists escape os.access.
@@ -200,6 +205,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 class _UnsuitableImageError(ValueError):
     """An intact file that holds something else than one grayscale or RGB image."""
+
+
+def _bytes_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISCHR(status.st_mode):  # it may have no end; pipes are what shells make
+            raise _UnsuitableImageError("it is a device, not a file")
+        check_memory(status.st_size, "its bytes take")  # a file of holes is small on its disk
+        return file.read()
 
 
 def check_pixels(shape: tuple[int, ...], itemsize: int) -> None:
@@ -446,7 +460,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.replace(path.resolve())
+        part.replace(_target(path))
         _sync_folder(part.parent)
     except OSError as error:
         raise _write_error(path, error) from error
@@ -457,14 +471,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _beside(path: Path) -> Path:
     # Beside the file that a link points to: only there is the replacement atomic.
-    target = path.resolve()
+    target = _target(path)
     return target.with_name(f".{target.name}.{os.getpid()}.part")
+
+
+def _target(path: Path) -> Path:
+    # Not pathlib's resolve, which has an error of its own kind for links that lead in a circle.
+    return Path(os.path.realpath(path))
 
 
 def _clear_leavings(path: Path) -> None:
     import psutil
 
-    target = path.resolve()
+    target = _target(path)
     name = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.part")
     for entry in os.scandir(target.parent):
         left = name.fullmatch(entry.name)

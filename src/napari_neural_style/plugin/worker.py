@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
+from ..machine import out_of_memory
 from ..pace import Pace, duration
 from ..transfer.autosave import Checkpoints
 from .heap import give_back
@@ -132,13 +133,9 @@ class Outcome:
 
 def explain(error: Exception) -> str | None:
     """Return what to tell the user about an error, or None if it is one of our own making."""
-    text = str(error)
-    # The engine's own MemoryError says the way out; numpy's does not.
-    if isinstance(error, ValueError | OSError) or (type(error) is MemoryError and text):
-        return text
     if isinstance(error, MemoryError):
-        return "There is not enough memory for this run: choose a smaller size, or the device CPU."
-    return None
+        return out_of_memory(error)
+    return str(error) if isinstance(error, ValueError | OSError) else None
 
 
 class _Origin(Exception):

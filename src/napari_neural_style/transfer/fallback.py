@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 import torch
 
+from napari_neural_style.machine import NOT_ENOUGH_MEMORY
 from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.devices import choose_precision
 
@@ -108,9 +109,6 @@ def memory_errors(function: Callable[P, T]) -> Callable[P, T]:
             if not is_out_of_memory(error):
                 raise
         # Not from the error: it holds on to what did not fit.
-        raise MemoryError(
-            "There is not enough memory for this run: close other programs, or choose a "
-            "smaller size or the device CPU."
-        )
+        raise MemoryError(NOT_ENOUGH_MEMORY)
 
     return wrapped

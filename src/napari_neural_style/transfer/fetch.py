@@ -25,6 +25,8 @@ _WAITING_CHUNKS: Final = 64
 _PATIENCE: Final = 30.0
 _PAUSE: Final = 2.0
 _LOOK: Final = 0.1
+_MOST_WORDS: Final = 200
+"""Letters of what went wrong."""
 
 
 class NetworkError(OSError):
@@ -123,6 +125,13 @@ def _resumed(url: str, cancelled: Callable[[], bool]) -> Iterator[tuple[bytes, i
             time.sleep(_LOOK)
 
 
+def _in_words(error: Exception) -> str:
+    """Say what went wrong; what the other side sent may be anything, and is told to a terminal."""
+    said = str(error).removeprefix("<urlopen error ").removesuffix(">")
+    shown = "".join(letter if letter.isprintable() else " " for letter in said)
+    return " ".join(shown.split())[:_MOST_WORDS]
+
+
 def _chunks(url: str, start: int, cancelled: Callable[[], bool]) -> Iterator[tuple[bytes, int]]:
     """Yield what one connection brings, each with the size of the whole file."""
     receiver = _Receiver(url, start)
@@ -136,8 +145,7 @@ def _chunks(url: str, start: int, cancelled: Callable[[], bool]) -> Iterator[tup
             except Empty:
                 continue
             if isinstance(item, Exception):
-                reason = str(item).removeprefix("<urlopen error ").removesuffix(">")
-                raise NetworkError(" ".join(reason.split())) from item
+                raise NetworkError(_in_words(item)) from item
             if not item[0]:
                 return
             yield item
@@ -199,7 +207,7 @@ class _Receiver(threading.Thread):
             raise OSError(
                 f"the connection ended after {self._start} bytes and cannot be taken up again"
             )
-        total = self._start + int(response.headers.get("Content-Length") or 0)
+        total = self._start + (response.length or 0)
         while not self._unwanted.is_set():
             chunk = response.read1(_CHUNK)
             self._put((chunk, total))
