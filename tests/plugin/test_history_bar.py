@@ -1,5 +1,6 @@
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QLabel
 
 from napari_neural_style.plugin.history_bar import HistoryBar
 
@@ -36,6 +37,14 @@ def test_disabled_until_there_is_something_to_go_back_to(bar):
     bar.set_steps([3, 10], 200)
     assert bar.isEnabled()
     assert bar.told == []
+
+
+def test_the_step_has_the_room_that_it_needs_in_a_larger_font(bar):
+    bar.setStyleSheet("QLabel { font-size: 30px; padding: 3px; }")  # as themes have theirs
+    bar.set_steps([3, 52], 52)
+    (label,) = bar._label.findChildren(QLabel)
+    assert label.text() == "52/52"
+    assert bar._label.width() >= label.sizeHint().width()
 
 
 def test_follows_the_run_at_its_right_end(bar):

@@ -176,6 +176,13 @@ class StillLabel(QWidget):
         """Show a text."""
         self._label.setText(text)
 
+    def fit(self, text: str) -> None:
+        """Be as wide as a text needs, in the theme's font."""
+        shown = self._label.text()
+        self._label.setText(text)
+        self.setFixedWidth(self._label.sizeHint().width())
+        self._label.setText(shown)
+
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Take all the room there is."""
         super().resizeEvent(event)

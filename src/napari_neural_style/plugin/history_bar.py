@@ -129,7 +129,6 @@ class HistoryBar(QWidget):
             self.scrubbed.emit(self.step)
 
     def _tell(self) -> None:
-        widest = f"{self._total}/{self._total}"
-        self._label.setFixedWidth(self._label.fontMetrics().horizontalAdvance(widest))
+        self._label.fit(f"{self._total}/{self._total}")
         self._label.setText(f"{self.step}/{self._total}" if len(self._steps) > 1 else "")
         self._resume.setEnabled(not self.following)
