@@ -1,5 +1,7 @@
 """The documentation: it can be built, its links lead somewhere, and what it says to type works."""
 
+import ast
+import builtins
 import re
 import shlex
 import subprocess
@@ -11,7 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+from npe2 import PluginManifest
 
+import napari_neural_style
 from napari_neural_style import PRESETS, Settings, cli
 from napari_neural_style.artwork import draw
 from napari_neural_style.images import to_rgb, write_image
@@ -179,7 +183,9 @@ def scheduler():
 
 
 @pytest.mark.parametrize("page", [p for p in OF_USERS if commands(p)], ids=name_of)
-def test_examples(page, folder, scheduler, capsys):
+def test_examples(page, folder, request, capsys):
+    clustered = re.search("--scheduler|Client", page.read_text("utf-8"))
+    scheduler = request.getfixturevalue("scheduler") if clustered else ""
     makefile = (ROOT / "Makefile").read_text("utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     for words in commands(page):
@@ -199,6 +205,30 @@ def test_examples(page, folder, scheduler, capsys):
     code = "\n".join(blocks(page, "python")).replace(SCHEDULER, scheduler)
     if page.name != "README.md":
         exec(compile(code, page.name, "exec"), {})
+
+
+@pytest.mark.parametrize("page", [p for p in OF_USERS if blocks(p, "python")], ids=name_of)
+def test_examples_name_nothing_that_they_have_not_made(page):
+    tree = ast.parse("\n".join(blocks(page, "python")))
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    made = {name.id for name in names if isinstance(name.ctx, ast.Store)} | set(dir(builtins))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            made |= {alias.asname or alias.name for alias in node.names}
+    assert {name.id for name in names} <= made
+
+
+@pytest.mark.parametrize("page", OF_USERS, ids=name_of)
+def test_items_of_menus_have_the_names_that_napari_shows(page):
+    manifest = PluginManifest.from_file(Path(napari_neural_style.__file__).with_name("napari.yaml"))
+    contributed = {command.id: command.title for command in manifest.contributions.commands}
+    (submenu,) = manifest.contributions.submenus
+    titles = [contributed[item.command] for item in manifest.contributions.menus[submenu.id]]
+    known = {f"{title} ({manifest.display_name})" for title in titles}
+    text = " ".join(page.read_text("utf-8").split())
+    menu = f"Layers ▸ Filter ▸ {submenu.label} ▸ "
+    named = set(re.findall(rf"\*\*(?:{menu}|Plugins ▸ )([^*]+)\*\*", text))
+    assert named <= known | {"Install/Uninstall Plugins..."}
 
 
 @pytest.mark.parametrize("page", OF_USERS, ids=name_of)
