@@ -207,6 +207,31 @@ def test_a_slider_that_is_off_looks_so(form):
     assert slider.grab().toImage() != on
 
 
+def test_one_sees_where_the_keyboard_is(form):
+    form, widget = form
+    for title in form.sections:
+        widget.open_section(title)
+    enable_everything(form, widget)
+    QApplication.setActiveWindow(widget.native.window())
+    settle()
+    for stop in filter(QWidget.isEnabled, stops(widget)):
+        looks = []
+        for focus in (lambda s: s.setFocus(Qt.FocusReason.TabFocusReason), QWidget.clearFocus):
+            focus(stop)
+            settle()
+            looks.append((stop.grab().toImage(), stop.geometry()))
+        (with_focus, place), (without, same) = looks
+        assert with_focus != without, stop.accessibleName() or stop.text()
+        assert place == same
+
+
+def test_a_slider_has_the_room_that_its_number_does_not_need(form):
+    _, widget = form
+    slider, box = (widget.style_strength.native.findChild(c) for c in (QSlider, QAbstractSpinBox))
+    number = box.fontMetrics().horizontalAdvance("100 %")
+    assert number < box.width() < slider.width() / 2
+
+
 def test_everything_fits_into_a_narrow_dock(form):
     form, widget = form
     for title in form.sections:

@@ -1,5 +1,7 @@
 """What the controls do while a run goes on, in a real viewer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -269,4 +271,17 @@ def test_changes_of_a_paused_run_are_said_to_wait(running):
     widget.pause.native.click()
     assert widget._form.status.text().startswith("Paused. Step ")
     widget.style_strength.value = 90
+    assert "when you resume" in widget._form.status.text()
+
+
+def test_the_step_that_was_being_made_at_a_pause_is_told(running, qtbot):
+    _, widget, _ = running
+    with qtbot.waitSignal(widget._run._worker.framed, timeout=TIMEOUT) as framed:
+        pass
+    widget.pause.native.click()
+    last = replace(framed.args[0], text="Step 9 of 9")
+    widget._run.advanced.emit(last)
+    assert widget._form.status.text() == "Paused. Step 9 of 9"
+    widget.style_strength.value = 90
+    widget._run.advanced.emit(last)
     assert "when you resume" in widget._form.status.text()

@@ -20,6 +20,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+_CURSOR = 12
+"""Pixels that Qt leaves in a box beside its number."""
+
 
 class LayerBox(ComboBox):
     """A choice of layers that stays with its layer when that is renamed or moved."""
@@ -86,6 +89,12 @@ class _PercentBox(QSpinBox):
         super().__init__()
         self.setSuffix(" %")
         self.setKeyboardTracking(False)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """As wide as its widest number; Qt asks for twice that, which the slider would lack."""
+        width = self.fontMetrics().horizontalAdvance("100 %") + _CURSOR
+        return QSize(width, super().sizeHint().height())
 
 
 class _NativePercentSlider(NativeSlider):
@@ -96,7 +105,7 @@ class _NativePercentSlider(NativeSlider):
         # Without buttons, Qt 6.12 leaves no room for the number; with them, none may be seen.
         self._readout_widget.setButtonSymbols(QSpinBox.ButtonSymbols.UpDownArrows)
         self._readout_widget.setStyleSheet(
-            "QSpinBox { background: transparent; border: 0; min-width: 48px; } "
+            "QSpinBox { background: transparent; border: 0; padding: 1px 0px; min-width: 0px; } "
             "QSpinBox::up-button, QSpinBox::down-button { width: 0px; } "
             "QSpinBox::up-arrow, QSpinBox::down-arrow { image: none; width: 0px; }"
         )

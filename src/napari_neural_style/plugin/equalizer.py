@@ -71,6 +71,7 @@ class Equalizer(QWidget):
         for layer, slider in self._sliders.items():
             slider.setRange(0, _TOP)
             slider.setFixedHeight(_HEIGHT)
+            slider.setAccessibleName(f"Weight of {layer}")
             slider.valueChanged.connect(partial(self._move, layer))
             band = QWidget()
             column = QVBoxLayout(band)

@@ -58,10 +58,26 @@ _SECTIONS = {
         "checkpoint": "Checkpoint",
     },
 }
-_FADED = """
-QSlider::handle:disabled, QSlider::sub-page:disabled { background: rgba(128, 128, 128, 70); }
+_LOOK = """
+QSlider::groove:vertical {{ width: 6px; background: {primary}; border-radius: 2px; }}
+QSlider::add-page:vertical {{ background: {secondary}; border-radius: 2px; }}
+QSlider::handle:vertical {{
+    height: 16px; margin: 0px -5px; background: {secondary}; border-radius: 8px;
+}}
+QSlider::handle:vertical:hover {{ background: {highlight}; }}
+QSlider::handle:focus {{ background: {icon}; }}
+QSlider::handle:disabled, QSlider::sub-page:horizontal:disabled,
+QSlider::add-page:vertical:disabled {{ background: rgba(128, 128, 128, 70); }}
+QPushButton {{ padding: 3px; border: 1px solid transparent; }}
+QPushButton:disabled {{ border-color: {primary}; }}
+QPushButton:focus, QComboBox:focus, QAbstractSpinBox:focus, QCheckBox::indicator:focus {{
+    border: 1px solid {icon};
+}}
+QComboBox:focus {{ padding: 2px 9px 2px 7px; }}
+QAbstractSpinBox:focus {{ padding: 0px 9px; }}
 """
-"""Of sliders, napari's theme fades nothing."""
+"""What napari's theme leaves out: vertical sliders, sliders that are disabled, and where the
+keyboard is. Nothing changes its size by that."""
 _HINTS = {
     "Second style": "A second style, mixed with the first.",
     "Regions": "Where to paint, and with which part of the style.",
@@ -103,6 +119,12 @@ class Form:
         self._lay_out()
         self.equalizer.rebuilt.connect(self._order_tabs)
         self._order_tabs()
+
+    def set_theme(self, theme: Any) -> None:
+        """Take on the colours of one of napari's themes."""
+        names = ("primary", "secondary", "highlight", "icon")
+        colors = {name: getattr(theme, name).as_hex() for name in names}
+        self._controls.native.setStyleSheet(_LOOK.format(**colors))
 
     def add_below(self, *widgets: QWidget) -> None:
         """Add a row of what tells about a run; it is not seen before there is one."""
@@ -151,7 +173,6 @@ class Form:
         self._below.setSpacing(4)
         outer.addLayout(self._below)
         self._controls.native.setMinimumWidth(_LEAST_WIDTH)
-        self._controls.native.setStyleSheet(_FADED)
 
     def _column(self) -> QWidget:
         choices = QWidget()
@@ -225,7 +246,7 @@ class Form:
         # napari paints a button that is down in its loudest colour.
         section.toggleButton().setStyleSheet(
             "QPushButton, QPushButton:checked, QPushButton:hover "
-            "{ background: transparent; border: none; padding: 0px; text-align: left; }"
+            "{ background: transparent; padding: 0px; text-align: left; }"
         )
         section.toggleButton().setFixedHeight(_SECTION_HEIGHT)
         section.setContent(content)
@@ -244,10 +265,7 @@ class Form:
         buttons = QHBoxLayout()
         buttons.setSpacing(6)
         for name, stretch in (("run", 3), ("go_on", 2), ("pause", 2), ("stop", 2)):
-            button = self._controls[name].native
-            # Its text and this much are its least width; many styles ask for a third more.
-            button.setStyleSheet("padding: 4px;")
-            buttons.addWidget(button, stretch)
+            buttons.addWidget(self._controls[name].native, stretch)
         return buttons
 
 

@@ -58,6 +58,7 @@ _FIRST = "Press Run, then turn the controls while it paints."
 _NOTHING_TO_PAINT = (
     "Open an image, and another for the style: File ▸ Open Sample ▸ Neural Style has pairs of both."
 )
+_PAUSED = "Paused."
 _WHEN_RESUMED = "Paused: the change takes effect when you resume."
 _SETTLED_MS = 250
 """Milliseconds without another edit of a layer, after which the run follows it."""
@@ -157,6 +158,7 @@ class StyleTransferWidget(Container[Any]):
         self._status.set_theme(theme)
         for label in (self._form.description, self._form.forecast):
             label.setStyleSheet(self._status.quiet)
+        self._form.set_theme(theme)
         self._plot.set_theme(theme)
 
     def _connect(self) -> None:
@@ -461,7 +463,7 @@ class StyleTransferWidget(Container[Any]):
         else:
             run.pause()
             self["pause"].text = "Resume"
-            self._status.say(f"Paused. {self._told}".strip())
+            self._status.say(f"{_PAUSED} {self._told}".strip())
 
     def _stop(self) -> None:
         if self._run is not None and self._run.going:
@@ -480,6 +482,8 @@ class StyleTransferWidget(Container[Any]):
         self._compare.compare(run.result.layer, run.result.contents)
         if not run.paused:
             self._status.accompany(frame.text)
+        elif self._status.text.startswith(_PAUSED):  # the step that was being made
+            self._status.say(f"{_PAUSED} {frame.text}")
 
     def _end(self, outcome: Outcome) -> None:
         run = self._run
