@@ -17,8 +17,15 @@ from napari_neural_style import (
     stylize,
     stylize_stack,
 )
-from napari_neural_style.images import image_hash, read_image, to_rgb, write_image
-from napari_neural_style.images.rendering import Rendering
+from napari_neural_style.images import (
+    image_hash,
+    intensity_like,
+    read_image,
+    rgba_like,
+    to_rgb,
+    write_image,
+)
+from napari_neural_style.images.rendering import ColorTable, Rendering
 from napari_neural_style.images.views import View
 from napari_neural_style.plugin.script import run_to_python, to_python
 from napari_neural_style.recipe import Recipe
@@ -170,3 +177,40 @@ def test_a_script_makes_a_run_again_with_its_changes(folder):
     subprocess.run([sys.executable, "script.py"], check=True, cwd=folder)
     sixteen = np.rint(transfer.result * np.float32(65535)).astype(np.uint16)
     assert np.array_equal(read_image("painted.tif"), sixteen)
+
+
+@pytest.mark.parametrize("kind", ["gray", "straight"])
+def test_a_script_makes_one_channel_and_transparency(folder, kind):
+    table = ColorTable(np.eye(4, dtype=np.float32), True, None, None)  # which a gray one has not
+    shades = Rendering("my cells", (100.0, 900.0), 0.8, table)
+    values = picture(32, 40, seed=5).astype(np.uint16) * 7
+    mask = np.ones((32, 40), np.uint8)
+    mask[:12] = 0
+    if kind == "straight":
+        shades = Rendering("my cells", (0.0, 255.0), 1.0)
+        values = picture(32, 40, 4, seed=5)
+        values[:20, :20, 3] = 0
+    content = shades.straight(values)[0] if kind == "straight" else shades.gray(values)
+    tifffile.imwrite("my_cells.tif", values)
+    transfer = StyleTransfer(content, read_image("style.png"), settings=replace(QUICK, size=None))
+    for update in transfer:
+        if update.step == 1:
+            transfer.update(mask=mask)
+    view = View(
+        *(image_hash(to_rgb(content)), "my cells"),
+        **{"shape": values.shape, "part": ((0, 32), (0, 40)), "kind": kind},
+        rendering=shades,
+    )
+    told = json.loads(json.dumps({**transfer.provenance(), "views": [view.to_dict()]}))
+    record = Record.from_dict(told)
+    script = run_to_python(record, {record.styles[0]: "style.png"})
+    (folder / "script.py").write_text(script, "utf-8")
+    subprocess.run([sys.executable, "script.py"], check=True, cwd=folder)
+    again = read_image("painted.tif")
+    if kind == "gray":
+        expected = intensity_like(values, transfer.result[..., 0], (100.0, 900.0), 0.8, mask)
+    else:
+        expected, again = rgba_like(values, transfer.result, mask), np.rint(again / 257)
+        assert (expected[:12, :20] == values[:12, :20]).all()  # what nobody sees
+    assert again.shape == expected.shape
+    assert np.array_equal(again, expected)

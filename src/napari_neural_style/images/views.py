@@ -75,6 +75,11 @@ class View:
         whole = tuple(zip((0, 0), self.shape, strict=False))
         return self.part == whole and not (self.transposed or self.level)
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the picture's transparency is apart from its colours."""
+        return self.kind == "straight" and self.shape[len(self.part) :] == (4,)
+
     def fits(self, array: Any) -> bool:
         """Whether an array has the shape of the one that was seen."""
         return self.rendering is not None and tuple(array.shape) == self.shape
@@ -127,8 +132,12 @@ class View:
             limits, gamma = shades.contrast_limits, shades.gamma
             picture = intensity_like(values, image[..., 0], limits, gamma, mask)
         elif self.kind == "straight" and is_rgba(values):
-            _, alpha = shades.straight(values)
+            colors, alpha = shades.rgba(values)
             assert alpha is not None
+            if mask is not None and mask.shape == alpha.shape == image.shape[:2]:
+                # Also the colours that nobody sees.
+                hidden = (mask == 0) & (alpha == 0)
+                image = np.where(hidden[..., np.newaxis], colors, image)
             eight = np.divide(to_uint8(alpha), 255, dtype=np.float32)
             alpha = resized(eight, image.shape[:2])
             picture = np.dstack([image, np.divide(to_uint8(alpha), 255, dtype=np.float32)])

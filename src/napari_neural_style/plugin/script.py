@@ -1,13 +1,15 @@
 """A recipe as a script in Python."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from pathlib import PureWindowsPath
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
-from ..images.views import plain_rendering
+from ..images.views import View, plain_rendering
 from ..packed import plain
 from ..recipe import Recipe, beyond_preset
 from ..record import Change, Record
@@ -45,6 +47,7 @@ _RUN: Final = """\
 from napari_neural_style import StyleTransfer
 from napari_neural_style.images import read_image, write_image
 from napari_neural_style.images.rendering import Rendering
+from napari_neural_style.images.views import View
 from napari_neural_style.packed import unplain
 
 transfer = StyleTransfer(
@@ -53,7 +56,7 @@ transfer = StyleTransfer(
 {before}for update in transfer:
 {changes}    if update.step == {step}:
         {end}
-painted = transfer.result
+painted = {painted}
 write_image("painted.tif", painted)
 """
 
@@ -101,10 +104,11 @@ def run_to_python(record: Record, names: Mapping[str, str] = MappingProxyType({}
     names
         Names of files of its images, by their hashes; for those of layers the record has them.
     """
-    images = {
-        digest: _seen(record, digest, names.get(digest, ""), f"image{number}.png")
-        for number, digest in enumerate(record.images, start=1)
-    }
+    images, files = {}, dict[str, str]()
+    for digest in record.images:
+        view = _of_values(record, digest)
+        files[digest] = _own_file(record, digest, names.get(digest, ""), view, files.values())
+        images[digest] = _seen(view, files[digest])
     given = {name: _packed(value) for name, value in beyond_preset(record.settings).items()}
     given = {"preset": repr(record.settings.preset)} | given
     lines = [images[record.content], _listed(images, record.styles)]
@@ -121,6 +125,7 @@ def run_to_python(record: Record, names: Mapping[str, str] = MappingProxyType({}
         before=before,
         changes=changes,
         step=record.step,
+        painted=_developed(record, files[record.content]),
         # A run that is stopped shows its best picture, if that is asked for.
         end="transfer.stop()" if record.shows_best else "break",
     )
@@ -144,18 +149,53 @@ def _listed(images: Mapping[str, str], digests: Sequence[str]) -> str:
     return listed if len(digests) == 1 else f"[{listed}]"
 
 
-def _seen(record: Record, digest: str, name: str, default: str) -> str:
-    """Return how an image is read: from the values of its layer, if that says the same."""
-    views = record.named(digest)
-    names = (name, *(own for view in views for own in (view.file, view.name)), default)
-    file = next(_file(own, "") for own in names if _file(own, ""))
-    for view in views:
+def _of_values(record: Record, digest: str) -> View | None:
+    """Return how an image is seen in the values of a layer, if a script can say that shortly."""
+    for view in record.named(digest):
         shades = view.rendering
-        if shades is not None and shades.table is None and view.is_whole:
-            limits, call = shades.contrast_limits, f"{view.kind}({_image(file)})"
-            call += "[0]" if view.kind == "straight" else ""
-            return f"Rendering({view.name!r}, {limits!r}, {shades.gamma!r}).{call}"
-    return _image(file)
+        # Of one channel a result has the values, whatever colours they are shown in.
+        plain = shades is not None and (shades.table is None or view.kind == "gray")
+        if plain and view.is_whole:
+            return view
+    return None
+
+
+def _own_file(
+    record: Record, digest: str, name: str, view: View | None, taken: Collection[str]
+) -> str:
+    """Name the file of an image as it was named, or as its layer; no other has this name."""
+    views = record.named(digest)
+    for own in (name, *(own for view in views for own in (view.file, view.name))):
+        if _file(own, ""):
+            return _file(own, "")
+    words = re.sub(r"\W+", "_", views[0].name)[:40].strip("_") if views else ""
+    suffix = "png" if view is None else "tif"  # which holds values of any dtype
+    numbered = (f"{words or 'image'}{number or ''}.{suffix}" for number in count(not words))
+    return next(file for file in numbered if file not in taken)
+
+
+def _seen(view: View | None, file: str) -> str:
+    """Return how an image is read."""
+    if view is None:
+        return _image(file)
+    call = f"{_rendering(view)}.{view.kind}({_image(file)})"
+    return f"{call}[0]" if view.kind == "straight" else call
+
+
+def _rendering(view: View) -> str:
+    shades = view.rendering
+    assert shades is not None
+    return f"Rendering({view.name!r}, {shades.contrast_limits!r}, {shades.gamma!r})"
+
+
+def _developed(record: Record, file: str) -> str:
+    """Return what is made of the engine's image: with transparency, or of one channel."""
+    view = _of_values(record, record.content)
+    changed = any(change.content is not None for change in record.changes)
+    if view is None or changed or not (view.kind == "gray" or view.has_alpha):
+        return "transfer.result"
+    shown = f"View('', {view.name!r}, rendering={_rendering(view)}, kind={view.kind!r})"
+    return f"{shown}.develop({_image(file)}, transfer.result, transfer.settings.mask)"
 
 
 def _packed(value: Any) -> str:
