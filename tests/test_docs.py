@@ -157,6 +157,8 @@ def folder(tmp_path, monkeypatch):
     disc = np.hypot(x - 0.5, y - 0.5) < 0.3
     for name in ("cells.png", "other.png"):
         write_image(name, np.stack([x, y, disc], -1))
+    (tmp_path / "cells").mkdir()
+    write_image("cells/1.png", np.stack([y, x, disc], -1))
     counts = (400 * x + 300 * disc).astype(np.uint16)
     for name in ("cells.tif", "actin.tif"):
         write_image(name, counts)

@@ -1,4 +1,4 @@
-"""Paint an image in the style of others."""
+"""Paint an image, or many, in the style of others."""
 
 import argparse
 import dataclasses
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_neural_style.cli.content import Content
 from napari_neural_style.cli.drift import MAP, check_map, map_drift
 from napari_neural_style.cli.loss_log import LossLog, check_log
+from napari_neural_style.cli.many import paint_each
 from napari_neural_style.cli.options import (
     PRESET_LIST,
     add_output,
@@ -35,6 +36,7 @@ from napari_neural_style.images import (
     check_writable,
     write_image,
 )
+from napari_neural_style.images.stack_files import image_files
 from napari_neural_style.recipe import write_recipe
 from napari_neural_style.validation import number
 
@@ -47,14 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the images, the files to write and an option for every setting."""
     parser.usage = "%(prog)s CONTENT STYLE [STYLE ...] -o OUT [options]"
     parser.epilog = PRESET_LIST
-    parser.add_argument("content", nargs="?", metavar="CONTENT", help="Image to paint.")
+    parser.add_argument(
+        "content",
+        nargs="?",
+        metavar="CONTENT",
+        help="Image to paint; or a folder of images or, in quotes, a pattern of their names "
+        "('cells/*.png'): each is painted, into the folder OUT.",
+    )
     parser.add_argument(
         "styles", nargs="*", metavar="STYLE", help="Image whose style is taken; several are mixed."
     )
     add_output(
         parser,
         "Result: .png, .tif or .jpg, with the recipe inside, and in .png and .tif the "
-        "transparency of CONTENT. An existing file is replaced.",
+        "transparency of CONTENT. An existing file is replaced. Of many images a folder: what it "
+        "has already of the same images and settings is kept.",
     )
     parser.add_argument(
         "--bits",
@@ -99,17 +108,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Paint, and write what was painted even when interrupted."""
     with StopSignals() as signals:
+
+        def paint(
+            transfer: "StyleTransfer", arguments: argparse.Namespace, content: Content | None
+        ) -> None:
+            try:
+                try:
+                    _paint(transfer, arguments)
+                finally:  # whoever is impatient has waited for the step: the rest is short
+                    signals.leaves = False
+            finally:  # whatever ended the run, what was painted is kept
+                _write_result(transfer, arguments, content)
+
+        files = image_files(arguments.content) if arguments.content else None
+        if files is not None:
+            return paint_each(files, arguments, signals, paint)
         _check_files(arguments)
         content = _read_content(arguments)
         transfer = _resume(arguments) if arguments.resume else _start(arguments, content)
         signals.stop = transfer.stop  # the result of a stopped run heeds keep_best
-        try:
-            try:
-                _paint(transfer, arguments)
-            finally:  # whoever is impatient has waited for the step: the rest is short
-                signals.leaves = False
-        finally:  # whatever ended the run, what was painted is kept
-            _write_result(transfer, arguments, content)
+        paint(transfer, arguments, content)
     return signals.status
 
 

@@ -97,10 +97,9 @@ def open_stack(path: str | os.PathLike[str]) -> StackFile:
     path = Path(path)
     if path.is_dir() and any((path / name).is_file() for name in _ZARR_FILES):
         return _open_zarr(path)
-    if path.is_dir():
-        return _open_files(path, [file for file in path.iterdir() if _is_image(file)])
-    if not path.exists() and has_magic(str(path)):
-        return _open_files(path, [Path(file) for file in glob(str(path))])
+    files = image_files(path)
+    if files is not None:
+        return _open_files(files)
     try:
         with path.open("rb") as file:
             signature = file.read(4)
@@ -112,6 +111,36 @@ def open_stack(path: str | os.PathLike[str]) -> StackFile:
             "or a pattern of their names (in quotes, such as 'cells/*.png') is needed."
         )
     return _open_tiff(path)
+
+
+def image_files(path: str | os.PathLike[str]) -> list[Path] | None:
+    """List the image files of a folder, or of a pattern such as ``"cells/*.png"``.
+
+    Parameters
+    ----------
+    path
+        A folder or pattern, or anything else.
+
+    Returns
+    -------
+    list of Path or None
+        In the order of the numbers in their names; None if it is neither.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = [file for file in path.iterdir() if _is_image(file)]
+    elif not path.exists() and has_magic(str(path)):
+        files = [Path(file) for file in glob(str(path))]
+    else:
+        return None
+    if not files:
+        raise FileNotFoundError(f"Cannot read {path}: there are no image files.")
+    return sorted(files, key=_natural)
 
 
 def check_stack_output(path: str | os.PathLike[str], axes: str, dtype: np.dtype[Any]) -> None:
@@ -440,10 +469,7 @@ class _FilesArray:
         return image
 
 
-def _open_files(path: Path, files: list[Path]) -> StackFile:
-    if not files:
-        raise FileNotFoundError(f"Cannot read {path}: there are no image files.")
-    files = sorted(files, key=_natural)
+def _open_files(files: list[Path]) -> StackFile:
     first = read_image(files[0])
     data = _FilesArray([file.resolve() for file in files], first.shape, first.dtype)
     axes = "TYXS" if first.ndim == 3 else "TYX"
