@@ -26,7 +26,10 @@ REPOSITORY = "napari-neural-style/napari-neural-style"
 SITE = "https://napari-neural-style.github.io/napari-neural-style/"
 OF_USERS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 OF_DEVELOPERS = [
-    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    *(
+        ROOT / name
+        for name in ("CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+    ),
     ROOT / "benchmarks/README.md",
 ]
 SCHEDULER = "tcp://cluster:8786"

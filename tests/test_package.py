@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from napari_neural_style import PRESETS, __version__
 
@@ -180,6 +181,13 @@ def test_dependencies_are_those_imported():
 def test_version_is_in_the_changelog():
     released = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     assert released[0] == __version__
+
+
+def test_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == __version__
+    assert citation["license"] == PROJECT["license"]
+    assert citation["repository-code"] == PROJECT["urls"]["Source Code"]
 
 
 def test_readme_lists_the_presets():
