@@ -315,10 +315,17 @@ class Run:
                 f"The memory of {before.device} ran out at {width} x {height} pixels, in small "
                 "tiles too: close other programs, or choose a smaller size."
             )
-        self._change_means(lesser)
-        if lesser.device != before.device:
-            self.move()
-        before.free_cache()
+        try:
+            self._change_means(lesser)
+            if lesser.device != before.device:
+                self.move()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            before.free_cache()
+            return
+        self.fall_back()  # another program has taken even what little that needs
 
     def _change_means(self, means: Means) -> None:
         """Compute with others from the next step on."""
