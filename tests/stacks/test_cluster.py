@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("distributed")
 from distributed import Client, LocalCluster
 
 from napari_neural_style import StackTransfer
 from napari_neural_style.stacks.cluster import Cluster
-from napari_neural_style.stacks.connect import active_client
+from napari_neural_style.stacks.connect import _local_cluster, active_client
+from napari_neural_style.stacks.remote import _device
 
 from .conftest import QUICK, moving, stripes
 from .test_transfer import Lazy
@@ -399,3 +401,17 @@ def test_without_distributed_stacks_are_painted_here():
         "Painting on a cluster needs dask.distributed: pip install "
         "'napari-neural-style[cluster]'.\n"
     )
+
+
+def device_of(wanted, dask_worker):
+    torch.cuda.device_count = lambda: 2
+    return _device(wanted, dask_worker)
+
+
+def test_here_each_gpu_has_a_worker(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with _local_cluster() as cluster, Client(cluster) as client:
+        for wanted in ("auto", "cuda"):
+            devices = client.run(device_of, wanted)
+            assert sorted(devices.values()) == ["cuda:0", "cuda:1"]
+        assert set(client.run(device_of, "cpu").values()) == {"cpu"}

@@ -77,6 +77,6 @@ def paint(topic: str, index: Index, task: Task) -> tuple[NDArray[Any] | None, st
 def _device(wanted: str, worker: Any) -> str:
     """The GPU of a worker, where several share a machine with several."""
     count = torch.cuda.device_count()
-    if wanted != "auto" or count < 2 or not isinstance(worker.name, int):
+    if wanted not in ("auto", "cuda") or count < 2 or not isinstance(worker.name, int):
         return wanted
     return f"cuda:{worker.name % count}"
