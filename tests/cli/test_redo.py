@@ -60,6 +60,19 @@ def steered(folder, content="content.png", **images):
     write_image(folder / "a.tif", transfer.result, metadata=transfer.provenance())
 
 
+def test_what_several_layers_showed_is_sent_to_napari(folder, capsys):
+    steered(folder)
+    recipe = read_metadata("a.tif")
+    blended = {"sha256": recipe["inputs"]["content"], "name": "composite of “a”, “b”"}
+    write_image("a.tif", read_image("a.tif") / 65535, metadata={**recipe, "views": [blended]})
+    assert redone(capsys, "a.tif") == (
+        BAD_INPUT,
+        "napari-neural-style: No file has the content, composite of “a”, “b”, as it was seen: "
+        "several layers together, or a coarser resolution. Open the layers in napari, and redo it "
+        "there.",
+    )
+
+
 def test_changes_are_made_again_at_their_steps(folder, capsys):
     steered(folder)
     status, said = redone(capsys, "a.tif", "content.png", "style.jpg")

@@ -45,6 +45,16 @@ def test_settings_are_copied_from_a_result(menu, finish):
     assert viewer.layers[-1].metadata[METADATA_KEY]["settings"]["tv_weight"] == 0.5
 
 
+def test_an_intensity_is_one_again(menu, finish):
+    _, widget, menu = menu
+    widget.output.value = "intensity"
+    widget.run.native.click()
+    finish(widget)
+    widget.output.value = "rgb"
+    menu.copy_from_result()
+    assert widget.output.value == "intensity"
+
+
 def test_a_recipe_is_saved_and_loaded(menu, tmp_path):
     _, widget, menu = menu
     widget.style_strength.value = 61

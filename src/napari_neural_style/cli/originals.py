@@ -147,6 +147,12 @@ def _search(
             f"{others[0]} is not {called} that {arguments.picture} was painted from: its pixels "
             "are others. Give the right file, or its folder with --search."
         )
+    views = record.named(digest)
+    if views and all(view.level or not (view.rendering or view.file) for view in views):
+        raise ValueError(
+            f"No file has {called}, {views[0].name}, as it was seen: several layers together, or a "
+            "coarser resolution. Open the layers in napari, and redo it there."
+        )
     known = f", {there[0].name}," if there else ""
     raise ValueError(
         f"There is no file of {called}{known} beside {arguments.picture}, here or in the folders "

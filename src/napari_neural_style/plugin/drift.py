@@ -50,7 +50,7 @@ class DriftButton(SymbolButton):
             "Drift",
             "Map where the selected result, or the latest, has other structures than its content: "
             "bright where nothing of them is left, edges blue that were lost, orange that were "
-            "invented.",
+            "invented. Of a whole stack, the plane that is shown is mapped.",
         )
 
 

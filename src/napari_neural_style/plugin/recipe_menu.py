@@ -147,18 +147,19 @@ class RecipeMenu(QMenu):
         layer = self._chosen_result()
         data, called = layer.metadata[METADATA_KEY], f"“{layer.name}”"
         recipe = Recipe.from_dict(data, self._settings.chosen_weights, called)
-        self._take(recipe, f"As “{layer.name}” was painted.")
+        self._take(recipe, f"As “{layer.name}” was painted.", one_channel=not layer.rgb)
 
     def load(self, path: str | Path) -> None:
         """Let the controls show a recipe from a file."""
-        self._take(read_recipe(path, self._settings.chosen_weights), f"As in {Path(path).name}.")
+        recipe = read_recipe(path, self._settings.chosen_weights)
+        self._take(recipe, f"As in {Path(path).name}.", recipe.one_channel)
 
-    def _take(self, recipe: Recipe, source: str) -> None:
+    def _take(self, recipe: Recipe, source: str, one_channel: bool) -> None:
         if recipe.changed:
             source += " Settings were changed meanwhile: these are the last ones."
         if recipe.own_masks:
             source += " Each plane had regions of its own, which no recipe holds."
-        self._settings.take(recipe.settings, source)
+        self._settings.take(recipe.settings, source, one_channel)
 
     def save(self, path: str | Path) -> None:
         """Write what the controls ask for to a file."""
