@@ -198,6 +198,13 @@ def test_nothing_moves_aside_for_the_scroll_bar(form, qtbot):
     assert widths[0] == widths[1]
 
 
+def test_titles_grow_with_the_font(form, qtbot):
+    form, _ = form
+    title = form.sections["Regions"].toggleButton()
+    title.setStyleSheet(title.styleSheet() + "QPushButton { font-size: 24pt; }")
+    qtbot.waitUntil(lambda: title.height() >= title.fontMetrics().height() > 24)
+
+
 def test_a_slider_that_is_off_looks_so(form):
     _, widget = form
     slider = widget.style_strength.native.findChild(QSlider)

@@ -232,6 +232,17 @@ def test_a_result_of_another_content_is_refused(ended):
     assert result.data is not before
 
 
+def test_a_result_whose_content_is_gone_says_what_is_missing(ended):
+    viewer, widget, result = ended
+    viewer.layers.remove("content")
+    viewer.add_image(picture(24, 24, seed=9), name="GFP")
+    widget.content.value, widget.style.value = viewer.layers["GFP"], viewer.layers["style"]
+    viewer.layers.selection.active = result
+    widget.go_on.native.click()
+    assert not widget.running
+    assert "“content”, and no layer is called so: open" in widget._form.status.text()
+
+
 def test_continue_with_a_whole_stack_is_refused(ended):
     viewer, widget, result = ended
     stack = np.stack([result.data] * 3)

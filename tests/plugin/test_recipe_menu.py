@@ -61,6 +61,7 @@ def test_a_recipe_is_saved_and_loaded(menu, tmp_path):
     widget._form.equalizer._sliders["relu2_1"].setValue(90)
     before = widget._request.settings()
     menu.save(tmp_path / "mine")
+    assert widget._form.status.text() == "The recipe is in mine.json."
     assert read_recipe(tmp_path / "mine.json").settings == before
     widget.preset.value = "default"
     menu.load(tmp_path / "mine.json")

@@ -124,6 +124,6 @@ def describe(settings: Settings, shape: tuple[int, int], planes: int = 1) -> str
     # Planes that start from a finished neighbour take less.
     time = f"About {seconds}" if planes == 1 else f"At most about {seconds} for {planes} planes"
     return (
-        f"{time} and {estimate.memory / 1e9:.2g} GB; "
-        f"{transfer.device.upper()} has {free / 1e9:.3g} GB free."
+        f"{time}, {estimate.memory / 1e9:.2g} GB; "
+        f"{free / 1e9:.3g} GB free on {transfer.device.upper()}."
     )

@@ -248,7 +248,7 @@ class Form:
             "QPushButton, QPushButton:checked, QPushButton:hover "
             "{ background: transparent; padding: 0px; text-align: left; }"
         )
-        section.toggleButton().setFixedHeight(_SECTION_HEIGHT)
+        section.toggleButton().setMinimumHeight(_SECTION_HEIGHT)
         section.setContent(content)
         # What is only squeezed to no height would still be a stop of Tab.
         section.toggled.connect(content.setVisible)

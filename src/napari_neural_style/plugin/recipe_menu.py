@@ -164,7 +164,8 @@ class RecipeMenu(QMenu):
     def save(self, path: str | Path) -> None:
         """Write what the controls ask for to a file."""
         path = Path(path)
-        write_recipe(path if path.suffix else path.with_suffix(".json"), self._settings.recipe())
+        path = path if path.suffix else path.with_suffix(".json")
+        write_recipe(path, self._settings.recipe())
         told = f"The recipe is in {path.name}"
         options = [f"--{name.replace('_', '-')}" for name in self._settings.of_layers]
         if options:

@@ -234,7 +234,15 @@ class Request:
             kinds = "in colour", "one channel"
             its, asked = kinds if layer.rgb else kinds[::-1]
             raise ValueError(f"{quoted(layer)} is {its} and the output {asked}: choose the other.")
-        return job.onward(earlier_picture(layer, job.content, self._viewer.dims))
+        try:
+            return job.onward(earlier_picture(layer, job.content, self._viewer.dims))
+        except ValueError as error:
+            if made_of is None or made_of in there:
+                raise
+            raise ValueError(
+                f"{quoted(layer)} was painted from “{made_of}”, and no layer is called so: open "
+                "that image, or choose it as content by the name that it has now."
+            ) from error
 
     def redone(self, layer: Any) -> RedoneJob | RedoneStackJob:
         """Return a job that paints a result again, from its recipe.
