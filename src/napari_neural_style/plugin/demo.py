@@ -51,7 +51,7 @@ def run_demo(
     Raises
     ------
     OSError
-        If there is no display.
+        If there is no display, or one that napari cannot draw on.
     """
     _require_display()
     viewer = napari.Viewer(show=False)
@@ -126,6 +126,12 @@ def _settle() -> None:
 
 
 def _require_display() -> None:
+    platform = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0]
+    if platform in ("offscreen", "minimal"):
+        raise OSError(
+            f"napari draws with OpenGL, which QT_QPA_PLATFORM={platform} does not have: unset it, "
+            "and without a display put “xvfb-run -a” before the command."
+        )
     # Without one, Qt would not raise but abort the process.
     needed = sys.platform.startswith("linux") and "QT_QPA_PLATFORM" not in os.environ
     if needed and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
