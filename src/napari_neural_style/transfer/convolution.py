@@ -1,10 +1,9 @@
-"""A 3 × 3 convolution whose weight is laid out once, not at every call."""
+"""A 3 × 3 convolution whose weight is laid out once for a size, not at every call."""
 
 import torch
 from torch.nn import functional as F
 
-# A weight's layout hardly depends on the image's size; some size must be named.
-_TYPICAL_SIDE = 64
+_ONES = [1, 1]
 
 
 class Convolution:
@@ -22,25 +21,19 @@ class Convolution:
         self._weight = weight.contiguous(memory_format=torch.channels_last)
         self._bias = bias
         # oneDNN lays a bfloat16 weight out anew at every call, which takes longer than the
-        # convolution of a small image. The operators that torch.compile uses take it as laid out.
-        self._packed: torch.Tensor | None = None
-        if weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
-            shape = [1, weight.shape[1], _TYPICAL_SIDE, _TYPICAL_SIDE]
-            try:
-                self._packed = torch.ops.mkldnn._reorder_convolution_weight(
-                    self._weight, [1, 1], [1, 1], [1, 1], 1, shape
-                )
-                self._weight = torch.empty(0)
-            except (AttributeError, RuntimeError):  # a torch without oneDNN, or with another
-                pass
+        # convolution of a small image. The operators that torch.compile uses take it as laid
+        # out; which layout is the best depends on how wide the image is.
+        self._lays_out = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
+        self._width = 0
 
     def __call__(self, x: torch.Tensor, above: bool = True, below: bool = True) -> torch.Tensor:
         """Convolve (1, in, H, W) to (1, out, H, W); a row less if no zeros are above, or below."""
         rows = int(above or below)
-        if self._packed is not None:
-            ones = [1, 1]
+        if self._lays_out and x.shape[3] != self._width:
+            self._lay_out([*x.shape], rows)
+        if self._lays_out:
             y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self._packed, self._bias, [rows, 1], ones, ones, 1, "none", [], ""
+                x, self._weight, self._bias, [rows, 1], _ONES, _ONES, 1, "none", [], ""
             )
         else:
             y = F.conv2d(x, self._weight, self._bias, padding=(rows, 1))
@@ -48,3 +41,14 @@ class Convolution:
         if above == below:
             return y
         return y[:, :, :-1] if above else y[:, :, 1:]
+
+    def _lay_out(self, shape: list[int], rows: int) -> None:
+        """Lay the weight out for images of a width, if this torch can."""
+        plain = self._weight.to_dense() if self._weight.is_mkldnn else self._weight
+        try:
+            self._weight = torch.ops.mkldnn._reorder_convolution_weight(
+                plain, [rows, 1], _ONES, _ONES, 1, shape
+            )
+        except (AttributeError, RuntimeError):  # without oneDNN, or with another
+            self._weight, self._lays_out = plain, False
+        self._width = shape[3]

@@ -18,6 +18,9 @@ PRECISIONS = {
     "float64": torch.float64,
 }
 
+# Of the largest block that GNU's C library may keep, 32 MB with what it writes before it.
+_LARGEST_KEPT = (32 << 20) - (8 << 10)
+
 
 class Device(NamedTuple):
     """A device that a run can use."""
@@ -118,6 +121,17 @@ def free_memory(device: torch.device) -> int:
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return int(psutil.virtual_memory().available)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Have large tensors that come and go on a CPU use the same memory, where that can be.
+
+    The C library of GNU gives each back to the system as it is freed, and to take it again
+    costs more than what is done in it, until a large enough one was freed once.
+    """
+    if _malloc_trim() is not None:
+        torch.empty(_LARGEST_KEPT, dtype=torch.uint8)
 
 
 def give_memory_back() -> None:

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from napari_neural_style.layers import LAYERS, Layer
 from napari_neural_style.transfer import rectify
 from napari_neural_style.transfer.convolution import Convolution
-from napari_neural_style.transfer.devices import give_memory_back
+from napari_neural_style.transfer.devices import give_memory_back, keep_freed_memory
 
 _COLOURS: Final = 3
 # Blocks that segments start with.
@@ -269,6 +269,7 @@ class Encoder:
         self._shape: torch.Size | None = None
         self._forward: dict[Layer, Convolution] = {}
         self._backward: dict[Layer, Convolution] = {}
+        keep_freed_memory()
         for layer in LAYERS[: max(layer.index for layer in self.layers) + 1]:
             if layer.kind == "conv":
                 key = f"features.{layer.index}"
