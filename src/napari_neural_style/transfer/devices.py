@@ -4,7 +4,7 @@ import ctypes
 import functools
 import shutil
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import psutil
 import torch
@@ -19,7 +19,7 @@ PRECISIONS = {
 }
 
 # Of the largest block that GNU's C library may keep, 32 MB with what it writes before it.
-_LARGEST_KEPT = (32 << 20) - (8 << 10)
+_LARGEST_KEPT: Final = (32 << 20) - (8 << 10)
 
 
 class Device(NamedTuple):

@@ -7,23 +7,22 @@ from typing import Any, Final
 import torch
 
 from napari_neural_style.settings import Settings
+from napari_neural_style.transfer.curvature import Curvature
 from napari_neural_style.transfer.objective import Evaluation
-from napari_neural_style.transfer.state import State, flag, tensor, tensors, whole
+from napari_neural_style.transfer.state import State, flag, part, tensor, tensors, whole
 
 # Of the published L-BFGS, which is torch's.
 _HISTORY: Final = 100
 # Rows of an image that are moved at once: several times an image is much memory.
 _ROWS: Final = 1024
 # Of the bounded L-BFGS: pairs that are remembered at most, in bytes and at least, …
-_MOST_PAIRS: Final = 12
+_MOST_PAIRS: Final = 16
 _HISTORY_BYTES: Final = 640 << 20
 _LEAST_PAIRS: Final = 3
 # … the largest step of a single number, in root mean squares of the largest step, …
 _LARGEST: Final = 5.0
-# … the loss, relative to that before, from which a step is taken back, …
+# … and the loss, relative to that before, from which a step is taken back.
 _MUCH_HIGHER: Final = 1.5
-# … and the curvature along a move, relative to that across, that is worth remembering.
-_LEAST_CURVATURE: Final = 1e-10
 
 Evaluate = Callable[[torch.Tensor], Evaluation]
 
@@ -195,8 +194,8 @@ class BoundedLBFGS:
 
     Without a line search, the first steps of L-BFGS lead anywhere, and most of what the
     image was is lost. Here no step is larger than the learning rate; one after which the
-    loss is much higher is taken back but for a quarter; and the history is of the steps
-    as they were, after clamping. Nothing waits for the device.
+    loss is much higher is taken back but for a quarter; and what is learnt is of the steps
+    as they were, after clamping. Nothing waits for a GPU.
 
     Parameters
     ----------
@@ -215,16 +214,12 @@ class BoundedLBFGS:
     def __init__(self, variable: torch.Tensor, settings: Settings, share: float = 1.0) -> None:
         self.variable = variable
         self._painted = share
-        self._pairs = history_pairs(variable.nbytes)
         self._share = variable.new_ones(())
         self._forget()
 
     def _forget(self) -> None:
-        # Moves of the image, the changes of the gradient that they made, and the inverse
-        # of their product: 0 for a pair that tells nothing.
-        self._history: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._curvature = Curvature(self.variable, history_pairs(self.variable.nbytes))
         self._before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
-        self._curvature: torch.Tensor | None = None
 
     def weigh_anew(self) -> None:
         """Forget the gradients so far: the losses have other weights.
@@ -234,70 +229,54 @@ class BoundedLBFGS:
         self._forget()
         self._share = torch.full_like(self._share, 0.25)
 
+    def take_over(self, coarse: "BoundedLBFGS") -> None:
+        """Begin with what was learnt of a smaller image."""
+        self._curvature.take_over(coarse._curvature)
+
     def step(self, evaluate: Evaluate, learning_rate: float) -> torch.Tensor:
         """Evaluate, move the image, and return the losses before the move."""
         losses, gradient = evaluate(self.variable)
         loss, image = losses[-1], self.variable
         if self._before is None:
             mean = gradient.abs().mean() / self._painted
-            self._curvature = mean.clamp_min(1e-30) / learning_rate
+            self._curvature.begin(gradient, mean.clamp_min(1e-30) / learning_rate)
         else:
             image_before, gradient_before, loss_before = self._before
-            self._learn(image - image_before, gradient - gradient_before)
             higher = ~(loss <= _MUCH_HIGHER * loss_before)  # NaN is
-            torch.where(higher, image_before, image, out=image)
-            gradient = torch.where(higher, gradient_before, gradient)
+            before = image_before, gradient_before
+            self._curvature.learn((image, gradient), before, higher)
+            image.copy_(_either(higher, image_before, image))
+            gradient = _either(higher, gradient_before, gradient)
             loss = torch.where(higher, loss_before, loss)
             self._share = torch.where(higher, self._share / 4, (2 * self._share).clamp(max=1))
         self._before = image.clone(), gradient, loss
-        step = self._direction(gradient)
+        step = self._curvature.step(gradient).mul_(self._share)
         step.clamp_(-_LARGEST * learning_rate, _LARGEST * learning_rate)
         size = (step.square().mean() / self._painted).sqrt()
         image.add_(step.mul_((learning_rate / size.clamp_min(1e-30)).clamp(max=1)))
         return losses
 
-    def _learn(self, move: torch.Tensor, change: torch.Tensor) -> None:
-        """Remember how a move of the image changed the gradient."""
-        assert self._curvature is not None
-        product, square = torch.sum(move * change), torch.sum(change * change)
-        tells = product > _LEAST_CURVATURE * square
-        inverse = torch.where(tells, 1 / product, 0)
-        self._curvature = torch.where(tells, square / product, self._curvature)
-        self._history = [*self._history, (move, change, inverse)][-self._pairs :]
-
-    def _direction(self, gradient: torch.Tensor) -> torch.Tensor:
-        """The two-loop recursion."""
-        assert self._curvature is not None
-        step = -gradient
-        shares = []
-        for move, change, inverse in reversed(self._history):
-            shares.append(inverse * torch.sum(move * step))
-            step.addcmul_(change, -shares[-1])
-        step.div_(self._curvature)
-        for (move, change, inverse), share in zip(self._history, reversed(shares), strict=True):
-            step.addcmul_(move, share - inverse * torch.sum(change * step))
-        return step.mul_(self._share)
-
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on, as lists of tensors."""
+        """Everything needed to go on, as tensors, lists of tensors and numbers."""
         return {
-            "history": [tensor for pair in self._history for tensor in pair],
+            "curvature": self._curvature.state(),
             "before": [] if self._before is None else list(self._before),
             "share": self._share,
-            "curvature": self._curvature,
         }
 
     def load(self, state: State) -> None:
         """Go on from :meth:`state`."""
-        image, single = self.variable, self._share
-        history = tensors(state, "history", image, image, single)
-        self._history = list(zip(history[::3], history[1::3], history[2::3], strict=True))
-        before = tensors(state, "before", image, image, single)
+        self._curvature.load(part(state, "curvature"))
+        before = tensors(state, "before", self.variable, self.variable, self._share)
         self._before = (before[0], before[1], before[2]) if before else None
-        self._share = tensor(state, "share", single)
-        self._curvature = None
-        if self._before is not None or state["curvature"] is not None:
-            self._curvature = tensor(state, "curvature", single)
+        self._share = tensor(state, "share", self._share)
+
+
+def _either(condition: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """One of two images, without a copy where there is no GPU to wait for."""
+    if condition.device.type == "cpu":
+        return one if condition else other
+    return torch.where(condition, one, other)
 
 
 def history_pairs(image_bytes: int) -> int:

@@ -8,7 +8,12 @@ from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.convergence import Convergence
 from napari_neural_style.transfer.guard import Guard
 from napari_neural_style.transfer.objective import Evaluation
-from napari_neural_style.transfer.optimizers import Evaluate, Optimizer, make_optimizer
+from napari_neural_style.transfer.optimizers import (
+    BoundedLBFGS,
+    Evaluate,
+    Optimizer,
+    make_optimizer,
+)
 from napari_neural_style.transfer.spaces import in_rgb
 from napari_neural_style.transfer.state import State, part, tensor
 
@@ -110,6 +115,12 @@ class Painting:
     def restart_optimizer(self) -> None:
         """Forget the gradients so far."""
         self._optimizer = make_optimizer(self.variable, self._settings, self._share)
+
+    def learn_from(self, coarse: "Painting") -> None:
+        """Begin with what was learnt of a smaller image in the same run."""
+        ours, theirs = self._optimizer, coarse._optimizer
+        if isinstance(ours, BoundedLBFGS) and isinstance(theirs, BoundedLBFGS):
+            ours.take_over(theirs)
 
     def finish(self) -> None:
         """Let go of what only a further step needs."""

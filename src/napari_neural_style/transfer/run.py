@@ -263,6 +263,8 @@ class Run:
         self.objective = None  # free its targets before the next are made
         objective = self._make_objective(*shape)
         painting = self._paint_on(rgb)
+        if self.painting is not None:
+            painting.learn_from(self.painting)
         self.objective, self.painting = objective, painting
         self.progress.enter(scale)
 
