@@ -29,6 +29,16 @@ def test_without_zeros_at_an_edge_the_row_there_is_missing(dtype, above, below):
     assert torch.equal(found, whole[:, :, int(not above) : whole.shape[2] - int(not below)])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_rectified_it_has_the_same_bits_and_no_negative_zero(dtype):
+    convolution = Convolution(torch.randn(64, 32, 3, 3).to(dtype), torch.randn(64).to(dtype))
+    for width in (30, 70):  # for which weights are laid out anew
+        x = torch.randn(1, 32, 20, width).to(dtype).contiguous(memory_format=torch.channels_last)
+        found = convolution(x, rectified=True)
+        assert torch.equal(found, convolution(x).relu())
+        assert not found.signbit().any()
+
+
 def test_a_torch_that_cannot_lay_weights_out_convolves_all_the_same(monkeypatch):
     def refuse(*_):
         raise RuntimeError("no such operator")

@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from napari_neural_style.transfer import rectify
+
 _ONES = [1, 1]
 
 
@@ -26,17 +28,44 @@ class Convolution:
         self._lays_out = weight.dtype == torch.bfloat16 and weight.device.type == "cpu"
         self._width = 0
 
-    def __call__(self, x: torch.Tensor, above: bool = True, below: bool = True) -> torch.Tensor:
-        """Convolve (1, in, H, W) to (1, out, H, W); a row less if no zeros are above, or below."""
+    def __call__(
+        self, x: torch.Tensor, above: bool = True, below: bool = True, rectified: bool = False
+    ) -> torch.Tensor:
+        """Convolve, and rectify if asked to.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            (1, in, H, W).
+        above, below : bool
+            Whether there are zeros there; without, the result is a row less.
+        rectified : bool
+            Whether a ReLU follows, which is done at once.
+
+        Returns
+        -------
+        torch.Tensor
+            (1, out, H, W).
+        """
         rows = int(above or below)
         if self._lays_out and x.shape[3] != self._width:
             self._lay_out([*x.shape], rows)
         if self._lays_out:
             y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self._weight, self._bias, [rows, 1], _ONES, _ONES, 1, "none", [], ""
+                x,
+                self._weight,
+                self._bias,
+                [rows, 1],
+                _ONES,
+                _ONES,
+                1,
+                "relu" if rectified else "none",
+                [],
+                "",
             )
         else:
             y = F.conv2d(x, self._weight, self._bias, padding=(rows, 1))
+            y = rectify.relu(y, y) if rectified else y
         y = y.contiguous(memory_format=torch.channels_last)
         if above == below:
             return y

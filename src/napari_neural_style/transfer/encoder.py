@@ -413,10 +413,12 @@ class Encoder:
             return _empty(x, (layer.channels, height // ratio, width // ratio), self.dtype)
 
         # Features that are kept lie together: what a strip needs of the one above is there.
+        # A single strip needs nothing, and those that are rectified at once are its own.
         features = {
             layer: make(layer) if large else self._room(layer, functools.partial(make, layer))
             for layer in kept_layers
             if layer.kind == "relu"
+            and (len(strips) > 1 or LAYERS[layer.index - 1] in self.layers)
             and (layer in self.layers or (everything and self._needs_mask(layer)))
         }
         first, last = segment.layers[0], segment.layers[-1]
@@ -471,7 +473,8 @@ class Encoder:
             carried = above.get(layer) if above is not None and carries else None
             extended: torch.Tensor | None = None
             if layer.kind == "conv":
-                y = self._forward[layer](y, here.first, here.last)
+                rectified = layer not in self.layers
+                y = self._forward[layer](y, here.first, here.last, rectified)
             elif layer.kind == "relu":
                 out = y
                 if whole and layer in whole:
@@ -482,7 +485,11 @@ class Encoder:
                     out = extended[:, :, 2:]
                 elif wanted_before:  # features that are wanted as they are before it stay so
                     out = torch.empty_like(y) if above is None else self._moment(y, y.shape[2])
-                y = rectify.relu(y, out)
+                if wanted_before:
+                    rectify.relu(y, out)
+                elif out is not y:
+                    out.copy_(y)
+                y = out
             elif self._pooling == "max":
                 make = functools.partial(rectify.empty_maxima, y)
                 room = make() if number is None else self._room((layer, number), make)
