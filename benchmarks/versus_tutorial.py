@@ -40,7 +40,7 @@ OURS: Final[Mapping[str, Any]] = {
     "learning_rate": 0.02,
     "detail": 1.0,
     "scales": (128, 256, 512),
-    "steps": (40, 15, 150),
+    "steps": (40, 40, 150),
     "precision": "auto",
     "device": "cpu",
 }
