@@ -218,11 +218,12 @@ def redo(
         transfer = prepare(record, {**later, **given}, device)
         for update in transfer:
             watch(update)
+        others = transfer.others  # with the threads that it was painted with
     image = transfer.result
     if image is None:
         raise ValueError("Nothing was painted: the recipe has no steps.")
     developed = quantized(image, painted) if develop is None else develop(image)
-    return image, compare(developed, painted, transfer.others)
+    return image, compare(developed, painted, others)
 
 
 def compare(again: npt.ArrayLike, painted: npt.ArrayLike, others: tuple[str, ...] = ()) -> Verdict:

@@ -162,6 +162,21 @@ def test_a_picture_that_is_another_is_said_to_be(folder, capsys):
     assert (status, "more than the 12%" in said) == (NOT_THE_SAME, True)
 
 
+def test_threads_that_were_taken_are_no_excuse(folder, capsys):
+    assert main([*PAINT, "a.png", *QUICK]) == DONE
+    recipe, image = read_metadata("a.png"), read_image("a.png") / 255
+    image[0, 0] = 1 - image[0, 0]
+    write_image("b.png", image, metadata=recipe)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        status, said = redone(capsys, "b.png")
+    finally:
+        torch.set_num_threads(threads)
+    assert status == NOT_THE_SAME
+    assert "although machine and versions are the same" in said
+
+
 def too_much(variable):
     return torch.empty(2**60)
 

@@ -106,6 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         with Progress(transfer, arguments.quiet) as progress:
             for update in transfer:
                 progress.show(update)
+        others = transfer.others  # with the threads that it was painted with
     if signals.status:
         return signals.status
     image = transfer.result
@@ -118,9 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         _write(arguments.out, picture, transfer, names, painted)
     if painted is None:
         return conclude(arguments, None)
-    return conclude(
-        arguments, compare(_as_stored(picture, painted, path), painted, transfer.others)
-    )
+    return conclude(arguments, compare(_as_stored(picture, painted, path), painted, others))
 
 
 def _check_out(arguments: argparse.Namespace, painted: NDArray[Any] | None) -> None:
