@@ -50,6 +50,18 @@ def test_weights_are_downloaded_and_used(open_widget, answer, finish, qtbot):
     assert "Done" in widget._form.status.text()
 
 
+@pytest.mark.usefixtures("server")
+def test_an_estimate_does_not_download_on_its_own(open_widget, answer, qtbot):
+    _, widget = open_widget()
+    answer(Yes)
+    widget.weights.value = "torchvision"
+    assert widget._settings.encoder.waiting
+    widget.size.value = 48
+    assert widget._forecast._asked is None
+    qtbot.waitUntil(lambda: not widget._settings.encoder.waiting, timeout=TIMEOUT)
+    assert widget._forecast._asked is not None
+
+
 def test_a_download_that_fails_says_why_and_leaves_the_weights(open_widget, answer, server, qtbot):
     answer(Yes)
     server("missing")

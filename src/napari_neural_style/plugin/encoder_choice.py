@@ -80,7 +80,7 @@ class EncoderChoice:
 
     def _have(self) -> None:
         self._download = None
-        self._before = "torchvision"
+        self._box.changed.emit(self._box.value)  # what waited for them goes on
         self._say("torchvision's weights are there.")
 
     def _have_not(self, why: str) -> None:

@@ -233,7 +233,8 @@ class StyleTransferWidget(Container[Any]):
 
     def _foretell(self) -> None:
         shape = self._request.shape
-        if self.running or shape is None:
+        # With weights that are still to come, an estimate would fetch them, too.
+        if self.running or shape is None or self._settings.encoder.waiting:
             self._forecast.hush()
             self._form.forecast.hide()
             return
