@@ -5,21 +5,25 @@
 
 Opens napari with the widget docked, drives it as a user would, and watches the GUI's thread
 with a timer: how much later than asked for it comes is the stall. The engine's pace with the
-window is compared with its pace without one, in turns, in the same process.
+window is compared with its pace in another process that has none, in turns.
 """
 
 import argparse
+import multiprocessing
 import os
+import random
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
-from napari_neural_style import Settings
+from napari_neural_style import Settings, StyleTransfer
 
 os.environ["NAPARI_CONFIG"] = ""
 """The user's settings are neither used nor changed."""
@@ -99,46 +103,136 @@ def measure(viewer, widget, size: int) -> None:
     busy = stalls(WATCHED)
     print(f"{f'{size} px: stall, running: 99 % / longest':42} {show(busy)}", flush=True)
 
-    reactions = []
-    for strength in (80, 20, 90, 40):
-        begin, data = time.perf_counter(), result.data
-        widget["style_strength"].value = strength
-        wanted = widget._run.job.settings.style_weight
-        spin(lambda wanted=wanted: transfer.settings.style_weight == wanted, 60)
-        step = transfer._step
-        spin(lambda step=step: transfer._step > step, 60)
-        data = result.data
-        spin(lambda data=data: result.data is not data, 60)
-        reactions.append(time.perf_counter() - begin)
-    seconds = statistics.median(reactions)
-    print(f"{f'{size} px: a control is seen in the picture after':42} {seconds:8.2f} s", flush=True)
-
-    # In turns: with the window, and paused with the same step made here.
+    # In turns: with the window, and paused while the other process makes the same steps.
     shown, alone = [], []
-    for _ in range(4):
-        shown.append(pace(transfer, lambda: spin(lambda: False, 3)))
-        widget["pause"].native.click()
-        spin(lambda: False, 0.5 + 2 * shown[-1])
-        count = max(2, round(3 / shown[-1]))
-        begin = time.perf_counter()
-        for _ in range(count):
-            transfer._run.advance()
-        alone.append((time.perf_counter() - begin) / count)
-        widget["pause"].native.click()
-        spin(lambda: False, 0.5)
+    with headless(widget["content"].value.data, widget["style"].value.data, size) as steps:
+        for _ in range(6):
+            shown.append(pace(transfer, max(4, 2 * shown[-1] if shown else 0)))
+            widget["pause"].native.click()
+            live(0.5 + 2 * shown[-1])
+            alone.append(steps(max(2, round(3 / shown[-1]))))
+            widget["pause"].native.click()
+            live(0.5)
     share = statistics.median(shown) / statistics.median(alone)
     print(
-        f"{f'{size} px: a step with the window, to one without':42} {share:8.2f} times", flush=True
+        f"{f'{size} px: a step with the window, to one without':52} {share:6.2f} times", flush=True
     )
+    for name, change in live_controls(viewer, widget).items():
+        took = []
+        for again in range(4):
+            spin(lambda: False, random.uniform(0, 1))  # at any moment between two frames
+            took.append(reaction(result, partial(change, again)))
+        print(
+            f"{f'{size} px: seen after, median / longest: {name}':52} "
+            f"{statistics.median(took):6.2f} s {max(took):6.2f} s",
+            flush=True,
+        )
     widget["stop"].native.click()
     spin(lambda: not widget.running, 120)
 
 
-def pace(transfer, wait: Callable[[], None]) -> float:
-    """Seconds a step while something waits."""
-    step, begin = transfer._step, time.perf_counter()
-    wait()
-    return (time.perf_counter() - begin) / max(1, transfer._step - step)
+def live_controls(viewer, widget) -> dict[str, Callable[[int], None]]:
+    """What changes each control that lives while a run goes on, given which time it is."""
+    from napari_neural_style.plugin.fields import EVERYWHERE, NO_STYLE
+
+    content, style = widget["content"].value, widget["style"].value
+    other = viewer.layers[0]
+    labels = np.zeros(content.data.shape[:2], np.uint8)
+    labels[len(labels) // 4 :] = 1
+    region = viewer.add_labels(labels, name="region")
+    widget["mask"].value = region
+    sliders = widget._form.equalizer._sliders
+
+    def put(name: str, *values: object) -> Callable[[int], None]:
+        return lambda again: setattr(widget[name], "value", values[again % len(values)])
+
+    def paint_region(again: int) -> None:
+        region.data[: 40 * (again + 1)] = 1
+        region.refresh()
+
+    def repaint_style(_again: int) -> None:
+        style.data = style.data[::-1].copy()
+
+    return {
+        "strength": put("style_strength", 80, 20, 90, 50),
+        "texture": put("texture", 80, 20, 90, 50),
+        "a layer's weight": lambda again: sliders["relu3_1"].setValue((90, 20, 80, 50)[again]),
+        "content weight": put("content_weight", 2.0, 0.5, 3.0, 1.0),
+        "smoothness": put("tv_weight", 0.1, 0.3, 0.05, 0.02),
+        "colours": put("color", "luminance", "style", "match", "style"),
+        "style": put("style", other, style),
+        "style edited": repaint_style,
+        "second style": put("style_2", other, NO_STYLE, style, other),
+        "mix": put("mix", 80, 20, 90, 50),
+        "mask": put("mask", EVERYWHERE, region),
+        "mask edited": paint_region,
+        "soft edge": put("feather", 10, 0, 20, 5),
+        "steps": put("steps", 18_000, 17_000, 16_000, 15_000),
+    }
+
+
+def reaction(result, change: Callable[[], None]) -> float:
+    """Seconds from a change to the first frame of a step that was made with it."""
+    changes = len(result.metadata["napari_neural_style"]["changes"])
+
+    def seen() -> bool:
+        recipe = result.metadata["napari_neural_style"]
+        made = recipe["changes"]
+        return len(made) > changes and recipe["step"] > made[-1]["step"]
+
+    begin = time.perf_counter()
+    change()
+    if not spin(seen, 60):
+        return float("nan")
+    return time.perf_counter() - begin
+
+
+@contextmanager
+def headless(content, style, size: int) -> Iterator[Callable[[int], float]]:
+    """Another process without a window; called with a number of steps, it gives seconds a step."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=make_steps, args=(there, content, style, size)
+    )
+    process.start()
+    here.recv()
+
+    def seconds_per_step(count: int) -> float:
+        here.send(count)
+        return here.recv() / count
+
+    yield seconds_per_step
+    here.send(0)
+    process.join()
+
+
+def make_steps(told, content, style, size: int) -> None:
+    """Make as many steps as are told, and tell the seconds; in the process without a window."""
+    transfer = StyleTransfer(content, style, scales=(size,), steps=20_000, size=size)
+    steps = iter(transfer)
+    for _ in range(3):
+        next(steps)
+    told.send("ready")
+    while count := told.recv():
+        begin = time.perf_counter()
+        for _ in range(count):
+            next(steps)
+        told.send(time.perf_counter() - begin)
+
+
+def pace(transfer, seconds: float) -> float:
+    """Seconds a step while the GUI lives for some time, from the end of one to that of another."""
+    first, begin = next_step(transfer)
+    live(seconds)
+    last, end = next_step(transfer)
+    return (end - begin) / (last - first)
+
+
+def next_step(transfer) -> tuple[int, float]:
+    """Wait for the end of a step; return its number and when that was."""
+    step = transfer._step
+    spin(lambda: transfer._step > step, 60)
+    return transfer._step, time.perf_counter()
 
 
 def stalls(seconds: float) -> list[float]:
@@ -178,6 +272,15 @@ def spin(until: Callable[[], bool], seconds: float) -> bool:
     timer.start(5)
     loop.exec()
     return until()
+
+
+def live(seconds: float) -> None:
+    """Let the GUI live for some time, without a look at it: that would cost the run, too."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(round(1000 * seconds), loop.quit)
+    loop.exec()
 
 
 def process() -> None:

@@ -90,7 +90,7 @@ def test_no_frame_comes_before_the_last_was_shown(paint, wait_for):
 
 
 @pytest.mark.parametrize(
-    ("cost", "interval"), [(0.001, 0.25), (0.035, 1.0), (0.2, 2.0), (0.5, 2.5)]
+    ("cost", "interval"), [(0.001, 0.25), (0.025, 1.0), (0.2, 2.0), (0.5, 2.5)]
 )
 def test_frames_come_as_often_as_costs_little(cost, interval):
     painter = Painter(None)

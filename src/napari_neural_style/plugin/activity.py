@@ -6,7 +6,7 @@ from typing import Final
 
 from napari.utils.progress import cancelable_progress
 
-from .window import calm_indicator
+from .window import hold_indicators, release_indicators, turn_indicators
 
 # Seconds between two changes of a bar.
 _INTERVAL: Final = 1.0
@@ -31,7 +31,11 @@ class ActivityBar:
         # napari's own cancel only ends a loop over the bar, and there is none.
         self._bar.cancel = cancel
         self._due = 0.0
-        calm_indicator()
+        hold_indicators()
+
+    def turn(self) -> None:
+        """Show that it goes on, with nothing but the indicator of the status bar."""
+        turn_indicators()
 
     def show(self, step: int, total: int, text: str) -> None:
         """Show how many steps are done, and a text behind the bar; once a second."""
@@ -46,4 +50,5 @@ class ActivityBar:
 
     def close(self) -> None:
         """Remove the bar."""
+        release_indicators()
         self._bar.close()

@@ -177,6 +177,8 @@ class Run:
         # follows the run: if that fails, the picture goes on.
         QTimer.singleShot(_DRAWN_MS, ask_for_next)
         self.advanced.emit(frame)
+        if self._activity is not None:
+            self._activity.turn()
         lay_out_lists()
 
     def _note(self, note: str) -> None:

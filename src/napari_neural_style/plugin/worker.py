@@ -59,7 +59,7 @@ class Change(NamedTuple):
     images."""
 
 
-_GUI_SHARE = 0.035
+_GUI_SHARE = 0.025
 """Part of its time that the GUI's thread may show frames: without a GPU, what they cost the run
 elsewhere is thrice as much."""
 _LONGEST_INTERVAL = 2.0
