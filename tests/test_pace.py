@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from napari_neural_style import pace as module
-from napari_neural_style.pace import Pace, duration
+from napari_neural_style.pace import Pace, duration, rough_duration
 
 
 @pytest.fixture
@@ -72,3 +72,22 @@ def test_a_run_of_any_length_has_an_end(clock):
         clock.now += math.pi
         pace.step(0, steps)
     assert pace.seconds_left == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *(
+            (0.2, "1 s"),
+            (8.4, "8 s"),
+            (19.6, "20 s"),
+            (47, "45 s"),
+            (59, "1 min"),
+            (89, "1 min 30 s"),
+        ),
+        *((187, "3 min"), (280, "4 min 30 s"), (299, "5 min"), (754, "13 min")),
+        *((3590, "1 h"), (4300, "1 h 10 min"), (7150, "2 h")),
+    ],
+)
+def test_estimates_are_no_more_exact_than_they_are_known(seconds, text):
+    assert rough_duration(seconds) == text

@@ -66,3 +66,15 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def rough_duration(seconds: float) -> str:
+    """Write a duration that is only estimated, no more exactly than it is known.
+
+    ``8 s``, ``45 s``, ``2 min 30 s``, ``12 min``, ``1 h 10 min``.
+    """
+    bounds = ((20, 1), (90, 5), (300, 30), (3600, 60))
+    unit = next((unit for bound, unit in bounds if seconds < bound), 600)
+    return (
+        duration(max(1, round(seconds / unit) * unit)).replace(" 00 s", "").replace(" 00 min", "")
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
-from ..pace import duration
+from ..pace import rough_duration
 from ..settings import Settings
 from .heap import give_back
 from .machine import load_engine
@@ -120,7 +120,7 @@ def describe(settings: Settings, shape: tuple[int, int], planes: int = 1) -> str
     transfer = engine(noise, noise, settings=settings)
     estimate = transfer.estimate()
     free = devices.free_memory(devices.choose_device(transfer.device))
-    seconds = duration(planes * estimate.seconds)
+    seconds = rough_duration(planes * estimate.seconds)
     # Planes that start from a finished neighbour take less.
     time = f"About {seconds}" if planes == 1 else f"At most about {seconds} for {planes} planes"
     return (
