@@ -11,6 +11,14 @@ _SIDES: Final = (96, 192)
 _SECONDS: Final = 0.1
 # The trial may take about so much of a budget.
 _SHARE: Final = 0.1
+# What a further pixel takes, to what each of the larger image's takes. Where it is not between
+# these, other programs may have held up one of the two, and both are tried again, so often.
+_PLAUSIBLE: Final = (0.5, 1.1)
+_REPEATS: Final = 4
+# For so many seconds.
+_PATIENCE: Final = 1.0
+# It never takes less than this: an image is not painted faster for being larger.
+_LEAST: Final = 0.1
 
 Prepare = Callable[[int], tuple[int, Callable[[], object]]]
 """From a longest side: the pixels of an image, and a step on it that waits for its end."""
@@ -32,12 +40,12 @@ def step_seconds(
     """
     until = time.perf_counter() + (math.inf if budget is None else _SHARE * budget)
     sides = [min(side, max(shapes[-1])) for side in _SIDES]
-    few, small = _try(prepare, sides[0], until)
-    many, large = few, small
-    if time.perf_counter() < until:
-        many, large = _try(prepare, sides[1], until)
-    per_pixel = (large - small) / (many - few) if many > few else large / many
-    fixed = max(0.0, small - per_pixel * few)
+    small = _Trial(prepare, sides[0], until)
+    large = _Trial(prepare, sides[1], until) if time.perf_counter() < until else small
+    per_pixel = large.seconds / large.pixels
+    if large.pixels > small.pixels:
+        per_pixel = _per_further_pixel(small, large, until)
+    fixed = max(0.0, small.seconds - per_pixel * small.pixels)
     seconds = []
     for height, width in shapes:
         # Larger images leave the caches, and are computed again instead of kept.
@@ -46,15 +54,41 @@ def step_seconds(
     return seconds
 
 
-def _try(prepare: Prepare, side: int, until: float) -> tuple[int, float]:
-    """Pixels of a small image and the seconds of a step on it; for little time one step."""
-    pixels, step = prepare(side)
-    times: list[float] = []
-    # The first warms up; slow ones are not repeated more than once.
-    while not times or (
-        len(times) < 3 and sum(times[1:]) < _SECONDS and time.perf_counter() < until
-    ):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return pixels, min(times)
+def _per_further_pixel(small: "_Trial", large: "_Trial", until: float) -> float:
+    """Seconds that each pixel adds to a step; both trials are repeated where that is doubtful."""
+    patience = time.perf_counter() + _PATIENCE
+    for _ in range(_REPEATS):
+        slope = (large.seconds - small.seconds) / (large.pixels - small.pixels)
+        mean = large.seconds / large.pixels
+        least, most = (share * mean for share in _PLAUSIBLE)
+        if least < slope < most:
+            return slope
+        if time.perf_counter() > min(until, patience):
+            return min(max(slope, least), most)
+        small.repeat()
+        large.repeat()
+    # No chance: small images keep a graphics card waiting.
+    return max(slope, _LEAST * mean)
+
+
+class _Trial:
+    """Steps on a small image; where there is little time, one."""
+
+    def __init__(self, prepare: Prepare, side: int, until: float) -> None:
+        self.pixels, self._step = prepare(side)
+        self._until = until
+        self.seconds = math.inf
+        """The least that a step took."""
+        self.repeat()
+
+    def repeat(self) -> None:
+        """Make some more."""
+        times: list[float] = []
+        # The first warms up; slow ones are not repeated more than once.
+        while not times or (
+            len(times) < 3 and sum(times[1:]) < _SECONDS and time.perf_counter() < self._until
+        ):
+            start = time.perf_counter()
+            self._step()
+            times.append(time.perf_counter() - start)
+        self.seconds = min(self.seconds, *times)
