@@ -14,8 +14,8 @@ _SHARE: Final = 0.1
 # What a further pixel takes, to what each of the larger image's takes. Where it is not between
 # these, other programs may have held up one of the two, and both are tried again, so often.
 _PLAUSIBLE: Final = (0.5, 1.1)
-_REPEATS: Final = 4
-# For so many seconds.
+_ATTEMPTS: Final = 5
+# … but not for longer than so many seconds.
 _PATIENCE: Final = 1.0
 # It never takes less than this: an image is not painted faster for being larger.
 _LEAST: Final = 0.1
@@ -57,7 +57,10 @@ def step_seconds(
 def _per_further_pixel(small: "_Trial", large: "_Trial", until: float) -> float:
     """Seconds that each pixel adds to a step; both trials are repeated where that is doubtful."""
     patience = time.perf_counter() + _PATIENCE
-    for _ in range(_REPEATS):
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            small.repeat()
+            large.repeat()
         slope = (large.seconds - small.seconds) / (large.pixels - small.pixels)
         mean = large.seconds / large.pixels
         least, most = (share * mean for share in _PLAUSIBLE)
@@ -65,8 +68,6 @@ def _per_further_pixel(small: "_Trial", large: "_Trial", until: float) -> float:
             return slope
         if time.perf_counter() > min(until, patience):
             return min(max(slope, least), most)
-        small.repeat()
-        large.repeat()
     # No chance: small images keep a graphics card waiting.
     return max(slope, _LEAST * mean)
 
