@@ -45,13 +45,22 @@ def test_settings_are_copied_from_a_result(menu, finish):
     assert viewer.layers[-1].metadata[METADATA_KEY]["settings"]["tv_weight"] == 0.5
 
 
-def test_an_intensity_is_one_again(menu, finish):
+@pytest.mark.parametrize(("painted", "chosen"), [("intensity", "rgb"), ("rgb", "intensity")])
+def test_the_output_is_that_of_the_result_again(menu, finish, painted, chosen):
     _, widget, menu = menu
-    widget.output.value = "intensity"
+    widget.output.value = painted
     widget.run.native.click()
     finish(widget)
-    widget.output.value = "rgb"
+    widget.output.value = chosen
     menu.copy_from_result()
+    assert widget.output.value == painted
+
+
+def test_a_recipe_that_does_not_tell_its_output_leaves_it(menu, tmp_path):
+    _, widget, menu = menu
+    widget.output.value = "intensity"
+    menu.save(tmp_path / "mine.json")
+    menu.load(tmp_path / "mine.json")
     assert widget.output.value == "intensity"
 
 

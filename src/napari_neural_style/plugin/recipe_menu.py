@@ -152,9 +152,9 @@ class RecipeMenu(QMenu):
     def load(self, path: str | Path) -> None:
         """Let the controls show a recipe from a file."""
         recipe = read_recipe(path, self._settings.chosen_weights)
-        self._take(recipe, f"As in {Path(path).name}.", recipe.one_channel)
+        self._take(recipe, f"As in {Path(path).name}.", recipe.one_channel or None)
 
-    def _take(self, recipe: Recipe, source: str, one_channel: bool) -> None:
+    def _take(self, recipe: Recipe, source: str, one_channel: bool | None) -> None:
         if recipe.changed:
             source += " Settings were changed meanwhile: these are the last ones."
         if recipe.own_masks:

@@ -132,7 +132,7 @@ class SettingsControls:
         settings = self._request.settings().to_dict()
         return {"settings": settings, "content": content, "styles": styles}
 
-    def take(self, settings: Settings, source: str, one_channel: bool = False) -> None:
+    def take(self, settings: Settings, source: str, one_channel: bool | None = None) -> None:
         """Let the controls show the settings of a recipe.
 
         Parameters
@@ -143,13 +143,14 @@ class SettingsControls:
             What to say of where they come from.
         one_channel
             Whether the result was an intensity; it is one again if the content has but one channel.
+            None if that is not known: what is chosen stays.
         """
         if not self._controls["preset"].enabled:
             raise ValueError("A run is going on: stop it before other settings are taken.")
         values = self.follow(settings, source)
         output = self._controls["output"]
-        if one_channel and output.enabled:
-            output.value = "intensity"
+        if one_channel is not None and output.enabled:
+            output.value = "intensity" if one_channel else "rgb"
         of_images = [name for name in left_out(settings, values) if name in _OF_IMAGES]
         self._status.say(f"{source} {left_out_sentence(of_images)}".strip())
 
