@@ -1,9 +1,9 @@
 import pytest
 from magicgui.widgets import Container
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 
-from napari_neural_style.plugin.controls import Notice, PercentSlider, StillLabel
+from napari_neural_style.plugin.controls import Choice, Notice, PercentSlider, StillLabel
 
 LONG = "A sentence that goes on and on. " * 12
 
@@ -46,6 +46,19 @@ def test_a_disabled_percentage_takes_no_typing(percent, qtbot):
 
 def test_slider_and_box_of_a_percentage_say_what_they_do(percent):
     assert [part.toolTip() for part in (percent.native, *parts(percent))] == ["How much."] * 3
+
+
+@pytest.mark.parametrize(("width", "whole"), [(400, True), (100, False)])
+def test_a_choice_is_cut_with_an_ellipsis_where_it_does_not_fit(width, whole, qtbot):
+    choice, plain = Choice(choices=["M" * 20]), QComboBox()
+    plain.addItem("M" * 20)
+    pictures = []
+    for box in (choice.native, plain):
+        qtbot.addWidget(box)
+        box.resize(width, 24)
+        pictures.append(box.grab().toImage())
+    assert choice.value == choice.native.currentText() == "M" * 20
+    assert (pictures[0] == pictures[1]) == whole  # Qt's own box shows no ellipsis
 
 
 def test_a_notice_keeps_its_height_and_its_text(notice):

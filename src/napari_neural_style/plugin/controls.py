@@ -3,13 +3,13 @@
 from typing import Any
 
 import numpy as np
-from magicgui.backends._qtpy.widgets import QBaseRangedWidget
+from magicgui.backends._qtpy.widgets import ComboBox as NativeComboBox
+from magicgui.backends._qtpy.widgets import QBaseRangedWidget, QBaseValueWidget
 from magicgui.backends._qtpy.widgets import Slider as NativeSlider
-from magicgui.widgets import ComboBox
-from magicgui.widgets.bases import RangedWidget
+from magicgui.widgets.bases import CategoricalWidget, RangedWidget
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QImage, QPixmap, QResizeEvent
+from qtpy.QtGui import QImage, QPaintEvent, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -17,6 +17,9 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QWidget,
 )
 
@@ -24,7 +27,37 @@ _CURSOR = 12
 """Pixels that Qt leaves in a box beside its number."""
 
 
-class LayerBox(ComboBox):
+class _ElidingBox(QComboBox):
+    def paintEvent(self, e: QPaintEvent | None) -> None:
+        """End what does not fit in with an ellipsis; Qt cuts it off."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter, style = QStylePainter(self), self.style()
+        assert style is not None
+        box = QStyle.ComplexControl.CC_ComboBox
+        painter.drawComplexControl(box, option)
+        field = QStyle.SubControl.SC_ComboBoxEditField
+        room = style.subControlRect(box, option, field, self).width()
+        elide = Qt.TextElideMode.ElideRight
+        option.currentText = self.fontMetrics().elidedText(option.currentText, elide, room)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+class _NativeChoice(NativeComboBox):
+    def __init__(self, **kwargs: Any) -> None:
+        # magicgui's own makes a box of Qt's.
+        QBaseValueWidget.__init__(self, _ElidingBox, "isChecked", "setCurrentIndex", "", **kwargs)
+        self._qwidget.currentIndexChanged.connect(self._emit_data)
+
+
+class Choice(CategoricalWidget[Any]):
+    """A choice whose name ends with an ellipsis where the box is too narrow for it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget_type=_NativeChoice, **kwargs)
+
+
+class LayerBox(Choice):
     """A choice of layers that stays with its layer when that is renamed or moved."""
 
     def reset_choices(self, *_: Any) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from ..transfer.weight_files import is_installed
+from .controls import Choice
 from .download import WeightsDownload
 from .fields import WEIGHTS_FILE
 
@@ -27,7 +27,7 @@ class EncoderChoice:
     """
 
     def __init__(
-        self, box: ComboBox, say: Callable[[str], None], fail: Callable[[str], None]
+        self, box: Choice, say: Callable[[str], None], fail: Callable[[str], None]
     ) -> None:
         self._box, self._say, self._fail = box, say, fail
         self._before = str(box.value)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, PushButton
+from magicgui.widgets import CheckBox, FileEdit, LineEdit, PushButton
 
 from ..settings import PRESETS
-from .controls import CountBox, LayerBox, PercentSlider, WeightBox
+from .controls import Choice, CountBox, LayerBox, PercentSlider, WeightBox
 
 EVERYWHERE = "everywhere"
 """Chosen instead of a layer of regions in the content."""
@@ -53,7 +53,7 @@ def _images(contents: Choices, styles: Choices) -> list[Any]:
 
 def _settings() -> list[Any]:
     return [
-        ComboBox(
+        Choice(
             name="preset",
             choices=list(PRESETS),
             tooltip="The recipe: how content and style are compared, and how the image "
@@ -73,7 +73,7 @@ def _settings() -> list[Any]:
             "the large shapes; 50 % is the preset's own balance. Live. The equalizer under "
             "Details shows what it does.",
         ),
-        ComboBox(
+        Choice(
             name="color",
             choices=[
                 ("the style's", "style"),
@@ -102,9 +102,10 @@ def _settings() -> list[Any]:
             step=50,
             value=0,
             tooltip="How many steps to paint in all. 0: as many as the preset says. Live: more "
-            "or fewer may be asked for while a run goes on.",
+            "or fewer may be asked for while a run goes on. A size chosen meanwhile has steps of "
+            "its own, which are added.",
         ),
-        ComboBox(
+        Choice(
             name="device",
             choices=[("auto", "auto"), ("CPU", "cpu")],
             tooltip="What computes. A graphics card is ten to a hundred times as fast as "
@@ -167,7 +168,7 @@ def _details() -> list[Any]:
             tooltip="Weight of the total variation: larger makes smoother areas, 0 leaves "
             "all grain. Live.",
         ),
-        ComboBox(
+        Choice(
             name="weights",
             choices=[
                 ("original", "original"),
@@ -182,7 +183,7 @@ def _details() -> list[Any]:
 
 def _output() -> list[Any]:
     return [
-        ComboBox(
+        Choice(
             name="output",
             choices=[("colour (RGB)", "rgb"), ("intensity (one channel)", "intensity")],
             tooltip="Colour, or one channel with the content's data type, colormap and "
