@@ -264,6 +264,13 @@ def test_the_content_as_its_own_style_is_refused(running):
     assert widget.running
 
 
+def test_a_refusal_is_not_said_to_wait(running):
+    viewer, widget, _ = running
+    widget.pause.native.click()
+    widget.style.value = viewer.layers["content"]
+    assert "choose two different layers" in widget._form.status.text()
+
+
 def test_changes_of_a_paused_run_are_said_to_wait(running):
     _, widget, _ = running
     widget.pause.native.click()

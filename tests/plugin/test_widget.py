@@ -492,6 +492,19 @@ def test_content_as_style_is_refused(open_widget):
     assert len(viewer.layers) == 2
 
 
+@pytest.mark.parametrize("amended", [True, False])
+def test_a_refusal_goes_with_its_cause(open_widget, qtbot, amended):
+    _, widget = open_widget()
+    widget["size"].value = 8
+    widget["run"].native.click()
+    qtbot.waitUntil(lambda: not widget.running, timeout=TIMEOUT)
+    assert "size=8" in widget._form.status.text()
+    if amended:
+        widget["size"].value = 32
+    widget.reset_choices()  # as with any change of the layers
+    assert ("size=8" not in widget._form.status.text()) == amended
+
+
 def test_a_volume_display_is_refused(open_widget):
     viewer, widget = open_widget(picture(32, 40)[None].repeat(3, axis=0))
     viewer.dims.ndisplay = 3

@@ -91,8 +91,8 @@ class StyleTransferWidget(Container[Any]):
         self._docked = self._gone = self._offering = False
         self._proposed: Any = None
         """The style, as long as the user has not decided on one."""
-        self._refused: tuple[Any, Any] | None = None
-        """Content and style that no run could begin with."""
+        self._refused: list[Any] | None = None
+        """What was chosen when a run could not begin, or failed."""
         self._told = ""
         """What the run told of itself last."""
 
@@ -169,8 +169,8 @@ class StyleTransferWidget(Container[Any]):
         self._form.equalizer.changed.connect(partial(self._steer, "layers"))
         for name in (*_LIVE, *_FIXED):
             self[name].changed.connect(self._show_what_applies)
-        for name in ("content", "style"):
             self[name].changed.connect(self._guide)
+        self._form.equalizer.changed.connect(self._guide)
         self._edits.edited.connect(self._note_edit)
         self._settling.timeout.connect(self._follow_edits)
         self._forecast.told.connect(self._form.forecast.setText)
@@ -293,21 +293,26 @@ class StyleTransferWidget(Container[Any]):
 
     def _note_gone(self, event: Any) -> None:
         """Tell of a deleted layer that the run keeps."""
-        if self.running and any(self[name].value is event.value for name in _OF_LAYERS):
+        roles = [name for name in _OF_LAYERS if self[name].value is event.value]
+        if self.running and roles:
+            until = "" if "content" in roles else ", until another is chosen"
             self._status.hint(
-                f"“{event.value.name}” is gone: the run keeps what it had of it, until another "
-                "is chosen."
+                f"“{event.value.name}” is gone: the run keeps what it had of it{until}."
             )
 
     def _guide(self, _value: Any = None) -> None:
         """Tell what to do, unless something is to be read that still holds."""
         if self._offering:
             return
-        chosen = self["content"].value, self["style"].value
-        outdated = self._status.warns and self._refused not in (None, chosen)
+        outdated = self._status.warns and self._refused not in (None, self._chosen())
         if outdated or self._status.text in ("", _FIRST, _NOTHING_TO_PAINT):
             self._refused = None
             self._status.say(_FIRST if len(self["style"].choices) > 1 else _NOTHING_TO_PAINT)
+
+    def _chosen(self) -> list[Any]:
+        """Return what a run may be refused for."""
+        values = [self[name].value for name in (*_LIVE, *_FIXED)]
+        return [*values, self._form.equalizer.weights]
 
     def _follow_selection(self, _event: Any = None) -> None:
         if not self._gone:
@@ -442,16 +447,19 @@ class StyleTransferWidget(Container[Any]):
         try:
             begin()
         except Exception as error:
-            self._refused = self["content"].value, self["style"].value
+            self._refused = self._chosen()
             self._status.report(error)
             self.run_ended.emit(Outcome(error=error))
 
     def _steer(self, name: str, _value: Any = None) -> None:
         """Let the run that goes on follow a control."""
         if self._run is not None and self._run.going and not self._offering:
-            self._status.attempt(partial(self._run.steer, name, self._request))
-            if self._run.paused:
-                self._status.say(_WHEN_RESUMED)
+            self._status.attempt(partial(self._follow_control, self._run, name))
+
+    def _follow_control(self, run: Run, name: str) -> None:
+        run.steer(name, self._request)
+        if run.paused:
+            self._status.say(_WHEN_RESUMED)
 
     def _toggle_pause(self) -> None:
         run = self._run
@@ -496,6 +504,7 @@ class StyleTransferWidget(Container[Any]):
         if steps:
             self._history.set_steps(steps, steps[-1])
         if outcome.error is not None:
+            self._refused = self._chosen()
             self._status.report(outcome.error)
         elif run.result.deleted:
             self._status.say("Stopped, for the layer of the result was deleted.")
