@@ -1,9 +1,9 @@
-"""A 3 × 3 convolution whose weight is laid out once for a size, not at every call."""
+"""A 3 × 3 convolution whose weight is prepared once, not at every call."""
 
 import torch
 from torch.nn import functional as F
 
-from napari_neural_style.transfer import rectify
+from napari_neural_style.transfer import rectify, winograd
 
 _ONES = [1, 1]
 
@@ -17,9 +17,20 @@ class Convolution:
         (out, in, 3, 3), in the precision to compute in, where to compute.
     bias : torch.Tensor or None
         (out,).
+    workspace : Workspace, optional
+        Shared with convolutions that do not compute at the same time.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        workspace: winograd.Workspace | None = None,
+    ) -> None:
+        self._tiled: winograd.Winograd | None = None
+        if winograd.suits(weight):
+            self._tiled = winograd.Winograd(weight, bias, workspace or winograd.Workspace())
+            return
         self._weight = weight.contiguous(memory_format=torch.channels_last)
         self._bias = bias
         # oneDNN lays a bfloat16 weight out anew at every call, which takes longer than the
@@ -47,6 +58,8 @@ class Convolution:
         torch.Tensor
             (1, out, H, W).
         """
+        if self._tiled is not None:
+            return self._tiled(x, above, below, rectified)
         rows = int(above or below)
         if self._lays_out and x.shape[3] != self._width:
             self._lay_out([*x.shape], rows)

@@ -4,8 +4,10 @@ The network is cut behind some of its poolings into *segments*, and a segment in
 *strips* of rows. A strip of a convolution's output lies one row higher than that of its
 input: of what is not its own it needs only the last two rows of the strip above, which
 are remembered. On the way back a gradient needs the first two rows of the strip below.
-So nothing is computed twice for being cut, and every number is computed once, from the
-same numbers, wherever the cuts are. Two things follow:
+(Convolutions that are computed by tiles of four rows have all cuts at multiples of four:
+four rows higher, and five are remembered.) So nothing is computed twice for being cut, and
+every number is computed once, from the same numbers, wherever the cuts are. Two things
+follow:
 
 - memory: of a large image only some segments' inputs are kept, some of the features that
   are wanted, and a bit for each other feature, which is what the way back needs of a ReLU;
@@ -27,6 +29,7 @@ from napari_neural_style.layers import LAYERS, Layer
 from napari_neural_style.transfer import rectify
 from napari_neural_style.transfer.convolution import Convolution
 from napari_neural_style.transfer.devices import give_memory_back, keep_freed_memory
+from napari_neural_style.transfer.winograd import Workspace
 
 _COLOURS: Final = 3
 # Blocks that segments start with.
@@ -68,6 +71,11 @@ class Rows(NamedTuple):
             return Rows(2 * self.start, height if self.last else 2 * self.stop, height)
         return self
 
+    def whole_tiles(self, tile: int) -> "Rows":
+        """These rows, and others that make them whole tiles of some height."""
+        stop = -(-self.stop // tile) * tile
+        return Rows(self.start // tile * tile, min(self.height, stop), self.height)
+
     def of(self, x: torch.Tensor, earlier: int = 0) -> torch.Tensor:
         """These rows, and so many above them, of a whole layer."""
         return x[:, :, max(0, self.start - earlier) : self.stop]
@@ -93,6 +101,9 @@ class Segment:
     """The layers from a pooling to one of those after it."""
 
     layers: tuple[Layer, ...]
+    lift: int = 1
+    """Rows that a strip of a convolution's output lies higher than that of its input; cuts
+    are at multiples of it."""
 
     @property
     def stride(self) -> int:
@@ -107,7 +118,13 @@ class Segment:
     @property
     def reach(self) -> int:
         """Rows that a strip of its output lies higher than that of its input."""
-        return sum(self.relative(layer) for layer in self.layers if layer.kind == "conv")
+        layers = (layer for layer in self.layers if layer.kind == "conv")
+        return self.lift * sum(self.relative(layer) for layer in layers)
+
+    @property
+    def carried(self) -> int:
+        """Rows of a convolution's input that the next strip needs as well."""
+        return self.lift + 1
 
     def relative(self, layer: Layer) -> int:
         """Positions of the segment's input to one of a layer, each way."""
@@ -127,14 +144,16 @@ class Segment:
         """Cut an input of some height into strips of about so many rows; None for one strip."""
         ratio = self.relative(self.layers[-1])
         count = max(1, round(height / (rows or height)))
-        # Edges of the last layer. Those of its input lie lower; two rows must be left there.
-        edges = {(height * i // count - self.reach) // ratio for i in range(1, count)}
-        inner = sorted(e for e in edges if e > 0 and e * ratio + self.reach <= height - 2 * ratio)
+        # Edges of the last layer. Those of its input lie lower; some rows must be left there.
+        coarse = self.lift * ratio
+        edges = {(height * i // count - self.reach) // coarse * self.lift for i in range(1, count)}
+        lowest = height - self.carried * ratio - self.reach
+        inner = sorted(e for e in edges if 0 < e * ratio <= lowest)
         found: dict[Layer | None, list[Rows]] = {}
         for layer in reversed(self.layers):
             found[layer] = _cut(inner, height // self.relative(layer))
             if layer.kind != "relu":
-                inner = [e + 1 if layer.kind == "conv" else 2 * e for e in inner]
+                inner = [e + self.lift if layer.kind == "conv" else 2 * e for e in inner]
         return [
             Strip(i, source, {layer: found[layer][i] for layer in self.layers})
             for i, source in enumerate(_cut(inner, height))
@@ -157,6 +176,8 @@ class Plan:
     wanted_bytes: float = math.inf
     """… and the features that are wanted, up to so many bytes a layer; larger ones are
     computed again."""
+    lift: int = 1
+    """Of every segment."""
 
     def keeps(self, segment: Segment, height: int, width: int, dtype: torch.dtype) -> bool:
         """Whether all of a segment's features are kept, for an input of some size."""
@@ -177,7 +198,7 @@ class Plan:
             if found[-1] and found[-1][-1].kind == "pool" and layer.block in starts:
                 found.append([])
             found[-1].append(layer)
-        return tuple(Segment(tuple(layers)) for layers in found)
+        return tuple(Segment(tuple(layers), self.lift) for layers in found)
 
     def again(
         self,
@@ -267,6 +288,7 @@ class Encoder:
         self._plan = plan or Plan()
         self._rooms: dict[Hashable, torch.Tensor | rectify.Maxima | rectify.Arena] = {}
         self._shape: torch.Size | None = None
+        self._workspace = Workspace()
         self._forward: dict[Layer, Convolution] = {}
         self._backward: dict[Layer, Convolution] = {}
         keep_freed_memory()
@@ -275,9 +297,10 @@ class Encoder:
                 key = f"features.{layer.index}"
                 weight = weights[f"{key}.weight"].to(device, dtype)
                 bias = weights[f"{key}.bias"].to(device, dtype)
-                self._forward[layer] = Convolution(weight, bias)
+                self._forward[layer] = Convolution(weight, bias, self._workspace)
                 # The gradient of a convolution is one with the weight turned round.
-                self._backward[layer] = Convolution(weight.flip(2, 3).transpose(0, 1), None)
+                turned = weight.flip(2, 3).transpose(0, 1)
+                self._backward[layer] = Convolution(turned, None, self._workspace)
 
     @property
     def stride(self) -> int:
@@ -317,6 +340,7 @@ class Encoder:
         height, width = image.shape[2:]
         segments = self._plan.segments(self.layers, height, width, self.dtype)
         trace = Trace(segments, prepare, image.numel() * self.dtype.itemsize > _LARGE)
+        self._workspace.frugal = trace.large
         x = image
         for segment in trace.segments:
             trace.inputs.append(x)
@@ -430,8 +454,10 @@ class Encoder:
         for strip in strips:
             activations = Activations()
             number = strip.number if keep and everything else None
-            part = self._part(x, strip.rows[first].before(first, height), prepare)
-            for layer, y, maxima in self._run(strip.rows, part, features, above, number):
+            there = strip.rows[first].before(first, height)
+            part = self._part(x, there, prepare)
+            run = self._run(strip.rows, part, there, segment.carried, features, above, number)
+            for layer, y, maxima in run:
                 if layer in self.layers:
                     look(layer, y, _region(strip.rows[layer], y))
                 if layer in kept_layers:
@@ -445,6 +471,8 @@ class Encoder:
         self,
         rows: Mapping[Layer, Rows],
         y: torch.Tensor,
+        there: Rows,
+        carry: int = 0,
         whole: Mapping[Layer, torch.Tensor] | None = None,
         above: dict[Layer, torch.Tensor] | None = None,
         number: int | None = None,
@@ -456,12 +484,16 @@ class Encoder:
         rows : mapping
             Of each layer, in order, those to be computed.
         y : torch.Tensor
-            The input that they depend on.
+            The input that they depend on, …
+        there : Rows
+            … and its rows.
+        carry : int
+            Rows of a layer before a convolution that the next strip needs as well.
         whole : mapping, optional
             Layers whose features are kept, and where.
         above : dict, optional
-            Of each layer before a convolution, the last two rows of the strip above; changed
-            to those of this strip. Without it, ``rows`` overlap as much as they need.
+            Of each layer before a convolution, the last rows of the strip above; changed to
+            those of this strip. Without it, ``rows`` overlap as much as they need.
         number : int, optional
             Of the strip, to keep its maxima by.
         """
@@ -474,15 +506,16 @@ class Encoder:
             extended: torch.Tensor | None = None
             if layer.kind == "conv":
                 rectified = layer not in self.layers
+                y = y[:, :, here.before(layer, there.height).within(there)]
                 y = self._forward[layer](y, here.first, here.last, rectified)
             elif layer.kind == "relu":
                 out = y
                 if whole and layer in whole:
-                    out, extended = here.of(whole[layer]), here.of(whole[layer], 2)
+                    out, extended = here.of(whole[layer]), here.of(whole[layer], carry)
                 elif carried is not None:
-                    extended = self._moment(y, y.shape[2] + 2)
-                    extended[:, :, :2] = carried
-                    out = extended[:, :, 2:]
+                    extended = self._moment(y, y.shape[2] + carry)
+                    extended[:, :, :carry] = carried
+                    out = extended[:, :, carry:]
                 elif wanted_before:  # features that are wanted as they are before it stay so
                     out = torch.empty_like(y) if above is None else self._moment(y, y.shape[2])
                 if wanted_before:
@@ -500,11 +533,12 @@ class Encoder:
             yield layer, y, maxima
             if above is not None and carries:
                 if extended is None and carried is not None:
-                    extended = self._moment(y, y.shape[2] + 2)
-                    extended[:, :, :2] = carried
-                    extended[:, :, 2:] = y
+                    extended = self._moment(y, y.shape[2] + carry)
+                    extended[:, :, :carry] = carried
+                    extended[:, :, carry:] = y
                 y = y if extended is None else extended
-                above[layer] = y[:, :, -2:].clone()
+                above[layer] = y[:, :, -carry:].clone()
+            there = Rows(here.stop - y.shape[2], here.stop, here.height)
             wanted_before = layer in self.layers
 
     def _moment(self, like: torch.Tensor, height: int) -> torch.Tensor:
@@ -556,11 +590,12 @@ class Encoder:
         computed = {}
         needed = strip.rows[layers[-1]]
         for layer, before in zip(layers[::-1], [*layers[-2::-1], None], strict=True):
-            computed[layer] = needed
+            computed[layer] = needed = needed.whole_tiles(self._plan.lift)
             height = x.shape[2] if before is None else strip.rows[before].height
             needed = needed.before(layer, height)
         part = self._part(x, needed, prepare)
-        for layer, y, maxima in self._run({layer: computed[layer] for layer in layers}, part):
+        rows = {layer: computed[layer] for layer in layers}
+        for layer, y, maxima in self._run(rows, part, needed):
             inner = strip.rows[layer].within(computed[layer])
             if maxima is not None:
                 maxima = maxima.rows(inner)
@@ -588,13 +623,14 @@ class Encoder:
         outer : torch.Tensor or None
             Gradient with respect to the segment's output; changed.
         below : dict
-            Of each convolution, the first two rows of the gradient with respect to the strip
+            Of each convolution, the first rows of the gradient with respect to the strip
             below; changed to those of this strip.
         add_gradient : callable
             As of :meth:`backward`.
         """
         layers = list(strip.rows)
-        stride = layers[0].stride
+        stride, lift = layers[0].stride, self._plan.lift
+        carry = lift + 1
         gradient = None if outer is None else strip.rows[layers[-1]].of(outer)
         extended: torch.Tensor | None = None  # what the gradient is the upper part of
         for layer, before in zip(layers[::-1], [*layers[-2::-1], None], strict=True):
@@ -610,15 +646,16 @@ class Encoder:
                 if extended is None:
                     extended = torch.cat([gradient, *([] if here.last else [below[layer]])], 2)
                 elif not here.last:
-                    extended[:, :, -2:] = below[layer]
+                    extended[:, :, -carry:] = below[layer]
                 if not here.first:
-                    below[layer] = extended[:, :, :2].clone()
+                    below[layer] = extended[:, :, :carry].clone()
+                    extended = extended[:, :, lift - 1 :]
                 gradient = self._backward[layer](extended, here.first, here.last)
                 extended = None
             elif layer.kind == "relu":
                 if not self._pool_masks(layer):
                     height = gradient.shape[2]
-                    extended = gradient if here.last else self._moment(gradient, height + 2)
+                    extended = gradient if here.last else self._moment(gradient, height + carry)
                     out = extended[:, :, :height]
                     rectify.relu_backward(gradient, activations.positive(layer), out)
                     gradient = out
@@ -628,7 +665,7 @@ class Encoder:
                 height, width = rows.stop - rows.start, columns // (layer.stride // 2 // stride)
                 unpooled = _empty(gradient, (layer.channels, height, width), self.dtype)
                 if layer in activations.maxima:
-                    extended = unpooled if rows.last else self._moment(unpooled, height + 2)
+                    extended = unpooled if rows.last else self._moment(unpooled, height + carry)
                     out = extended[:, :, :height]
                     rectify.max_pool_backward(gradient, activations.maxima[layer], out)
                     gradient = out

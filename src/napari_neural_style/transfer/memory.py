@@ -7,6 +7,7 @@ from typing import Final
 import torch
 
 from napari_neural_style.settings import Settings, layer_weights
+from napari_neural_style.transfer import winograd
 from napari_neural_style.transfer.devices import free_memory
 from napari_neural_style.transfer.encoder import Plan, Segment
 from napari_neural_style.transfer.objective import layers_of
@@ -42,8 +43,11 @@ def plan_tiles(tile: str | int, dtype: torch.dtype, device: torch.device) -> Pla
     dtype, device
         Of the encoder.
     """
+    # In float32 on a CPU, convolutions are computed by tiles.
+    by_tiles = device.type == "cpu" and dtype == torch.float32
+    lift = winograd.TILE if by_tiles else 1
     if tile == "off":
-        return Plan()
+        return Plan(lift=lift)
 
     def rows(segment: Segment, height: int, width: int) -> int:
         if isinstance(tile, int):
@@ -58,8 +62,8 @@ def plan_tiles(tile: str | int, dtype: torch.dtype, device: torch.device) -> Pla
         return max(rows, segment.reach + deepest * least)
 
     if isinstance(tile, int):
-        return Plan(rows, 0, 0)
-    return Plan(rows, _KEPT[device.type], _WANTED[device.type])
+        return Plan(rows, 0, 0, lift)
+    return Plan(rows, _KEPT[device.type], _WANTED[device.type], lift)
 
 
 def memory_needed(

@@ -11,7 +11,8 @@ from typing import Final
 
 import platformdirs
 import torch
-from torch.nn import functional as F
+
+from napari_neural_style.transfer.convolution import Convolution
 
 _CANDIDATES: Final = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 # What tells one processor from another in Linux' /proc/cpuinfo. A virtual machine's name
@@ -72,8 +73,8 @@ def _write(file: Path, text: str) -> None:
 
 
 def _measured() -> torch.dtype:
-    # A CPU's bfloat16 is two to nine times faster with AVX512-BF16 or AMX, slower
-    # without: measure, since a list of processors would never be complete.
+    # A CPU's bfloat16 is up to nine times faster with AMX, and slower without: measure what
+    # the encoder does, since a list of processors would never be complete.
     half, single = (_convolution(dtype) for dtype in (torch.bfloat16, torch.float32))
     # On one thread, in turns and the best of many, so that other programs do not decide.
     threads = torch.get_num_threads()
@@ -90,8 +91,8 @@ def _convolution(dtype: torch.dtype) -> Callable[[], torch.Tensor]:
     """Return a typical convolution to time."""
     # Not random numbers: those that a user draws must not depend on a measurement.
     image = torch.ones(1, 128, 64, 64).to(dtype, memory_format=torch.channels_last)
-    weight = torch.ones(128, 128, 3, 3).to(dtype, memory_format=torch.channels_last)
-    return lambda: F.conv2d(image, weight, padding=1)
+    convolution = Convolution(torch.ones(128, 128, 3, 3).to(dtype), None)
+    return lambda: convolution(image)
 
 
 def _seconds(work: Callable[[], object]) -> float:
