@@ -29,6 +29,19 @@ def test_without_zeros_at_an_edge_the_row_there_is_missing(dtype, above, below):
     assert torch.equal(found, whole[:, :, int(not above) : whole.shape[2] - int(not below)])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("channels", [3, 64])
+def test_turned_it_leads_a_gradient_back(dtype, channels):
+    torch.manual_seed(0)
+    weight = torch.randn(64, channels, 3, 3).to(dtype)
+    x = torch.randn(1, channels, 9, 14, dtype=torch.float64, requires_grad=True)
+    gradient = torch.randn(1, 64, 9, 14).to(dtype).contiguous(memory_format=torch.channels_last)
+    y = F.conv2d(x, weight.double(), padding=1)
+    (exact,) = torch.autograd.grad(y, x, gradient.double())
+    found = Convolution(weight, torch.randn(64).to(dtype)).turned()(gradient)
+    assert (found - exact).norm() <= 20 * torch.finfo(dtype).eps * exact.norm()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_rectified_it_has_the_same_bits_and_no_negative_zero(dtype):
     convolution = Convolution(torch.randn(64, 32, 3, 3).to(dtype), torch.randn(64).to(dtype))

@@ -35,6 +35,21 @@ def test_it_is_torchs_convolution(size, channels, biased):
     assert (found - exact).norm() <= 1e-5 * exact.norm()
 
 
+def test_turned_it_leads_a_gradient_back():
+    weight, bias = parameters(128, 64)
+    convolve = Winograd(weight, bias, Workspace())
+    x = picture(64, 18, 31).double().requires_grad_()
+    gradient = picture(128, 18, 31)
+    y = F.conv2d(x, weight.double(), bias.double(), padding=1)
+    (exact,) = torch.autograd.grad(y, x, gradient.double())
+    found = convolve.turned()(gradient, True, True, False)
+    assert (found - exact).norm() <= 1e-5 * exact.norm()
+    assert torch.equal(
+        convolve.turned().turned()(picture(64, 9, 9), True, True, False),
+        Winograd(weight, None, Workspace())(picture(64, 9, 9), True, True, False),
+    )
+
+
 def test_convolutions_of_float32_are_computed_so_where_it_pays():
     weight, bias = parameters(64, 64)
     assert suits(weight)

@@ -1,5 +1,7 @@
 """A 3 × 3 convolution whose weight is prepared once, not at every call."""
 
+import copy
+
 import torch
 from torch.nn import functional as F
 
@@ -27,12 +29,12 @@ class Convolution:
         bias: torch.Tensor | None,
         workspace: winograd.Workspace | None = None,
     ) -> None:
+        self._bias = bias
         self._tiled: winograd.Winograd | None = None
         if winograd.suits(weight):
             self._tiled = winograd.Winograd(weight, bias, workspace or winograd.Workspace())
             return
         self._weight = weight.contiguous(memory_format=torch.channels_last)
-        self._bias = bias
         # oneDNN lays a bfloat16 weight out anew at every call, which takes longer than the
         # convolution of a small image. The operators that torch.compile uses take it as laid
         # out; which layout is the best depends on how wide the image is.
@@ -83,6 +85,17 @@ class Convolution:
         if above == below:
             return y
         return y[:, :, :-1] if above else y[:, :, 1:]
+
+    def turned(self) -> "Convolution":
+        """Return the convolution that leads a gradient back, before this one's first call."""
+        turned = copy.copy(self)
+        turned._bias = None
+        if self._tiled is not None:
+            turned._tiled = self._tiled.turned()
+        else:  # its weight is this one's turned round
+            weight = self._weight.flip(2, 3).transpose(0, 1)
+            turned._weight = weight.contiguous(memory_format=torch.channels_last)
+        return turned
 
     def _lay_out(self, shape: list[int], rows: int) -> None:
         """Lay the weight out for images of a width, if this torch can."""

@@ -298,9 +298,7 @@ class Encoder:
                 weight = weights[f"{key}.weight"].to(device, dtype)
                 bias = weights[f"{key}.bias"].to(device, dtype)
                 self._forward[layer] = Convolution(weight, bias, self._workspace)
-                # The gradient of a convolution is one with the weight turned round.
-                turned = weight.flip(2, 3).transpose(0, 1)
-                self._backward[layer] = Convolution(turned, None, self._workspace)
+                self._backward[layer] = self._forward[layer].turned()
 
     @property
     def stride(self) -> int:

@@ -12,11 +12,13 @@ strips in which they are computed.
 References
 ----------
 Winograd, "Arithmetic complexity of computations", 1980; for convolutional networks: Lavin &
-Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, F(4 × 4, 3 × 3).
+Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, F(4 × 4, 3 × 3); the
+points: Barabasz, Anderson, Soodhalter & Gregg, "Error analysis and improving the accuracy of
+Winograd convolution for deep neural networks", 2020.
 """
 
+import copy
 import math
-from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -26,49 +28,54 @@ from napari_neural_style.transfer import rectify
 TILE: Final = 4
 """Rows and columns of results that are computed together."""
 
-_INPUT: Final = TILE + 2
+_KERNEL: Final = 3
+_INPUT: Final = TILE + _KERNEL - 1
 # Fewer channels are not worth the sums.
 _LEAST_CHANNELS: Final = 64
-# Numbers of an input channel's tiles at once, over the channels: what is made of them stays in
-# the cache, and the products are still large.
+# Tiles at once, times the channels: what is made of them stays in the cache, and the products
+# are still large.
 _AT_ONCE: Final = 1 << 16
-
-# Lavin & Gray, section 4.1, for the points 0, 1, -1, 2, -2: what is done to six numbers of the
-# input, to three of the weight, and to the six products; then for rows and columns at once.
-_FROM_INPUT: Final = (
-    (4, 0, -5, 0, 1, 0),
-    (0, -4, -4, 1, 1, 0),
-    (0, 4, -4, -1, 1, 0),
-    (0, -2, -1, 2, 1, 0),
-    (0, 2, -1, -2, 1, 0),
-    (0, 4, 0, -5, 0, 1),
-)
-_FROM_WEIGHT: Final = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
-    (0, 0, 1),
-)
-_TO_OUTPUT: Final = (
-    (1, 1, 1, 1, 1, 0),
-    (0, 1, -1, 2, -2, 0),
-    (0, 1, 1, 4, 4, 0),
-    (0, 1, -1, 8, -8, 1),
-)
-
-
-def _squared(rows: Sequence[Sequence[float]]) -> torch.Tensor:
-    matrix = torch.tensor(rows, dtype=torch.float64)
-    return torch.kron(matrix, matrix).float()
-
-
-_SUMS: Final = _squared(_FROM_INPUT)
-_WEIGHTS: Final = _squared(_FROM_WEIGHT)
-_RESULTS: Final = _squared(_TO_OUTPUT)
-# The product that every result is a sum with, once.
+# Where polynomials are evaluated, beside infinity: those that round the least.
+_POINTS: Final = (0.0, 1.0, -1.0, 0.5, -2.0)
+# The product, of those of rows and those of columns, that is in every result, once: of 1 and 1.
 _IN_ALL: Final = _INPUT + 1
+
+
+def _of_rows_and_columns(single: torch.Tensor) -> torch.Tensor:
+    return torch.kron(single, single).float()
+
+
+def _of_input() -> torch.Tensor:
+    """What is done to the input: at each point, the product of what is zero at the others."""
+    rows = []
+    for point in (*_POINTS, None):
+        polynomial = torch.ones(1, dtype=torch.float64)
+        for other in _POINTS:
+            if other != point:  # times x - other, by rising powers
+                grown = torch.zeros(len(polynomial) + 1, dtype=torch.float64)
+                grown[1:] += polynomial
+                grown[:-1] -= other * polynomial
+                polynomial = grown
+        rows.append(torch.nn.functional.pad(polynomial, (0, _INPUT - len(polynomial))))
+    return torch.stack(rows)
+
+
+def _powers(count: int) -> torch.Tensor:
+    """Powers of the points, and at infinity the highest."""
+    points = torch.tensor(_POINTS, dtype=torch.float64)
+    infinity = torch.eye(count, dtype=torch.float64)[-1:]
+    return torch.cat([points[:, None] ** torch.arange(count), infinity])
+
+
+def _of_weight() -> torch.Tensor:
+    """What is done to the weight: its polynomial at the points, over that of the input there."""
+    divisors = [math.prod(p - other for other in _POINTS if other != p) for p in _POINTS]
+    return _powers(_KERNEL) / torch.tensor([*divisors, 1.0], dtype=torch.float64)[:, None]
+
+
+_SUMS: Final = _of_rows_and_columns(_of_input())
+_WEIGHTS: Final = _of_rows_and_columns(_of_weight())
+_RESULTS: Final = _of_rows_and_columns(_powers(TILE).T)
 
 
 class Workspace:
@@ -93,6 +100,29 @@ def suits(weight: torch.Tensor) -> bool:
     return on_cpu and min(weight.shape[:2]) >= _LEAST_CHANNELS
 
 
+class Matrices:
+    """What the products are made with, of a weight (out, in, 3, 3): (36, in, out).
+
+    They are four times as large as the weight.
+    """
+
+    def __init__(self, weight: torch.Tensor, workspace: Workspace) -> None:
+        self._weight, self._workspace = weight, workspace
+        self._kept: torch.Tensor | None = None
+
+    def __call__(self) -> torch.Tensor:
+        """Make them, or take those made before."""
+        made, frugal = self._kept, self._workspace.frugal
+        if made is None or frugal:
+            outputs, inputs = self._weight.shape[:2]
+            shape = _WEIGHTS.shape[0], inputs, outputs
+            made = self._workspace.room("weight", *shape) if frugal else torch.empty(shape)
+            plain = self._weight.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
+            torch.mm(_WEIGHTS, plain, out=made.view(shape[0], -1))
+            self._kept = None if frugal else made
+        return made
+
+
 class Winograd:
     """A 3 × 3 convolution by sums and fewer products.
 
@@ -110,10 +140,22 @@ class Winograd:
         self, weight: torch.Tensor, bias: torch.Tensor | None, workspace: Workspace
     ) -> None:
         self._outputs, self._inputs = weight.shape[:2]
-        self._weight = weight.permute(2, 3, 1, 0).reshape(9, -1)
-        self._prepared: torch.Tensor | None = None
-        self._bias = bias
-        self._workspace = workspace
+        self._matrices = Matrices(weight, workspace)
+        self._sums, self._results = _SUMS, _RESULTS
+        self._bias, self._workspace = bias, workspace
+        self._is_turned = False
+
+    def turned(self) -> "Winograd":
+        """Return the convolution that leads a gradient back, which needs no other matrices.
+
+        Its weight is this one's turned round. Turning the tile round instead, and the results
+        back, is the same.
+        """
+        turned = copy.copy(self)
+        turned._outputs, turned._inputs = self._inputs, self._outputs
+        turned._sums, turned._results = self._sums.flip(1), self._results.flip(0)
+        turned._bias, turned._is_turned = None, not self._is_turned
+        return turned
 
     def __call__(self, x: torch.Tensor, above: bool, below: bool, rectified: bool) -> torch.Tensor:
         """Convolve, as :class:`~.convolution.Convolution` does."""
@@ -123,7 +165,8 @@ class Winograd:
         y = lines.new_empty(height, width, self._outputs)
         across, down = math.ceil(width / TILE), math.ceil(height / TILE)
         step = max(1, _AT_ONCE // (max(self._inputs, self._outputs) * across))
-        weight = self._prepare()
+        weight = self._matrices()
+        weight = weight.mT if self._is_turned else weight
         for first in range(0, down, step):
             tiles = self._cut(lines, TILE * first - above, min(step, down - first), across)
             part = y[TILE * first : TILE * (first + step)]
@@ -132,16 +175,6 @@ class Winograd:
                 features = part.permute(2, 0, 1)[None]
                 rectify.relu(features, features)
         return y.permute(2, 0, 1)[None]
-
-    def _prepare(self) -> torch.Tensor:
-        """Make the matrices of the weight, (36, in, out), or take those made before."""
-        made, frugal = self._prepared, self._workspace.frugal
-        if made is None or frugal:
-            shape = _WEIGHTS.shape[0], self._weight.shape[1]
-            made = self._workspace.room("weight", *shape) if frugal else torch.empty(shape)
-            torch.mm(_WEIGHTS, self._weight, out=made)
-            self._prepared = None if frugal else made
-        return made.view(-1, self._inputs, self._outputs)
 
     def _cut(self, lines: torch.Tensor, start: int, down: int, across: int) -> torch.Tensor:
         """Cut tiles, (tiles, 36, in), from lines from one on; beyond the edges there are zeros."""
@@ -164,13 +197,15 @@ class Winograd:
     def _products(self, tiles: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Results of tiles, (16, tiles · out)."""
         room, count = self._workspace.room, tiles.shape[0]
-        summed = torch.bmm(_SUMS.expand(count, -1, -1), tiles, out=room("summed", *tiles.shape))
+        summed = torch.bmm(
+            self._sums.expand(count, -1, -1), tiles, out=room("summed", *tiles.shape)
+        )
         products = room("products", weight.shape[0], count, self._outputs)
         torch.bmm(summed.transpose(0, 1), weight, out=products)
         if self._bias is not None:
             products[_IN_ALL].add_(self._bias)
-        results = room("tiles", _RESULTS.shape[0], count * self._outputs)
-        return torch.mm(_RESULTS, products.flatten(1), out=results)
+        results = room("tiles", len(self._results), count * self._outputs)
+        return torch.mm(self._results, products.flatten(1), out=results)
 
     def _put(self, results: torch.Tensor, across: int, y: torch.Tensor) -> None:
         """Put results where they belong; some lie beyond the edges."""
