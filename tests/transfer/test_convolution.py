@@ -30,7 +30,7 @@ def test_without_zeros_at_an_edge_the_row_there_is_missing(dtype, above, below):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("channels", [3, 64])
+@pytest.mark.parametrize("channels", [3, 128])
 def test_turned_it_leads_a_gradient_back(dtype, channels):
     torch.manual_seed(0)
     weight = torch.randn(64, channels, 3, 3).to(dtype)

@@ -96,8 +96,8 @@ PLANS = {
     "some wanted ones computed again": in_strips(16, kept_bytes=0, wanted_bytes=8 << 15),
     "all computed again": in_strips(16, kept_bytes=0, wanted_bytes=0),
     "the thinnest strips": in_strips(1, kept_bytes=0, wanted_bytes=0),
-    "cut between tiles": in_strips(16, lift=4),
-    "cut between tiles, all computed again": in_strips(16, kept_bytes=0, wanted_bytes=0, lift=4),
+    "cut between tiles": in_strips(16, tile=4),
+    "cut between tiles, all computed again": in_strips(16, kept_bytes=0, wanted_bytes=0, tile=4),
 }
 
 
@@ -157,7 +157,7 @@ def test_the_gradient_is_autograds(weights, pooling, plan, wanted, size):
         gradient.add_(gradients[layer][(..., *region)])
 
     found = encoder.backward(encoder.forward(image, lambda *_: None), add_gradient)
-    cut = PLANS[plan].rows is not Plan().rows and (PLANS[plan].lift == 1 or size[0] > 40)
+    cut = PLANS[plan].rows is not Plan().rows and (PLANS[plan].tile == 1 or size[0] > 40)
     assert (len(seen) > len(gradients)) == cut
     assert (found - expected).norm() <= 1e-12 * expected.norm()
 

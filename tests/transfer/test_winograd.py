@@ -51,12 +51,13 @@ def test_turned_it_leads_a_gradient_back():
 
 
 def test_convolutions_of_float32_are_computed_so_where_it_pays():
-    weight, bias = parameters(64, 64)
+    weight, bias = parameters(128, 64)
     assert suits(weight)
+    assert suits(weight.transpose(0, 1))
     assert not suits(weight.double())
     assert not suits(weight.bfloat16())
     assert not suits(weight[:, :3])
-    assert not suits(weight[:3])
+    assert not suits(weight[:64])
     x = picture(64, 9, 14)
     expected = Winograd(weight, bias, Workspace())(x, True, True, True)
     assert torch.equal(Convolution(weight, bias)(x, rectified=True), expected)

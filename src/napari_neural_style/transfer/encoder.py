@@ -76,6 +76,10 @@ class Rows(NamedTuple):
         stop = -(-self.stop // tile) * tile
         return Rows(self.start // tile * tile, min(self.height, stop), self.height)
 
+    def and_those(self, other: "Rows") -> "Rows":
+        """These rows, others of the same layer, and what is between."""
+        return Rows(min(self.start, other.start), max(self.stop, other.stop), self.height)
+
     def of(self, x: torch.Tensor, earlier: int = 0) -> torch.Tensor:
         """These rows, and so many above them, of a whole layer."""
         return x[:, :, max(0, self.start - earlier) : self.stop]
@@ -83,6 +87,15 @@ class Rows(NamedTuple):
     def within(self, rows: "Rows") -> slice:
         """Where these are among others."""
         return slice(self.start - rows.start, self.stop - rows.start)
+
+
+def lift(layer: Layer, tile: int) -> int:
+    """Rows that a strip of a convolution's output lies higher than that of its input.
+
+    Behind the first block, where convolutions may be computed by tiles of some rows, cuts are
+    at multiples of it. (Those of the first block have too few channels for tiles to pay.)
+    """
+    return tile if layer.block > 1 else 1
 
 
 class Strip(NamedTuple):
@@ -101,9 +114,8 @@ class Segment:
     """The layers from a pooling to one of those after it."""
 
     layers: tuple[Layer, ...]
-    lift: int = 1
-    """Rows that a strip of a convolution's output lies higher than that of its input; cuts
-    are at multiples of it."""
+    tile: int = 1
+    """As :attr:`Plan.tile`."""
 
     @property
     def stride(self) -> int:
@@ -119,12 +131,7 @@ class Segment:
     def reach(self) -> int:
         """Rows that a strip of its output lies higher than that of its input."""
         layers = (layer for layer in self.layers if layer.kind == "conv")
-        return self.lift * sum(self.relative(layer) for layer in layers)
-
-    @property
-    def carried(self) -> int:
-        """Rows of a convolution's input that the next strip needs as well."""
-        return self.lift + 1
+        return sum(self.relative(layer) * lift(layer, self.tile) for layer in layers)
 
     def relative(self, layer: Layer) -> int:
         """Positions of the segment's input to one of a layer, each way."""
@@ -145,15 +152,16 @@ class Segment:
         ratio = self.relative(self.layers[-1])
         count = max(1, round(height / (rows or height)))
         # Edges of the last layer. Those of its input lie lower; some rows must be left there.
-        coarse = self.lift * ratio
-        edges = {(height * i // count - self.reach) // coarse * self.lift for i in range(1, count)}
-        lowest = height - self.carried * ratio - self.reach
+        unit = lift(self.layers[-1], self.tile)
+        edges = {(height * i // count - self.reach) // (unit * ratio) * unit for i in range(count)}
+        lowest = height - (unit + 1) * ratio - self.reach
         inner = sorted(e for e in edges if 0 < e * ratio <= lowest)
         found: dict[Layer | None, list[Rows]] = {}
         for layer in reversed(self.layers):
             found[layer] = _cut(inner, height // self.relative(layer))
             if layer.kind != "relu":
-                inner = [e + self.lift if layer.kind == "conv" else 2 * e for e in inner]
+                higher = lift(layer, self.tile)
+                inner = [e + higher if layer.kind == "conv" else 2 * e for e in inner]
         return [
             Strip(i, source, {layer: found[layer][i] for layer in self.layers})
             for i, source in enumerate(_cut(inner, height))
@@ -176,8 +184,8 @@ class Plan:
     wanted_bytes: float = math.inf
     """… and the features that are wanted, up to so many bytes a layer; larger ones are
     computed again."""
-    lift: int = 1
-    """Of every segment."""
+    tile: int = 1
+    """Rows that convolutions behind the first block compute together."""
 
     def keeps(self, segment: Segment, height: int, width: int, dtype: torch.dtype) -> bool:
         """Whether all of a segment's features are kept, for an input of some size."""
@@ -198,7 +206,7 @@ class Plan:
             if found[-1] and found[-1][-1].kind == "pool" and layer.block in starts:
                 found.append([])
             found[-1].append(layer)
-        return tuple(Segment(tuple(layers), self.lift) for layers in found)
+        return tuple(Segment(tuple(layers), self.tile) for layers in found)
 
     def again(
         self,
@@ -454,7 +462,7 @@ class Encoder:
             number = strip.number if keep and everything else None
             there = strip.rows[first].before(first, height)
             part = self._part(x, there, prepare)
-            run = self._run(strip.rows, part, there, segment.carried, features, above, number)
+            run = self._run(strip.rows, part, there, features, above, number)
             for layer, y, maxima in run:
                 if layer in self.layers:
                     look(layer, y, _region(strip.rows[layer], y))
@@ -470,7 +478,6 @@ class Encoder:
         rows: Mapping[Layer, Rows],
         y: torch.Tensor,
         there: Rows,
-        carry: int = 0,
         whole: Mapping[Layer, torch.Tensor] | None = None,
         above: dict[Layer, torch.Tensor] | None = None,
         number: int | None = None,
@@ -485,8 +492,6 @@ class Encoder:
             The input that they depend on, …
         there : Rows
             … and its rows.
-        carry : int
-            Rows of a layer before a convolution that the next strip needs as well.
         whole : mapping, optional
             Layers whose features are kept, and where.
         above : dict, optional
@@ -501,6 +506,7 @@ class Encoder:
             here, maxima = rows[layer], None
             carries = above is not None and following is not None and following.kind == "conv"
             carried = above.get(layer) if above is not None and carries else None
+            carry = 0 if following is None else self._carry(following)
             extended: torch.Tensor | None = None
             if layer.kind == "conv":
                 rectified = layer not in self.layers
@@ -538,6 +544,10 @@ class Encoder:
                 above[layer] = y[:, :, -carry:].clone()
             there = Rows(here.stop - y.shape[2], here.stop, here.height)
             wanted_before = layer in self.layers
+
+    def _carry(self, layer: Layer) -> int:
+        """Rows at the edge of two strips that both need, of what a convolution is made of."""
+        return lift(layer, self._plan.tile) + 1
 
     def _moment(self, like: torch.Tensor, height: int) -> torch.Tensor:
         """Memory for a moment, of some height and otherwise like a tensor."""
@@ -588,7 +598,8 @@ class Encoder:
         computed = {}
         needed = strip.rows[layers[-1]]
         for layer, before in zip(layers[::-1], [*layers[-2::-1], None], strict=True):
-            computed[layer] = needed = needed.whole_tiles(self._plan.lift)
+            needed = needed.whole_tiles(lift(layer, self._plan.tile)).and_those(strip.rows[layer])
+            computed[layer] = needed
             height = x.shape[2] if before is None else strip.rows[before].height
             needed = needed.before(layer, height)
         part = self._part(x, needed, prepare)
@@ -627,12 +638,11 @@ class Encoder:
             As of :meth:`backward`.
         """
         layers = list(strip.rows)
-        stride, lift = layers[0].stride, self._plan.lift
-        carry = lift + 1
+        stride = layers[0].stride
         gradient = None if outer is None else strip.rows[layers[-1]].of(outer)
         extended: torch.Tensor | None = None  # what the gradient is the upper part of
         for layer, before in zip(layers[::-1], [*layers[-2::-1], None], strict=True):
-            here = strip.rows[layer]
+            here, carry = strip.rows[layer], self._carry(layer)
             if layer in self.layers:
                 features = activations.features[layer]
                 if gradient is None:
@@ -647,7 +657,7 @@ class Encoder:
                     extended[:, :, -carry:] = below[layer]
                 if not here.first:
                     below[layer] = extended[:, :, :carry].clone()
-                    extended = extended[:, :, lift - 1 :]
+                    extended = extended[:, :, carry - 2 :]
                 gradient = self._backward[layer](extended, here.first, here.last)
                 extended = None
             elif layer.kind == "relu":

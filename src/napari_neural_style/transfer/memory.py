@@ -45,9 +45,9 @@ def plan_tiles(tile: str | int, dtype: torch.dtype, device: torch.device) -> Pla
     """
     # In float32 on a CPU, convolutions are computed by tiles.
     by_tiles = device.type == "cpu" and dtype == torch.float32
-    lift = winograd.TILE if by_tiles else 1
+    rows_together = winograd.TILE if by_tiles else 1
     if tile == "off":
-        return Plan(lift=lift)
+        return Plan(tile=rows_together)
 
     def rows(segment: Segment, height: int, width: int) -> int:
         if isinstance(tile, int):
@@ -62,8 +62,8 @@ def plan_tiles(tile: str | int, dtype: torch.dtype, device: torch.device) -> Pla
         return max(rows, segment.reach + deepest * least)
 
     if isinstance(tile, int):
-        return Plan(rows, 0, 0, lift)
-    return Plan(rows, _KEPT[device.type], _WANTED[device.type], lift)
+        return Plan(rows, 0, 0, rows_together)
+    return Plan(rows, _KEPT[device.type], _WANTED[device.type], rows_together)
 
 
 def memory_needed(

@@ -3,8 +3,8 @@
 A tile of 4 × 4 results depends on 6 × 6 numbers of each input channel. Of these, 36 sums are
 made, each is multiplied by one matrix (out × in), and of what comes of it the 16 results are
 sums again: 36 products for each pair of channels, where a convolution has 144. The sums cost
-memory traffic, so that it pays from 64 channels on, and they round: the error is some ten times
-that of float32, far below that of half precision.
+memory traffic, so that it pays from 128 channels on, and they round: the error is some ten
+times that of float32, far below that of half precision.
 
 Where tiles begin at multiples of four of the whole image, the results do not depend on the
 strips in which they are computed.
@@ -30,8 +30,8 @@ TILE: Final = 4
 
 _KERNEL: Final = 3
 _INPUT: Final = TILE + _KERNEL - 1
-# Fewer channels are not worth the sums.
-_LEAST_CHANNELS: Final = 64
+# Fewer channels, of input and output, are not worth the sums.
+_LEAST_CHANNELS: Final = 64, 128
 # Tiles at once, times the channels: what is made of them stays in the cache, and the products
 # are still large.
 _AT_ONCE: Final = 1 << 16
@@ -97,7 +97,8 @@ class Workspace:
 def suits(weight: torch.Tensor) -> bool:
     """Whether a convolution by some weight, (out, in, 3, 3), is faster so."""
     on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
-    return on_cpu and min(weight.shape[:2]) >= _LEAST_CHANNELS
+    fewer, more = sorted(weight.shape[:2])
+    return on_cpu and fewer >= _LEAST_CHANNELS[0] and more >= _LEAST_CHANNELS[1]
 
 
 class Matrices:
