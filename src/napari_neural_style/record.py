@@ -125,7 +125,9 @@ class Record:
             for digest, name in zip(styles, _numbered("the style", len(styles)), strict=True):
                 wanted.setdefault(digest, f"{name} {when}")
             if change.picture is not None:
-                wanted.setdefault(change.picture, f"the picture it went on from {when}")
+                wanted.setdefault(
+                    change.picture, f"the picture that step {change.step + 1} began with"
+                )
         return wanted
 
     def named(self, digest: str) -> list[View]:

@@ -178,6 +178,7 @@ def test_a_sample_pair_opens(make_napari_viewer):
     viewer = make_napari_viewer()
     execute("open_sample")
     assert [layer.name for layer in viewer.layers] == ["Colon (histology)", "Stained glass"]
+    assert viewer.layers.selection.active.name == "Colon (histology)"  # for “Stylize …” to paint
 
 
 @pytest.mark.parametrize("there_is_a_browser", [True, False])

@@ -48,8 +48,10 @@ def drift() -> None:
 
 
 def open_sample() -> None:
-    """Open a content and a style."""
-    _viewer().open_sample(PLUGIN, "demo")
+    """Open a content and a style, with the content selected: it is what is to be painted."""
+    viewer = _viewer()
+    content, _style = viewer.open_sample(PLUGIN, "demo")
+    viewer.layers.selection.active = content
 
 
 def _viewer() -> "napari.viewer.Viewer":
