@@ -219,7 +219,7 @@ def test_one_sees_where_the_keyboard_is(form):
     for title in form.sections:
         widget.open_section(title)
     enable_everything(form, widget)
-    QApplication.setActiveWindow(widget.native.window())
+    widget.native.window().activateWindow()
     settle()
     for stop in filter(QWidget.isEnabled, stops(widget)):
         looks = []
