@@ -13,6 +13,7 @@ from PIL import Image
 
 from napari_neural_style.cli import DONE
 from napari_neural_style.images import read_image
+from napari_neural_style.recipe import read_recipe
 
 IMAGES = ("content.png", "style.jpg", "stripes.tif")
 COMMON = ("--steps", "24", "--device", "cpu")
@@ -57,6 +58,9 @@ def test_killed_at_any_moment_it_ends_like_an_uninterrupted_run(nursery, mask, n
     assert nursery.run(*run) == DONE, nursery.error()
     assert np.array_equal(read_image("part.tif"), read_image("whole.tif"))
     assert nursery.rows("part.csv") == nursery.rows("whole.csv")
+    recipes = [read_recipe(name) for name in ("whole.tif", "part.tif")]
+    assert {recipe.content for recipe in recipes} == {"content.png"}
+    assert {recipe.styles for recipe in recipes} == {("style.jpg", "stripes.tif")}
     assert not [name for name in os.listdir() if name.endswith(".part")]
 
 

@@ -42,6 +42,7 @@ from napari_neural_style.validation import number
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.engine import StyleTransfer
+    from napari_neural_style.transfer.saved_run import Names
     from napari_neural_style.transfer.update import Update
 
 
@@ -197,6 +198,7 @@ def _resume(arguments: argparse.Namespace) -> "StyleTransfer":
 def _paint(transfer: "StyleTransfer", arguments: argparse.Namespace) -> None:
     from napari_neural_style.transfer.autosave import Checkpoints
 
+    transfer.names.update(_names(transfer, arguments))
     checkpoints = None
     if arguments.checkpoint is not None:
         checkpoints = Checkpoints(transfer, arguments.checkpoint, arguments.checkpoint_every)
@@ -226,7 +228,7 @@ def _write_result(
     if result is None:
         return
     height, width, _ = result.shape
-    recipe = {**transfer.provenance(), **_names(transfer, arguments)}
+    recipe = {**transfer.provenance(), "output": arguments.output}
     if content is None:
         _write_image(arguments, result, recipe)
     else:
@@ -265,10 +267,10 @@ def _write_image(
         raise type(error)(f"{error} What was painted is in {rescued}.") from error
 
 
-def _names(transfer: "StyleTransfer", arguments: argparse.Namespace) -> dict[str, Any]:
+def _names(transfer: "StyleTransfer", arguments: argparse.Namespace) -> "Names":
     """Tell the names of the files, without their folders, which are nobody's business."""
     given = vars(arguments)
-    names: dict[str, Any] = {"output": arguments.output}
+    names: Names = {}
     if arguments.content is not None:
         names["content"] = Path(arguments.content).name
     if arguments.styles or not arguments.resume:

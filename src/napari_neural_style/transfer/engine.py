@@ -23,7 +23,7 @@ from napari_neural_style.transfer.inputs import (
 )
 from napari_neural_style.transfer.provenance import recipe
 from napari_neural_style.transfer.run import Run
-from napari_neural_style.transfer.saved_run import DAMAGE, SavedRun, described
+from napari_neural_style.transfer.saved_run import DAMAGE, Names, SavedRun, described
 from napari_neural_style.transfer.scales import resize
 from napari_neural_style.transfer.studio import Studio, dtype_of, fitting_means
 from napari_neural_style.transfer.update import Estimate, Image, Update
@@ -47,6 +47,12 @@ class StyleTransfer:
         Complete settings instead of preset and overrides.
     **overrides
         Fields of :class:`Settings`.
+
+    Attributes
+    ----------
+    names : dict
+        Names of the images, of whoever knows them, for the recipe and for checkpoints:
+        ``content``, ``mask`` and ``init``, and lists as ``styles`` and ``style_masks``.
 
     Raises
     ------
@@ -87,6 +93,7 @@ class StyleTransfer:
         inputs = inputs.to(torch.empty(0, dtype=dtype, device=means.device))
         self._run: Run = Run(inputs, start, studio, self._stopwatch)
         self._before: Run | None = None  # the run to fall back on if the next step fails
+        self.names: Names = {}
 
         # Two locks, so that nobody who pauses or stops waits for a step to end.
         self._running = threading.RLock()  # held during a step, and to read its outcome
@@ -169,13 +176,15 @@ class StyleTransfer:
         Its losses are those before the last step, or of the best image where that is the
         result; None where there are none, or none that are finite. Settings are those in
         force; beside them is told what has changed since the first step, and what that was
-        before. Images are told by their hashes, see :func:`~.images.image_hash`.
+        before. Images are told by their hashes, see :func:`~.images.image_hash`, and by
+        :attr:`names`.
         """
         with self._running:
             run, losses = self._run, None
             if run.painting is not None:
                 losses = run.painting.guard.lowest if self._shows_best else run.painting.losses
-            return recipe(run, losses, self.device, self.precision, self._shows_best)
+            made = recipe(run, losses, self.device, self.precision, self._shows_best)
+            return {**made, **self.names}
 
     # ---------------------------------------------------------------- control
 
@@ -364,6 +373,7 @@ class StyleTransfer:
                 **run.state(),
                 "elapsed": self._stopwatch.elapsed,
                 "ended": self._stopped or run.finished,
+                "names": self.names,
             }
             write_checkpoint(path, state)
 
@@ -409,6 +419,7 @@ class StyleTransfer:
         for note in saved.notes:
             transfer._run.notes.add(note, repeats=False)
         transfer._stopwatch.elapsed = saved.elapsed
+        transfer.names = saved.names
         return transfer
 
 

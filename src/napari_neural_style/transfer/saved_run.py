@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from napari_neural_style.recipe import one_line
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.fallback import Means
@@ -21,6 +22,12 @@ DAMAGE: Final = (ValueError, LookupError, TypeError, AttributeError, OverflowErr
 """What reading a state raises that is damaged, or a stranger's."""
 
 _LONGEST_SIDE: Final = 1 << 20
+
+Names = dict[str, str | list[str]]
+"""Of the files or layers of a run's images; lists of those of its styles."""
+
+_NAMED: Final = "content", "mask", "init"
+_NAMED_BY_STYLE: Final = "styles", "style_masks"
 
 
 def described(run: "Run") -> dict[str, Any]:
@@ -60,6 +67,7 @@ class SavedRun:
         self._fingerprint = state["weights"]
         self.elapsed = number("elapsed", state["elapsed"], 0, float("inf"))
         """Seconds that it has taken."""
+        self.names = _names(part(state, "names"))
         self.notes: list[str] = []
         """What the user should know about the machine."""
         self.means = self._means(state)
@@ -124,6 +132,14 @@ def _settings(state: State, weights: str | os.PathLike[str] | None) -> Settings:
             )
         given["weights"] = os.fspath(weights)
     return make_settings(**given)
+
+
+def _names(given: State) -> Names:
+    single = {name: one_line(given[name]) for name in _NAMED if name in given}
+    several = {name: given[name] for name in _NAMED_BY_STYLE if name in given}
+    if not all(isinstance(names, list) for names in several.values()):
+        raise ValueError("its names are no lists")
+    return {**single, **{name: [*map(one_line, names)] for name, names in several.items()}}
 
 
 def _image(name: str, value: Any, dtype: torch.dtype) -> torch.Tensor:
