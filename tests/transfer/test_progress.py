@@ -69,6 +69,19 @@ def test_another_plan_goes_on_where_it_is():
     assert run.steps == (2, 2, 6)
 
 
+def test_a_picture_of_full_size_grows_at_once_when_a_larger_one_is_asked_for():
+    small, middle, large = (Scale(16 * n, 20 * n, 9) for n in (1, 2, 4))
+    run = Progress([small, middle])
+    run.enter(1)
+    run.count()
+    larger = run.replanned([small, middle, large], total=30)
+    assert larger.scale == 2
+    assert larger.steps[1:] == (1, 29)
+    run = Progress([small, middle])
+    run.count()
+    assert run.replanned([small, middle, large], total=None).scale == 0
+
+
 def test_what_is_done_does_not_jump_when_more_is_planned():
     run = Progress([Scale(32, 40, 10)])
     for _ in range(8):

@@ -216,7 +216,8 @@ class StyleTransfer:
             had ended, too: iterate again.
 
             With another ``size`` or other ``scales`` the run goes on at the first of its
-            scales that is no smaller than the present picture, or at the last.
+            scales that is no smaller than the present picture, or at the last; if it was at
+            its last scale already, at the first that is larger, if there is one.
 
         Raises
         ------

@@ -100,7 +100,8 @@ class Progress:
         """Progress of the same run by another plan.
 
         It goes on at the first scale that is no smaller than the present one, or at the
-        last; there, what was made at the very same size counts.
+        last; there, what was made at the very same size counts. From what was its last
+        scale it goes on to a larger one at once, if there is one.
 
         Parameters
         ----------
@@ -114,9 +115,10 @@ class Progress:
             return progress
         progress.step = self.step
         shapes, made = progress.shapes, dict(zip(self.shapes, self.steps_made, strict=True))
-        progress.scale = next(
-            (i for i, shape in enumerate(shapes) if max(shape) >= max(self.shape)), len(plan) - 1
-        )
+        least = max(self.shape)
+        if self.scale == len(self.plan) - 1 and max(shapes[-1]) > least:
+            least += 1  # who asks for a larger picture than the largest shall see it grow
+        progress.scale = next((i for i, s in enumerate(shapes) if max(s) >= least), len(plan) - 1)
         if shapes[progress.scale] == self.shape:
             progress.scale_step = self.scale_step
         for i, shape in enumerate(shapes[: progress.scale]):
