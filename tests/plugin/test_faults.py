@@ -642,6 +642,7 @@ def test_run_after_run_leaves_nothing(open_widget, start, finish, next_frame, al
             viewer.layers.remove(result)
         qtbot.wait(200)  # until Qt has deleted what belongs to them
         objects.append(len(window.findChildren(QObject)))
-    assert objects[-1] <= objects[len(acts) - 1]
+    # Where other programs keep the machine busy, the last of them goes a little later.
+    qtbot.waitUntil(lambda: len(window.findChildren(QObject)) <= objects[len(acts) - 1])
     assert errors() == []
     all_is_well(viewer, widget)

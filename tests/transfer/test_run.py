@@ -251,15 +251,22 @@ def test_the_learning_rate_does_not_jump():
 
 
 def test_growing_goes_on_through_the_larger_scales():
-    transfer = made(6, scales=(20, 40), steps=(4, 6))
+    transfer = made(6, scales=(20, 40, 50), steps=(4, 6, 1))
     transfer.update(scales=(20, 30, 40, 60), steps=(5, 5, 5, 3))
     sizes = [update.size[1] for update in transfer]
     assert sizes == [40] * 3 + [60] * 3  # two of five were made at the same size
     assert transfer.provenance()["steps"] == [4, 0, 5, 3]
 
 
+def test_growing_from_the_full_size_is_seen_at_once():
+    transfer = made(6, scales=(20, 40), steps=(4, 6))
+    transfer.update(scales=(20, 30, 40, 60), steps=(5, 5, 5, 3))
+    assert [update.size[1] for update in transfer] == [60] * 3
+    assert transfer.provenance()["steps"] == [4, 0, 2, 3]
+
+
 def test_an_optimizer_survives_a_plan_that_does_not_touch_it():
-    transfer = made(6, "lbfgs", scales=(40,))
+    transfer = made(6, "lbfgs", scales=(40, 50))
     painting, optimizer = transfer._run.painting, transfer._run.painting._optimizer
     transfer.update(scales=(40, 60))
     next(transfer)
@@ -478,7 +485,7 @@ def test_the_recipe_tells_what_has_changed():
     assert resize["scales"] == [20, 40, 50]
     assert Settings.from_dict({"mask": resize["mask"]}).mask.tolist() == (halves() == 1).tolist()
     assert told["settings"]["style_weight"] == 3.0
-    assert (told["steps"], told["step"], told["total"]) == ([3, 5, 2], 10, 10)
+    assert (told["steps"], told["step"], told["total"]) == ([3, 2, 2], 7, 7)
 
 
 def test_a_successor_has_the_new_style():

@@ -177,7 +177,7 @@ class StyleTransfer:
         result; None where there are none, or none that are finite. Settings are those in
         force; beside them is told what has changed since the first step, and what that was
         before. Images are told by their hashes, see :func:`~.images.image_hash`, and by
-        :attr:`names`.
+        ``names``.
         """
         with self._running:
             run, losses = self._run, None
