@@ -213,6 +213,19 @@ def test_weights_of_another_network_are_refused(tmp_path, original):
         load_weights(tmp_path / "list.pth")
 
 
+def test_a_refusal_is_all_that_is_said(tmp_path):
+    """Torch would warn, and advise to open a program without `weights_only`."""
+    file = tmp_path / "bad.pth"
+    file.write_bytes(pickle.dumps(print, protocol=4))
+    with pytest.raises(WeightsError, match="could run code"):
+        load_weights(file)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("data.pkl", "constants.pkl", "version"):
+            archive.writestr(f"bad/{name}", b"\x80\x02}.")
+    with pytest.raises(WeightsError, match=r"it is a program \(TorchScript\), not weights alone"):
+        load_weights(file)
+
+
 def test_a_small_file_does_not_unfold_into_all_memory(tmp_path):
     """What torch wrote, compressed by another program, with a long list in place of names."""
     torch.save({}, tmp_path / "small.pth")

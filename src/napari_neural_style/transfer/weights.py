@@ -14,6 +14,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -304,13 +305,17 @@ def _load_pickle(path: Path) -> object:
     with path.open("rb") as file:
         if file.read(4) == b"PK\3\4":  # what torch goes by
             _check_archive(path)
-    try:
-        # Mapped, not read: a file may hold more than what is wanted of it.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError as error:
-        if "mmap" not in str(error):
-            raise
-        return torch.load(path, map_location="cpu", weights_only=True)  # the format before 1.6
+    with warnings.catch_warnings():
+        # Such as of the protocol of a pickle: what comes of it is a refusal, or weights.
+        warnings.simplefilter("ignore")
+        try:
+            # Mapped, not read: a file may hold more than what is wanted of it.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            # The format before 1.6.
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _check_archive(path: Path) -> None:
@@ -319,6 +324,8 @@ def _check_archive(path: Path) -> None:
         parts = archive.infolist()
     if sum(part.file_size for part in parts) > path.stat().st_size:
         raise ValueError("it is compressed, which torch's are not")
+    if any(part.filename.endswith("/constants.pkl") for part in parts):
+        raise ValueError("it is a program (TorchScript), not weights alone")
     contents = [part.file_size for part in parts if part.filename.endswith(".pkl")]
     if max(contents, default=0) > _MAX_CONTENTS:
         raise ValueError(f"its list of contents has {max(contents)} bytes")
