@@ -1,4 +1,5 @@
 import copy
+import io
 import json
 import math
 import os
@@ -231,12 +232,11 @@ def claims(shape, end, dtype="F32"):
     return with_header(json.dumps({"__metadata__": metadata, "a": tensor}), bytes(8))
 
 
-def nested(file):
-    """A state of which every byte is as it was meant."""
-    state = "[" * 100_000 + "]" * 100_000
-    with open(file, "wb") as opened:
-        checkpoint._write(opened, state, {})
-    return file.read_bytes()
+def meant(state):
+    """A file of which every byte is as it was meant."""
+    file = io.BytesIO()
+    checkpoint._write(file, state, {})
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -249,12 +249,16 @@ def nested(file):
         claims([2**62, 2**62], 8),
         claims([-1], 8),
         claims([2], 8, "F7"),
-        nested,
+        meant("[" * 100_000 + "]" * 100_000),
+        meant('{"content": {"tensor": [1]}}'),
     ],
-    ids=["length", "header", "empty", "size", "product", "negative", "dtype", "nested"],
+    ids=[
+        *("length", "header", "empty", "size", "product", "negative", "dtype", "nested"),
+        "reference",
+    ],
 )
 def test_what_claims_too_much_is_refused_at_once(file, data):
-    file.write_bytes(data(file) if callable(data) else data)
+    file.write_bytes(data)
     with pytest.raises(ValueError, match="damaged or no checkpoint of napari-neural-style"):
         read_checkpoint(file)
 
@@ -474,6 +478,8 @@ def test_a_run_that_was_interrupted_is_kept_beside_the_next_one(tmp_path):
     assert paint(9) == [None] * 9  # one that came to its end is of no use any more
     file.write_bytes(first[:-9])
     assert paint(9) == [None] * 9  # nor is one that is damaged
+    file.write_bytes(meant("[]"))
+    assert paint(9) == [None] * 9  # nor one that holds something else
 
 
 def totals(transfer):

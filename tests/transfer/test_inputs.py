@@ -20,6 +20,8 @@ def test_what_is_changed_fits_or_is_refused():
     two = style_tensors([CONTENT, CONTENT[::-1]], torch.float32)
     with pytest.raises(ValueError, match="has 1 weights for 2 style images"):
         before.changed({"style": two})
+    with pytest.raises(ValueError, match=r"^style_weights=.{0,80} has 5000 weights for 1 style"):
+        before.changed({"style_weights": (1,) * 5000})  # of a stranger's recipe
     after = before.changed({"style": two, "style_weights": (1, 2), "size": 64})
     assert after.styles is two
     assert after.content is before.content

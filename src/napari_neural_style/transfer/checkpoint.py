@@ -26,6 +26,12 @@ _MAX_REASON: Final = 200
 _NAMED_WITHIN: Final = 128  # bytes, the kind of file is told
 _LENGTH: Final = struct.Struct("<Q")  # of the header, before it
 
+# What reading a file raises that is damaged, or a stranger's.
+_DAMAGE: Final = (
+    *(safetensors.SafetensorError, RecursionError),
+    *(ValueError, LookupError, TypeError, AttributeError),
+)
+
 _DTYPES: Final = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -101,7 +107,7 @@ def keep_interrupted(path: str | os.PathLike[str]) -> Path | None:
         _check_format(metadata["format"])
         if json.loads(metadata["state"]).get("ended"):
             return None
-    except (OSError, safetensors.SafetensorError, ValueError, LookupError, RecursionError):
+    except (OSError, *_DAMAGE):
         return None  # there is none, or none that could be resumed
     names = (f"{path.stem}-interrupted{number}{path.suffix}" for number in _numbers())
     free = next(there for name in names if not os.path.lexists(there := path.with_name(name)))
@@ -130,7 +136,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         state = _read(path)
     except OSError as error:
         raise type(error)(f"Cannot read {path}: {reason(error)}.") from error
-    except (safetensors.SafetensorError, ValueError, LookupError, RecursionError) as error:
+    except _DAMAGE as error:
         raise refusal(path, error) from error
     return state
 

@@ -15,6 +15,7 @@ from napari_neural_style.settings import Settings
 from napari_neural_style.transfer.guides import check_masks
 from napari_neural_style.transfer.objective import least_side
 from napari_neural_style.transfer.scales import Scale, plan_scales
+from napari_neural_style.validation import short
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,8 @@ class Inputs:
         weights = self.settings.style_weights
         if weights and len(weights) != len(self.styles):
             raise ValueError(
-                f"style_weights={weights} has {len(weights)} weights for {len(self.styles)} style "
-                "images: give one weight per image."
+                f"style_weights={short(weights)} has {len(weights)} weights for "
+                f"{len(self.styles)} style images: give one weight per image."
             )
         check_masks(self.settings, _shape(self.content), list(map(_shape, self.styles)))
 
