@@ -527,10 +527,10 @@ def test_an_error_in_the_middle_is_shown_and_run_works_again(
     viewer, widget = open_widget()
     step = Run.step
 
-    def fail_at_third(run):
+    def fail_at_third(run, *args):
         if run.progress.step == 2:
             raise error
-        return step(run)
+        return step(run, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(Run, "step", fail_at_third)

@@ -14,6 +14,8 @@ from napari_neural_style.transfer.update import Update
 
 from .conftest import TIMEOUT, picture
 
+QUICK = {"preset": "fast", "size": 32, "device": "cpu", "steps": 4}
+
 
 @pytest.fixture
 def paint(qtbot):
@@ -25,8 +27,7 @@ def paint(qtbot):
             return StyleTransfer(
                 picture(32, 40),
                 picture(32, 32, 3, seed=1),
-                preset="fast",
-                **{"size": 32, "device": "cpu", "steps": steps, **settings},
+                **{**QUICK, "steps": steps, **settings},
             )
 
         job = SimpleNamespace(
@@ -163,8 +164,8 @@ def test_pause_before_the_engine_is_made(paint, wait_for, qtbot):
 def test_notes_are_passed_on(paint, wait_for, monkeypatch):
     step = Run.step
 
-    def note_the_second(run):
-        losses = step(run)
+    def note_the_second(run, *args):
+        losses = step(run, *args)
         if run.progress.step == 2:
             run.notes.add("went back")
         return losses
@@ -179,11 +180,11 @@ def test_a_failing_run_is_told_and_leaves_no_engine(paint, wait_for, monkeypatch
     engines = []
     step = Run.step
 
-    def fail(run):
+    def fail(run, *args):
         engines.append(weakref.ref(run))
         if run.progress.step == 1:
             raise ZeroDivisionError
-        return step(run)
+        return step(run, *args)
 
     monkeypatch.setattr(Run, "step", fail)
     painter = paint()
@@ -247,6 +248,24 @@ def test_of_several_changes_of_a_name_the_last_is_made(paint, wait_for):
     wait_for(lambda: painter.outcomes)
     assert painter.outcomes[0].recipe["settings"]["style_weight"] == 3.0
     assert made[-1] is painter._thread
+
+
+def test_a_change_does_not_wait_for_the_present_step(paint, wait_for):
+    attempts = []
+
+    class Slow(StyleTransfer):
+        def _check_use(self):  # many times in a step
+            step = self.provenance()["step"]
+            attempts.append(step)
+            if len(attempts) == 1:
+                painter.steer("smoothness", Change(painter.job, lambda: {"tv_weight": 0.5}))
+            super()._check_use()
+
+    painter = paint(prepare=lambda: Slow(picture(32, 40), picture(32, 32), **QUICK))
+    wait_for(lambda: painter.outcomes)
+    (change,) = painter.outcomes[0].recipe["changes"]
+    assert change == {"step": attempts[0], "tv_weight": 0.5}
+    assert attempts[:2] == [attempts[0]] * 2
 
 
 def test_a_change_that_cannot_be_made_is_told_and_the_run_goes_on(paint, wait_for):

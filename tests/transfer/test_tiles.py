@@ -29,8 +29,8 @@ def first_evaluation(shape, tile, **settings):
     found = []
     evaluate = Objective.__call__
 
-    def record(objective, variable):
-        evaluation = evaluate(objective, variable)
+    def record(objective, variable, *args):
+        evaluation = evaluate(objective, variable, *args)
         found.append((evaluation.losses.clone(), evaluation.gradient.clone()))
         return evaluation
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopSignals:
-    """Let the first signal end the painting after its step, a second one at once."""
+    """Let the first signal end the painting in good order, a second one at once."""
 
     def __init__(self) -> None:
         self.stop: Callable[[], None] | None = None

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -320,17 +321,19 @@ class Painter(Worker):
                 self._transfer.resume()
 
     def stop(self) -> None:
-        """End after the present step."""
+        """End soon; what was painted comes with ``ended``."""
         with self._control:
             self._stopped = True
             if self._transfer is not None:
                 self._transfer.stop()
 
     def steer(self, name: str, change: Change) -> None:
-        """Change the run before its next step."""
+        """Change the run before its next step; the present one is given up."""
         with self._control:
             self._wanted.pop(name, None)  # the order of changes is that of the last of a name
             self._wanted[name] = change
+            if self._transfer is not None:
+                self._transfer.interrupt()
 
     def _gather(self) -> Outcome:
         transfer, self._transfer = self._transfer, None
@@ -367,7 +370,7 @@ class Painter(Worker):
         pace = Pace([h * w for h, w in scales])
         saved = self.job.checkpoint
         checkpoints = None if saved is None else Checkpoints(transfer, saved)
-        self._turn(transfer)
+        transfer.before_step = partial(self._turn, transfer)
         for update in transfer:
             if transfer.scales != scales:
                 scales = transfer.scales
@@ -383,7 +386,6 @@ class Painter(Worker):
                 self._losses.append(LossPoint(step, max(update.size), update.losses))
             if due:
                 self.framed.emit(self._frame(update, transfer, pace))
-            self._turn(transfer)
         if checkpoints is not None:
             checkpoints.finish()
 

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy.typing as npt
@@ -27,6 +27,10 @@ from napari_neural_style.transfer.saved_run import DAMAGE, Names, SavedRun, desc
 from napari_neural_style.transfer.scales import resize
 from napari_neural_style.transfer.studio import Studio, dtype_of, fitting_means
 from napari_neural_style.transfer.update import Estimate, Image, Update
+
+
+class _Unwanted(Exception):
+    """The present step is given up."""
 
 
 class StyleTransfer:
@@ -53,6 +57,9 @@ class StyleTransfer:
     names : dict
         Names of the images, of whoever knows them, for the recipe and for checkpoints:
         ``content``, ``mask`` and ``init``, and lists as ``styles`` and ``style_masks``.
+    before_step : callable or None
+        Called before each step by the thread that iterates. It may :meth:`update` the run, also
+        from what is best read in that thread.
 
     Raises
     ------
@@ -94,6 +101,7 @@ class StyleTransfer:
         self._run: Run = Run(inputs, start, studio, self._stopwatch)
         self._before: Run | None = None  # the run to fall back on if the next step fails
         self.names: Names = {}
+        self.before_step: Callable[[], None] | None = None
 
         # Two locks, so that nobody who pauses or stops waits for a step to end.
         self._running = threading.RLock()  # held during a step, and to read its outcome
@@ -101,6 +109,8 @@ class StyleTransfer:
         self._paused = self._stopped = False
         self._pending: dict[str, Any] = {}  # changes to come
         self._taken: dict[str, Any] = {}  # changes that are being made
+        self._unwanted = False  # the present step
+        self._gave_up = False  # the one before
         self._stopwatch.stop()
 
     # ------------------------------------------------------------------- facts
@@ -192,8 +202,9 @@ class StyleTransfer:
         """Change a run that goes on, from its next step and from its present picture.
 
         What is given is checked at once, and takes effect with the next step; of several
-        changes before it, the last of each name. If it cannot be done then, for want of
-        memory, the run goes on as it was, and the step's :class:`Update` has a note.
+        changes before it, the last of each name. The present step is given up, see
+        :meth:`interrupt`. If the change cannot be made then, for want of memory, the run goes
+        on as it was, and the step's :class:`Update` has a note.
 
         Parameters
         ----------
@@ -237,6 +248,16 @@ class StyleTransfer:
                 for name, value in pending.items()
             }
 
+    def interrupt(self) -> None:
+        """Give up the present step, of which nothing stays, and begin it anew.
+
+        Whoever changes a run does not wait for a step that is of no use any more. A step is
+        made all the same if it is the first of its size, or if the one before was given up:
+        there is progress whatever comes how fast.
+        """
+        with self._control:
+            self._unwanted = True
+
     def pause(self) -> None:
         """Let the iteration wait before its next step, until ``resume`` or ``stop``."""
         with self._control:
@@ -249,7 +270,10 @@ class StyleTransfer:
             self._control.notify_all()
 
     def stop(self) -> None:
-        """End the iteration after the present step; what was painted stays in ``result``."""
+        """End the iteration; what was painted stays in ``result``.
+
+        The present step is given up, unless it is the first of its size.
+        """
         with self._control:
             self._stopped = True
             self._control.notify_all()
@@ -287,22 +311,34 @@ class StyleTransfer:
         return self
 
     def __next__(self) -> Update:
-        with self._control:
-            if self._paused:
-                with self._stopwatch.held():
-                    self._control.wait_for(lambda: self._stopped or not self._paused)
-        with self._running:
-            self._stopwatch.start()
-            if not self._stopped:
-                self._make_changes()
-            if self._stopped or self._run.finished:
-                self._run.release()
-                self._stopwatch.stop()
-                raise StopIteration
-            losses = self._make_step()
-            progress = self._run.progress
-            note = self._run.notes.take(progress.step)
-            return Update(self, losses, progress.step, progress.scale, note)
+        update = None
+        while update is None:
+            with self._control:
+                if self._paused:
+                    with self._stopwatch.held():
+                        self._control.wait_for(lambda: self._stopped or not self._paused)
+                self._unwanted = False
+            if self.before_step is not None and not self._stopped:
+                self.before_step()
+            with self._running:
+                update = self._advance()
+        return update
+
+    def _advance(self) -> Update | None:
+        """Make a step, or raise StopIteration; None if there is no step yet."""
+        self._stopwatch.start()
+        if not self._stopped:
+            self._make_changes()
+        if self._stopped or self._run.finished:
+            self._run.release()
+            self._stopwatch.stop()
+            raise StopIteration
+        losses = self._make_step()
+        if losses is None:
+            return None
+        progress = self._run.progress
+        note = self._run.notes.take(progress.step)
+        return Update(self, losses, progress.step, progress.scale, note)
 
     def run(self) -> Image:
         """Run to the end and return the result."""
@@ -335,19 +371,31 @@ class StyleTransfer:
                 self._pending = {**self._taken, **self._pending}
             self._run, self._taken = run, {}
 
-    def _make_step(self) -> torch.Tensor:
-        """Make a step; if it is the first after a change and fails, one as before."""
+    def _make_step(self) -> torch.Tensor | None:
+        """Make a step, and return the losses before it; None if there is none yet.
+
+        The first one after a change may fail: then the run goes on as before.
+        """
         try:
-            losses = self._run.step()
+            losses = self._run.step(self._check_use)
+        except _Unwanted:
+            self._gave_up = True
+            return None
         except Exception as error:
             if self._before is None or self._before.finished:
                 raise
             reason = _reason(error)
         else:
-            self._before = None
+            self._before, self._gave_up = None, False
             return losses
         self._run, self._before = self._recall(self._before, reason), None
-        return self._run.step()
+        return None
+
+    def _check_use(self) -> None:
+        """Raise an exception if the present step is not wanted any more."""
+        unwanted = self._unwanted or self._pending
+        if self._stopped or (unwanted and not self._gave_up):
+            raise _Unwanted
 
     def _recall(self, before: Run, reason: str) -> Run:
         run = before.recalled()

@@ -1,6 +1,6 @@
 """The objective of one scale: its targets, and loss and gradient of an image."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import torch
@@ -20,6 +20,7 @@ from napari_neural_style.transfer.weighing import weigh
 # Features that are widened at once, so that they stay in the cache.
 _WIDENED: Final = 1 << 20
 
+Check = Callable[[], None]
 Grams = dict[Layer, torch.Tensor]
 K = TypeVar("K")
 
@@ -216,17 +217,20 @@ class Objective:
             for layer in self._weights.content
         }
 
-    def __call__(self, variable: torch.Tensor) -> Evaluation:
+    def __call__(self, variable: torch.Tensor, check: Check = lambda: None) -> Evaluation:
         """Evaluate loss and gradient.
 
         Parameters
         ----------
         variable : torch.Tensor
             (1, 3, H, W), in the objective's space.
+        check : callable
+            Called many times meanwhile; it may raise an exception to end it.
         """
         sums: dict[tuple[Layer, int], torch.Tensor] = {}
 
         def look(layer: Layer, features: torch.Tensor, part: Region) -> None:
+            check()
             if layer not in self._weights.style:
                 return
             for index, region in enumerate(self._regions):
@@ -244,6 +248,7 @@ class Objective:
         def add_gradient(
             layer: Layer, features: torch.Tensor, part: Region, gradient: torch.Tensor
         ) -> None:
+            check()
             for index, region in enumerate(self._regions):
                 if (layer, index) in gram_gradients:
                     _add_style_gradient(

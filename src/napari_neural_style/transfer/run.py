@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
@@ -14,7 +15,7 @@ from napari_neural_style.transfer import live
 from napari_neural_style.transfer.budget import Stopwatch
 from napari_neural_style.transfer.fallback import Means, is_out_of_memory
 from napari_neural_style.transfer.inputs import Inputs
-from napari_neural_style.transfer.objective import Evaluation, Objective, least_side
+from napari_neural_style.transfer.objective import Check, Evaluation, Objective, least_side
 from napari_neural_style.transfer.optimizers import learning_rate_factor, make_optimizer
 from napari_neural_style.transfer.painting import Painting, is_bold
 from napari_neural_style.transfer.pictures import Pictures
@@ -140,9 +141,16 @@ class Run:
 
     # -------------------------------------------------------------------- a step
 
-    def step(self) -> torch.Tensor:
-        """Make a step; return the losses before it."""
-        losses = self._within_memory(self.advance)
+    def step(self, check: Check = lambda: None) -> torch.Tensor:
+        """Make a step; return the losses before it.
+
+        Parameters
+        ----------
+        check : callable
+            Called many times in a step; what it raises then is raised, and nothing has changed.
+            Not called in the first step of a scale.
+        """
+        losses = self._within_memory(functools.partial(self.advance, check))
         self.progress.count()
         assert self.painting is not None
         if self.painting.guard.alarmed(losses[-1]):
@@ -156,7 +164,7 @@ class Run:
             self._tell_end()
         return losses
 
-    def advance(self) -> torch.Tensor:
+    def advance(self, check: Check) -> torch.Tensor:
         """Make a step, and nothing of what follows from it."""
         progress = self.progress
         if self.painting is None or progress.upcoming != progress.scale:
@@ -164,15 +172,18 @@ class Run:
         assert self.painting is not None
         factor = learning_rate_factor(self.settings.schedule, progress.scale_step, progress.done)
         rate = self.settings.learning_rate * factor * self.rate
-        return self.painting.step(self._evaluate, rate)
+        evaluate = self._evaluate
+        if progress.scale_step:  # or else nothing was painted at this scale
+            evaluate = functools.partial(self._evaluate, check=check)
+        return self.painting.step(evaluate, rate)
 
-    def _evaluate(self, variable: torch.Tensor) -> Evaluation:
+    def _evaluate(self, variable: torch.Tensor, check: Check = lambda: None) -> Evaluation:
         assert self.painting is not None
         if self.objective is None:
             self.objective = self._make_objective(*self.painting.shape)
         if self.settings.method.clamp:
             variable.clamp_(0, 1)
-        evaluation = self.objective(variable)
+        evaluation = self.objective(variable, check)
         self.painting.guard.keep(variable, evaluation.losses)
         return evaluation
 

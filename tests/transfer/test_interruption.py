@@ -1,0 +1,120 @@
+"""Steps that are given up: for a change, or for the end."""
+
+import numpy as np
+import pytest
+from tests.transfer.test_run import OTHER, begin
+
+from napari_neural_style import StyleTransfer
+
+OPTIMIZERS = ["adam", "lbfgs", "bounded-lbfgs"]
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """Do something in the middle of steps: given the run, and how often it was asked before."""
+
+    def watch(act):
+        asked, check = [], StyleTransfer._check_use
+
+        def count(transfer):
+            asked.append(transfer.provenance()["step"])
+            act(transfer, len(asked) - 1)
+            check(transfer)
+
+        monkeypatch.setattr(StyleTransfer, "_check_use", count)
+        return asked
+
+    return watch
+
+
+@pytest.mark.parametrize("tile", ["off", 64])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_nothing_stays_of_a_step_that_was_given_up(optimizer, tile, watch):
+    settings = {"scales": (40, 200), "steps": (3, 5), "tile": tile}
+    whole = begin(optimizer, **settings)
+    losses = [update.losses for update in whole]
+    asked = watch(lambda transfer, count: transfer.interrupt() if count % 7 == 3 else None)
+    transfer = begin(optimizer, **settings)
+    assert [update.losses for update in transfer] == losses
+    np.testing.assert_array_equal(transfer.result, whole.result)
+    assert transfer.provenance()["changes"] == []
+    assert len(asked) > 30
+    assert {0, 3}.isdisjoint(asked)  # the first of a size is made
+
+
+def test_a_change_does_not_wait_for_the_present_step(watch):
+    expected = begin()
+    for _ in range(4):
+        next(expected)
+    expected.update(style_weight=50.0, style=OTHER)
+    asked = watch(
+        lambda transfer, _: (
+            transfer.update(style_weight=50.0, style=OTHER)
+            if len(set(asked)) == 4 and transfer.settings.style_weight != 50
+            else None
+        )
+    )
+    transfer = begin()
+    losses = [update.losses for update in transfer]
+    assert losses[4:] == [update.losses for update in expected]
+    assert [change["step"] for change in transfer.provenance()["changes"]] == [4]
+
+
+def test_there_is_progress_however_fast_the_changes_come(watch):
+    asked = watch(lambda transfer, count: transfer.update(style_weight=1.0 + count))
+    transfer = begin(steps=6)
+    assert [update.step for update in transfer] == [1, 2, 3, 4, 5, 6]
+    assert transfer.settings.style_weight > len(asked) / 2
+    # Each is given up at the first question, and made the next time.
+    per_step = [asked.count(step) for step in range(1, 6)]
+    assert per_step == [per_step[0]] * 5
+
+
+def test_the_end_does_not_wait_for_the_present_step(watch, tmp_path):
+    whole = begin(steps=6)
+    losses = [update.losses for update in whole]
+    watch(lambda transfer, count: transfer.stop() if count == 9 else None)
+    transfer = begin(steps=6)
+    shown = [(update.losses, update.image) for update in transfer]
+    assert 0 < len(shown) < 6
+    np.testing.assert_array_equal(transfer.result, shown[-1][1])
+    transfer.save(tmp_path / "checkpoint")
+    resumed = StyleTransfer.load(tmp_path / "checkpoint")
+    assert [update.losses for update in resumed] == losses[len(shown) :]
+    np.testing.assert_array_equal(resumed.result, whole.result)
+
+
+def test_a_change_of_a_paused_run_waits_for_it_to_go_on(watch):
+    paused = []
+
+    def pause(transfer, count):
+        if count == 2:
+            transfer.pause()
+            transfer.update(style_weight=50.0)
+            wait, transfer._control.wait_for = transfer._control.wait_for, None
+
+            def held(condition):
+                paused.append(transfer.provenance()["step"])
+                transfer.resume()
+                return wait(condition)
+
+            transfer._control.wait_for = held
+
+    watch(pause)
+    transfer = begin(steps=4)
+    assert len(list(transfer)) == 4
+    assert paused == [1]  # in its second step
+
+
+def test_before_each_step_the_run_may_be_changed_in_its_own_thread(watch):
+    transfer, steps = begin(steps=3), []
+
+    def change():
+        steps.append(transfer.provenance()["step"])
+        if steps[-1] == 2:
+            transfer.update(style_weight=50.0)
+
+    transfer.before_step = change
+    transfer.run()
+    assert steps == [0, 1, 2, 3]
+    assert transfer.provenance()["changes"] == [{"step": 2, "style_weight": 50.0}]
