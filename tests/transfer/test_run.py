@@ -292,6 +292,24 @@ def test_a_mask_goes_with_its_content():
     assert (transfer.result[mask] != larger[mask]).any(-1).mean() > 0.9
 
 
+@pytest.mark.parametrize("name", ["style", "masked", "colour", "weights of layers", "content"])
+def test_targets_of_the_same_content_are_not_made_again(name, monkeypatch):
+    made_of, compute = [], studio.content_targets
+
+    def record(encoder, space, settings, content):
+        made_of.append(content.shape)
+        return compute(encoder, space, settings, content)
+
+    monkeypatch.setattr(studio, "content_targets", record)
+    transfer = made(3)
+    transfer.update(**CHANGES[name])
+    next(transfer)
+    assert len(made_of) == (2 if name == "content" else 1)
+    transfer.stop()
+    assert list(transfer) == []
+    assert transfer._run.studio._content is None  # they are large
+
+
 # -------------------------------------------------------------------- refusals
 
 

@@ -21,6 +21,7 @@ from napari_neural_style.transfer.weighing import weigh
 _WIDENED: Final = 1 << 20
 
 Check = Callable[[], None]
+Features = dict[Layer, torch.Tensor]
 Grams = dict[Layer, torch.Tensor]
 K = TypeVar("K")
 
@@ -113,6 +114,33 @@ def style_targets(
     )
 
 
+def content_targets(
+    encoder: Encoder, space: ImageSpace, settings: Settings, content: torch.Tensor
+) -> Features:
+    """Compute the features of a content in its layers.
+
+    Parameters
+    ----------
+    encoder, space, settings
+        Of the run.
+    content : torch.Tensor
+        (1, 3, H, W), the optimised variable's kind.
+    """
+    layers = layer_weights(settings.content_layers)
+    targets: Features = {}
+
+    def look(layer: Layer, features: torch.Tensor, region: Region) -> None:
+        if layer in layers:
+            if layer not in targets:
+                height, width = (n // layer.stride for n in content.shape[2:])
+                shape = 1, height, width, layer.channels
+                targets[layer] = features.new_empty(shape).permute(0, 3, 1, 2)
+            targets[layer][(..., *region)] = features
+
+    encoder.forward(content, look, keep=False, prepare=space.encoder_input)
+    return targets
+
+
 def _guided(
     layer: Layer, features: torch.Tensor, part: Region, guides: Guides | None
 ) -> Iterator[torch.Tensor]:
@@ -163,6 +191,8 @@ class Objective:
         What is painted with what; of a run without a mask, a single one.
     alpha : torch.Tensor, optional
         (1, 1, H, W) in [0, 1]: how much of the variable is laid over the content.
+    targets : mapping, optional
+        The :func:`content_targets`, if they are known.
 
     References
     ----------
@@ -179,6 +209,7 @@ class Objective:
         content: torch.Tensor,
         regions: Sequence[StyledRegion],
         alpha: torch.Tensor | None = None,
+        targets: Features | None = None,
     ) -> None:
         self._encoder = encoder
         self._space = space
@@ -188,7 +219,7 @@ class Objective:
         self._positions = {layer: _positions(layer, height, width) for layer in encoder.layers}
         # Half the range of float16 lies below 1; gradients there are a share of 1 / positions.
         self._gradient_scale = float(height * width) if encoder.dtype == torch.float16 else 1.0
-        self._targets = self._content_targets(content, set(layer_weights(settings.content_layers)))
+        self._targets = targets or content_targets(encoder, space, settings, content)
         self._energies = {
             layer: _square(target) / self._positions[layer]
             for layer, target in self._targets.items()
@@ -278,20 +309,6 @@ class Objective:
         total = content_loss + style + tv + 0 * variable.sum() + 0 * gradient.sum()
         losses = torch.stack([content_loss, style, tv, total])
         return Evaluation(losses, gradient)
-
-    def _content_targets(self, content: torch.Tensor, layers: set[Layer]) -> Grams:
-        targets: Grams = {}
-
-        def look(layer: Layer, features: torch.Tensor, region: Region) -> None:
-            if layer in layers:
-                if layer not in targets:
-                    height, width = (n // layer.stride for n in content.shape[2:])
-                    shape = 1, height, width, layer.channels
-                    targets[layer] = features.new_empty(shape).permute(0, 3, 1, 2)
-                targets[layer][(..., *region)] = features
-
-        self._encoder.forward(content, look, keep=False, prepare=self._space.encoder_input)
-        return targets
 
     def _style(
         self, sums: Mapping[tuple[Layer, int], torch.Tensor]

@@ -257,7 +257,8 @@ class Run:
 
     def release(self) -> None:
         """Let go of everything but the result and, of a stopped run, what can resume it."""
-        self.objective = self.studio.encoder = None
+        self.objective = None
+        self.studio.release()
         if self.progress.finished and self.painting is not None:
             self.painting.finish()
 
@@ -321,7 +322,8 @@ class Run:
         before = self.studio.means
         lesser = self.studio.lesser_means(self.largest)
         if lesser is None:
-            self.objective = self.studio.encoder = None
+            self.objective = None
+            self.studio.release()
             shapes = self.progress.shapes
             height, width = shapes[min(self.progress.upcoming, len(shapes) - 1)]
             raise MemoryError(
@@ -520,7 +522,7 @@ class Run:
         if run.objective is not self.objective:
             self.objective = None
         if run.studio is not self.studio:
-            self.studio.encoder = None
+            self.studio.release()
         if self.painting is not None and run.painting is not self.painting:
             self.painting.finish()
 

@@ -7,15 +7,18 @@ from typing import Final
 
 import torch
 
-from napari_neural_style.settings import Settings
+from napari_neural_style.settings import Settings, layer_weights
 from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.fallback import Means, fall_back, smaller_tiles
 from napari_neural_style.transfer.guides import Label, labels_of, make_guides
+from napari_neural_style.transfer.inputs import image_digest
 from napari_neural_style.transfer.memory import check_memory, memory_needed, plan_tiles, room
 from napari_neural_style.transfer.objective import (
+    Features,
     Objective,
     StyledRegion,
     StyleTargets,
+    content_targets,
     layers_of,
     least_side,
     style_targets,
@@ -83,7 +86,7 @@ class Studio:
         self._settings = settings
         self._layers = layers_of(settings)
         self._targets: dict[Hashable, StyleTargets] = {}
-        self.encoder: Encoder | None = None
+        self.release()
         self.alone = threading.RLock()
         """Held by the one run that computes with the encoder."""
         self.move_to(means)
@@ -91,9 +94,14 @@ class Studio:
     def move_to(self, means: Means) -> None:
         """Compute with other means."""
         self.means = means
-        self.encoder = None
+        self.release()
         self.dtype = dtype_of(means)
         self.space = image_space(self._settings.method.space, means.device, self.dtype)
+
+    def release(self) -> None:
+        """Let go of what is large and can be made again."""
+        self.encoder: Encoder | None = None
+        self._content: tuple[Hashable, Features] | None = None
 
     def load_weights(self, kin: "Studio | None") -> None:
         """Load the weights, or take over what is the same in the studio of another run."""
@@ -171,7 +179,18 @@ class Studio:
             guides = make_guides(coverage, self._layers, self.means.precision)
             regions.append(StyledRegion(styles, guides, float(coverage.mean())))
         alpha = None if pictures.mask is None else pictures.mask.alpha(content)
-        return Objective(self.made_encoder(), self.space, settings, content, regions, alpha)
+        targets = self._content_targets(settings, content)
+        encoder, space = self.made_encoder(), self.space
+        return Objective(encoder, space, settings, content, regions, alpha, targets)
+
+    def _content_targets(self, settings: Settings, content: torch.Tensor) -> Features:
+        """Targets of the content, which stay while its styles, colours or regions change."""
+        layers = frozenset(layer_weights(settings.content_layers))
+        key = image_digest(content), layers, self._encoder_key
+        if self._content is None or self._content[0] != key:
+            self._content = None  # before the next are made
+            self._content = key, content_targets(self.made_encoder(), self.space, settings, content)
+        return self._content[1]
 
     def _style_targets(
         self,
