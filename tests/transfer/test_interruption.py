@@ -1,10 +1,19 @@
 """Steps that are given up: for a change, or for the end."""
 
+import json
+import random
+import threading
+from functools import partial
+
 import numpy as np
 import pytest
-from tests.transfer.test_run import OTHER, begin
+from tests.transfer.test_engine import halves, thread
+from tests.transfer.test_run import CONTENT, OTHER, STYLE, begin
 
 from napari_neural_style import StyleTransfer
+from napari_neural_style.images import image_hash
+from napari_neural_style.record import Record
+from napari_neural_style.transfer.replay import Replay
 
 OPTIMIZERS = ["adam", "lbfgs", "bounded-lbfgs"]
 
@@ -118,3 +127,28 @@ def test_before_each_step_the_run_may_be_changed_in_its_own_thread(watch):
     transfer.run()
     assert steps == [0, 1, 2, 3]
     assert transfer.provenance()["changes"] == [{"step": 2, "style_weight": 50.0}]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_that_is_changed_at_any_moment_is_made_again_to_the_last_bit(optimizer):
+    transfer, finished = begin(optimizer, scales=(24, 40), steps=(8, 16)), threading.Event()
+    mask, chance = halves() == 1, random.Random(0)
+    changes = [
+        *({"style_weight": 3.0}, {"style_weight": 0.3}, {"style": OTHER}, {"style": STYLE}),
+        *({"mask": mask, "feather": 2.0}, {"mask": None}, {"color": "match"}, {"color": "style"}),
+    ]
+
+    def meddle():
+        while not finished.wait(chance.choice([0, 0.003, 0.03])):
+            chance.choice(
+                [transfer.interrupt, partial(transfer.update, **chance.choice(changes))]
+            )()
+
+    with thread(meddle):
+        transfer.run()
+        finished.set()
+    recipe = json.loads(json.dumps(transfer.provenance()))
+    images = {image_hash(image): image for image in (CONTENT, STYLE, OTHER)}
+    again = Replay(Record.from_dict(recipe), images)
+    np.testing.assert_array_equal(again.run(), transfer.result)
+    assert again.provenance()["losses"] == transfer.provenance()["losses"]
