@@ -55,9 +55,10 @@ def test_a_step_is_kept_as_a_layer(ended):
     widget._history._slider.setValue(0)
     step = widget._history.step
     shown = result.data
+    result.name = "mine"
     widget._history._keep.click()
     kept = viewer.layers[-1]
-    assert kept.name.endswith(f"step {step}")
+    assert kept.name == f"mine, step {step}"
     np.testing.assert_array_equal(kept.data, shown)
     assert kept.metadata[METADATA_KEY]["step"] == step
     assert viewer.layers.selection.active == result

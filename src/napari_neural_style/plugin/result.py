@@ -103,7 +103,8 @@ class ResultLayer:
     def keep(self, step: int, painted: Any, entry: Mapping[str, Any]) -> None:
         """Make a layer of its own of what was painted at some step, and its recipe."""
         data, placement = self._place(painted)
-        self._add(f"{self._title}, step {step}", data, placement, entry)
+        name = self._title if self._layer is None else self._layer.name
+        self._add(f"{name}, step {step}", data, placement, entry)
 
     def _add(
         self, name: str, data: Any, placement: Mapping[str, Any], entry: Mapping[str, Any]
