@@ -25,6 +25,7 @@ import napari_neural_style
 from napari_neural_style import PRESETS, Settings, StyleTransfer
 from napari_neural_style.images import to_rgb
 from napari_neural_style.layers import LAYERS, layer_names
+from napari_neural_style.settings import layer_weights
 from napari_neural_style.transfer.live import LIVE
 from napari_neural_style.transfer.scales import resize
 
@@ -478,7 +479,11 @@ def check_picture(image: np.ndarray, transfer: StyleTransfer, begun_with: list[n
     # Noise is not seen in a smaller picture.
     shown = [resize(t, *image.shape[:2]).numpy() for t in images if not isinstance(t, str)]
     settings = transfer.settings
-    if settings.tv_weight > 100 * max(settings.style_weight, settings.content_weight):
+    asked = max(
+        settings.style_weight * max(layer_weights(settings.style_layers).values()),
+        settings.content_weight * max(layer_weights(settings.content_layers).values()),
+    )
+    if settings.tv_weight > 100 * asked:
         return  # a flat image was asked for
     contrast = min(float(part.std()) for part in shown)
     if contrast > 0.05 and image.std() < 0.2 * contrast:

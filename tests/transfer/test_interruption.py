@@ -69,6 +69,29 @@ def test_a_change_does_not_wait_for_the_present_step(watch):
     assert [change["step"] for change in transfer.provenance()["changes"]] == [4]
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("change", [{"steps": (6, 2)}, {"scales": (52,), "steps": 9}])
+def test_a_picture_that_is_enlarged_is_the_same_before_and_in_a_step(change, optimizer, watch):
+    """Steps lead out of the range that images have, and nobody sees them there."""
+    rate = {"adam": 0.2, "lbfgs": 1.0, "bounded-lbfgs": 0.2}[optimizer]
+    settings = {"scales": (24, 40), "steps": (9, 2), "learning_rate": rate}
+    expected = begin(optimizer, **settings)
+    for _ in range(6):
+        next(expected)
+    expected.update(**change)
+    losses = [update.losses for update in expected]
+    watch(
+        lambda transfer, _: (
+            transfer.update(**change)
+            if transfer.provenance()["step"] == 6 and transfer.steps == (9, 2)
+            else None
+        )
+    )
+    transfer = begin(optimizer, **settings)
+    assert [update.losses for update in transfer][6:] == losses
+    np.testing.assert_array_equal(transfer.result, expected.result)
+
+
 def test_there_is_progress_however_fast_the_changes_come(watch):
     asked = watch(lambda transfer, count: transfer.update(style_weight=1.0 + count))
     transfer = begin(steps=6)
@@ -136,6 +159,7 @@ def test_a_run_that_is_changed_at_any_moment_is_made_again_to_the_last_bit(optim
     changes = [
         *({"style_weight": 3.0}, {"style_weight": 0.3}, {"style": OTHER}, {"style": STYLE}),
         *({"mask": mask, "feather": 2.0}, {"mask": None}, {"color": "match"}, {"color": "style"}),
+        *({"content": OTHER, "mask": None}, {"scales": (24, 48)}, {"steps": (5, 12)}),
     ]
 
     def meddle():

@@ -36,7 +36,8 @@ class Painting:
     Parameters
     ----------
     variable : torch.Tensor
-        (1, 3, H, W), the image at the start, in the objective's space; changed in place.
+        (1, 3, H, W), the image at the start, in the objective's space; changed in place. Where
+        the method clamps it, it is within [0, 1] before and after each step.
     settings : Settings
         Of the run.
     share : float
@@ -45,11 +46,12 @@ class Painting:
 
     def __init__(self, variable: torch.Tensor, settings: Settings, share: float = 1.0) -> None:
         self.variable = variable
+        self._settings, self._share = settings, share
+        self._clamp()
         self.guard = Guard(variable, exact=settings.keep_best)
         self._convergence = Convergence(variable.device)
         self.losses: torch.Tensor | None = None
         """(4,): of the last step."""
-        self._settings, self._share = settings, share
         self._optimizer: Optimizer | None = make_optimizer(variable, settings, share)
 
     def step(self, evaluate: Evaluate, learning_rate: float) -> torch.Tensor:
@@ -69,7 +71,12 @@ class Painting:
             if evaluated:  # its memory of the gradients may be half changed
                 self.restart_optimizer()
             raise
+        self._clamp()
         return self.losses
+
+    def _clamp(self) -> None:
+        if self._settings.method.clamp:
+            self.variable.clamp_(0, 1)
 
     def converged(self, tolerance: float, patience: int) -> bool:
         """Whether the last steps gained too little; to be asked after each."""

@@ -181,8 +181,6 @@ class Run:
         assert self.painting is not None
         if self.objective is None:
             self.objective = self._make_objective(*self.painting.shape)
-        if self.settings.method.clamp:
-            variable.clamp_(0, 1)
         evaluation = self.objective(variable, check)
         self.painting.guard.keep(variable, evaluation.losses)
         return evaluation
