@@ -31,8 +31,9 @@ help:
 demo: system-libraries $(INSTALLED)
 	$(ON_SCREEN) $(BIN)/napari-neural-style demo $(if $(HEADLESS),--screenshot demo.png --result demo-result.png)
 
+# Many tests wait for other processes: three workers keep two cores busy.
 test: system-libraries check
-	$(ON_SCREEN) $(BIN)/python -m pytest -n logical --maxprocesses 2 --dist worksteal --cov --cov-report=term
+	$(ON_SCREEN) $(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

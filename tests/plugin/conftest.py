@@ -9,6 +9,7 @@ from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from tests.transfer.serving import serve
 
+from napari_neural_style import StyleTransfer
 from napari_neural_style.plugin import preferences as plugin_preferences
 from napari_neural_style.plugin.layers import is_result
 from napari_neural_style.transfer import weights
@@ -18,6 +19,15 @@ SMALL = {"preset": "fast", "size": 32, "steps": 3, "device": "cpu"}
 """Settings of a run that takes about a second."""
 
 TIMEOUT = 120_000
+
+
+def shorten(checkpoint, steps=40):
+    """Let a saved run end after some more steps."""
+    run = StyleTransfer.load(checkpoint)
+    run.update(steps=run.provenance()["step"] + steps)
+    run.save(checkpoint)
+
+
 ENDLESS = 100_000
 
 

@@ -6,7 +6,7 @@ import pytest
 from napari_neural_style import StyleTransfer
 from napari_neural_style.images import to_uint8
 
-from .conftest import TIMEOUT, errors, results
+from .conftest import TIMEOUT, errors, results, shorten
 
 
 def test_a_run_is_saved_to_its_end(open_widget, start, finish, tmp_path, qtbot):
@@ -43,16 +43,16 @@ def saved(open_widget, start, finish, tmp_path):
     file = tmp_path / "run.safetensors"
     widget["checkpoint"].value = file
     widget["style_strength"].value = 70
-    start(viewer, widget, steps=400)
+    start(viewer, widget)
     widget.stop.native.click()
     finish(widget)
+    shorten(file)
     return viewer, widget, file
 
 
 def test_a_run_is_resumed_as_if_it_had_never_ended(saved, finish, qtbot):
     viewer, widget, file = saved
     whole = StyleTransfer.load(file)
-    assert whole.provenance()["step"] < 400
     *_, last = whole
     widget["style_strength"].value, widget["checkpoint"].value = 20, None
     widget._menu._resume(file)

@@ -11,7 +11,7 @@ MAIN = "from napari_neural_style.cli import main; exit(main())"
 WITH_A_BUG = """
 from napari_neural_style.transfer.run import Run
 
-def fail(transfer):
+def fail(run, check):
     raise ZeroDivisionError("a bug")
 
 Run.step = fail
