@@ -25,7 +25,7 @@ def pooling(request):
     return request.param
 
 
-def features_of(encoder, image):
+def features_of(encoder, image, **options):
     """The wanted features, put together from their strips."""
     found = {}
 
@@ -36,7 +36,7 @@ def features_of(encoder, image):
         assert found[layer][(..., *region)].isnan().all()  # no position is seen twice
         found[layer][(..., *region)] = features
 
-    encoder.forward(image, look, keep=False)
+    encoder.forward(image, look, keep=False, **options)
     return found
 
 
@@ -107,6 +107,15 @@ def test_strips_change_no_feature(weights, image, pooling, plan):
     found = features_of(Encoder(weights, LAYERS, pooling, plan=PLANS[plan]), image)
     for layer, features in found.items():
         assert (features - expected[layer]).norm() <= 1e-5 * expected[layer].norm(), layer.name
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_it_ends_with_the_deepest_layer_that_is_asked_for(weights, image, plan):
+    encoder = Encoder(weights, LAYERS, plan=PLANS[plan])
+    whole, deepest = features_of(encoder, image), find_layer("relu4_2")
+    part = features_of(encoder, image, deepest=deepest)
+    assert set(part) == set(LAYERS[: deepest.index + 1])
+    assert all(torch.equal(features, whole[layer]) for layer, features in part.items())
 
 
 WANTED = {

@@ -292,8 +292,9 @@ def test_a_mask_goes_with_its_content():
     assert (transfer.result[mask] != larger[mask]).any(-1).mean() > 0.9
 
 
-@pytest.mark.parametrize("name", ["style", "masked", "colour", "weights of layers", "content"])
-def test_targets_of_the_same_content_are_not_made_again(name, monkeypatch):
+@pytest.fixture
+def made_of(monkeypatch):
+    """Shapes of the contents of which targets are made."""
     made_of, compute = [], studio.content_targets
 
     def record(encoder, space, settings, content):
@@ -301,13 +302,31 @@ def test_targets_of_the_same_content_are_not_made_again(name, monkeypatch):
         return compute(encoder, space, settings, content)
 
     monkeypatch.setattr(studio, "content_targets", record)
+    return made_of
+
+
+@pytest.mark.parametrize("name", ["style", "masked", "colour", "weights of layers", "content"])
+def test_targets_of_the_same_content_are_not_made_again(name, made_of):
     transfer = made(3)
     transfer.update(**CHANGES[name])
     next(transfer)
     assert len(made_of) == (2 if name == "content" else 1)
     transfer.stop()
     assert list(transfer) == []
-    assert transfer._run.studio._content is None  # they are large
+    assert transfer._run.studio._contents == {}  # they are large
+
+
+@pytest.mark.parametrize("room", [0, 1 << 20])
+def test_targets_of_a_content_are_there_when_one_goes_back_to_it_if_they_are_small(
+    room, made_of, monkeypatch
+):
+    monkeypatch.setattr(studio, "_CONTENTS_BYTES", room)
+    transfer = made(2)
+    for color in ("luminance", "style", "luminance"):
+        transfer.update(color=color)
+        next(transfer)
+    assert len(made_of) == (2 if room else 4)
+    assert len(transfer._run.studio._contents) == (2 if room else 1)
 
 
 # -------------------------------------------------------------------- refusals

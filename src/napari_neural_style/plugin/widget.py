@@ -60,7 +60,7 @@ _NOTHING_TO_PAINT = (
 )
 _PAUSED = "Paused."
 _WHEN_RESUMED = "Paused: the change takes effect when you resume."
-_SETTLED_MS = 150
+_SETTLED_MS = 50
 """Milliseconds without another edit of a layer, after which the run follows it."""
 
 

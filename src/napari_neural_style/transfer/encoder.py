@@ -320,6 +320,7 @@ class Encoder:
         look: Look,
         keep: bool = True,
         prepare: Prepare = lambda part: part,
+        deepest: Layer | None = None,
     ) -> Trace:
         """Compute the features of an image and show those wanted, strip by strip.
 
@@ -335,6 +336,8 @@ class Encoder:
         prepare : callable
             Makes normalised RGB of a part of the image; of a whole one it would be several
             images more.
+        deepest : Layer, optional
+            The wanted layer to end with; by default the last of them.
 
         Returns
         -------
@@ -344,7 +347,8 @@ class Encoder:
         if image.shape != self._shape:
             self._rooms, self._shape = {}, image.shape
         height, width = image.shape[2:]
-        segments = self._plan.segments(self.layers, height, width, self.dtype)
+        wanted = self.layers if deepest is None else {deepest}
+        segments = self._plan.segments(wanted, height, width, self.dtype)
         trace = Trace(segments, prepare, image.numel() * self.dtype.itemsize > _LARGE)
         self._workspace.frugal = trace.large
         x = image

@@ -137,7 +137,8 @@ def content_targets(
                 targets[layer] = features.new_empty(shape).permute(0, 3, 1, 2)
             targets[layer][(..., *region)] = features
 
-    encoder.forward(content, look, keep=False, prepare=space.encoder_input)
+    deepest = max(layers, key=lambda layer: layer.index)
+    encoder.forward(content, look, keep=False, prepare=space.encoder_input, deepest=deepest)
     return targets
 
 

@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections.abc import Hashable
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 
@@ -27,8 +27,10 @@ from napari_neural_style.transfer.pictures import Pictures
 from napari_neural_style.transfer.spaces import image_space
 from napari_neural_style.transfer.weights import fingerprint, load_weights
 
-# Of targets that are kept for another time.
+# Of targets that are kept for another time: of styles, and of contents before another's are made.
 _TARGETS_BYTES: Final = 256 << 20
+_CONTENTS_BYTES: Final = 64 << 20
+Kept = TypeVar("Kept", StyleTargets, Features)
 
 
 def dtype_of(means: Means) -> torch.dtype:
@@ -101,7 +103,7 @@ class Studio:
     def release(self) -> None:
         """Let go of what is large and can be made again."""
         self.encoder: Encoder | None = None
-        self._content: tuple[Hashable, Features] | None = None
+        self._contents: dict[Hashable, Features] = {}
 
     def load_weights(self, kin: "Studio | None") -> None:
         """Load the weights, or take over what is the same in the studio of another run."""
@@ -187,10 +189,12 @@ class Studio:
         """Targets of the content, which stay while its styles, colours or regions change."""
         layers = frozenset(layer_weights(settings.content_layers))
         key = image_digest(content), layers, self._encoder_key
-        if self._content is None or self._content[0] != key:
-            self._content = None  # before the next are made
-            self._content = key, content_targets(self.made_encoder(), self.space, settings, content)
-        return self._content[1]
+        targets = self._contents.pop(key, None)
+        if targets is None:
+            _forget_beyond(_CONTENTS_BYTES, self._contents)
+            targets = content_targets(self.made_encoder(), self.space, settings, content)
+        self._contents[key] = targets  # the last one now
+        return targets
 
     def _style_targets(
         self,
@@ -215,10 +219,16 @@ class Studio:
             encoder, style = self.made_encoder(), self.space.from_rgb(rgb)
             targets = style_targets(encoder, self.space, settings, style, guides)
         self._targets[key] = targets  # the last one now
-        while sum(map(_nbytes, self._targets.values())) > _TARGETS_BYTES:
-            del self._targets[next(iter(self._targets))]
+        _forget_beyond(_TARGETS_BYTES, self._targets)
         return targets
 
 
-def _nbytes(targets: StyleTargets) -> int:
-    return sum(gram.nbytes for gram in targets.grams.values())
+def _forget_beyond(limit: int, kept: dict[Hashable, Kept]) -> None:
+    """Forget the oldest of some targets until the others take no more than some bytes."""
+    while kept and sum(map(_nbytes, kept.values())) > limit:
+        del kept[next(iter(kept))]
+
+
+def _nbytes(targets: StyleTargets | Features) -> int:
+    tensors = targets.grams if isinstance(targets, StyleTargets) else targets
+    return sum(tensor.nbytes for tensor in tensors.values())
