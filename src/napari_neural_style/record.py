@@ -31,8 +31,6 @@ class Change:
         Values by the names of the fields of :class:`~napari_neural_style.Settings`.
     content, styles, picture
         Hashes of other images, if they were changed.
-    ended
-        Whether the run had ended, and went on.
     """
 
     step: int
@@ -40,7 +38,6 @@ class Change:
     content: str | None = None
     styles: tuple[str, ...] | None = None
     picture: str | None = None
-    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,7 +199,7 @@ def _changes(data: Sequence[Any], settings: Settings, steps: int, taken: int) ->
         if not before <= step <= steps:
             raise ValueError(f"step={step} of a change is not among its {steps} steps, in order.")
         before = step
-        facts = ("step", "ended", *_IMAGES)
+        facts = ("step", *_IMAGES)
         own = {name: value for name, value in change.items() if name not in facts}
         taken = check_arrays(own, taken)
         unknown = own.keys() - _FIELDS
@@ -216,7 +213,6 @@ def _changes(data: Sequence[Any], settings: Settings, steps: int, taken: int) ->
             digest(change["content"]) if "content" in change else None,
             digests(change["style"]) if "style" in change else None,
             digest(change["picture"]) if "picture" in change else None,
-            change.get("ended") is True,
         )
 
 

@@ -233,7 +233,7 @@ def compare(again: npt.ArrayLike, painted: npt.ArrayLike, others: tuple[str, ...
     ----------
     again, painted
         Of one shape and dtype. The range of booleans and of unsigned integers of 8 and 16 bits
-        is that of their dtype; other values have theirs, of 1 at least.
+        is that of their dtype, that of colours in floats is 1; other values have theirs.
     others
         What was other the second time.
 
@@ -272,8 +272,9 @@ def _span(painted: NDArray[Any]) -> float:
         return 1.0
     if painted.dtype.kind == "u" and painted.dtype.itemsize <= 2:
         return float(np.iinfo(painted.dtype).max)
-    low, high = float(painted.min()), float(painted.max())
-    return max(high - low, 1.0)
+    if painted.ndim > 2 and painted.dtype.kind == "f":  # colours, in [0, 1]
+        return 1.0
+    return max(float(painted.max()) - float(painted.min()), 1e-300)
 
 
 def quantized(image: NDArray[Any], painted: npt.ArrayLike) -> NDArray[Any]:

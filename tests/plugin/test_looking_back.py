@@ -57,11 +57,51 @@ def test_a_step_is_kept_as_a_layer(ended):
     shown = result.data
     result.name = "mine"
     widget._history._keep.click()
-    kept = viewer.layers[-1]
+    kept = viewer.layers[-2]  # the result, which may go on, stays in sight
     assert kept.name == f"mine, step {step}"
     np.testing.assert_array_equal(kept.data, shown)
     assert kept.metadata[METADATA_KEY]["step"] == step
     assert viewer.layers.selection.active == result
+
+
+def test_a_paused_run_comes_back_from_its_past(open_widget, start, qtbot):
+    viewer, widget = open_widget()
+    result, run = start(viewer, widget), widget._run
+    qtbot.waitUntil(lambda: len(run.history) > 3, timeout=TIMEOUT)
+    widget.pause.native.click()
+    qtbot.wait(500)
+    slider, newest = widget._history._slider, run.history.steps[-1]
+    slider.setValue(0)
+    assert result.metadata[METADATA_KEY]["step"] < newest
+    slider.setValue(slider.maximum())
+    np.testing.assert_array_equal(result.data, run.history.nearest(newest))
+    assert result.metadata[METADATA_KEY]["step"] == newest
+
+
+def test_a_picture_of_a_result_that_is_gone_goes_on_in_its_own_content_only(ended, finish):
+    viewer, widget, result = ended
+    other = viewer.add_image(picture(32, 40, 3, seed=9), name="other")
+    viewer.layers.remove(result)
+    widget["content"].value = other
+    widget._history._slider.setValue(0)
+    widget._history._resume.click()
+    assert not widget.running
+    (refusal,) = errors()
+    assert refusal.message == "That was painted from “content”: choose that content."
+    widget["content"].value = viewer.layers["content"]
+    widget.steps.value = 3
+    widget._history._resume.click()
+    finish(widget)
+    assert errors() == [refusal]
+    assert len(results(viewer)) == 1
+
+
+def test_the_focus_does_not_leave_the_buttons_of_the_run(ended, start, finish):
+    viewer, widget, _ = ended
+    widget.native.window().activateWindow()
+    widget.run.native.setFocus()
+    start(viewer, widget)
+    assert widget.native.window().focusWidget() in (widget.pause.native, widget.stop.native)
 
 
 def test_go_on_from_a_step_while_it_runs(open_widget, start, qtbot):
@@ -173,7 +213,7 @@ def test_every_picture_has_the_recipe_that_it_was_painted_with(open_widget, star
     assert told()["settings"]["tv_weight"] == 5.0
     assert (told()["style"], told()["step"]) == ("style", widget._history.step)
     widget._history._keep.click()
-    kept = viewer.layers[-1].metadata[METADATA_KEY]
+    kept = viewer.layers[-2].metadata[METADATA_KEY]
     assert (kept["settings"]["tv_weight"], kept["style"]) == (5.0, "style")
     # … and at the end, where what is looked at stays.
     widget.stop.native.click()
@@ -203,7 +243,7 @@ def test_continue_counts_on_and_keeps_the_history(ended, finish):
     slider = widget._history._slider
     slider.setValue(slider.maximum() - 1)
     widget._history._keep.click()
-    assert viewer.layers[-1].name.endswith(f", step {widget._history.step}")
+    assert viewer.layers[-2].name.endswith(f", step {widget._history.step}")
 
 
 def test_continue_from_an_earlier_picture_follows_what_comes(ended, finish):

@@ -149,6 +149,30 @@ def test_names_of_strangers_stay_names(folder, name):
     assert not (folder / "x").exists()
 
 
+def test_a_script_makes_changes_again_that_no_step_lies_between(folder):
+    content, style = map(read_image, ("content.png", "style.png"))
+    transfer = StyleTransfer(content, style, settings=replace(QUICK, steps=4))
+    for changes in ([{"size": 48}, {"size": 32}], [{"steps": 6}], [{"color": "luminance"}]):
+        for _ in transfer:  # to its end
+            pass
+        for change in changes:
+            transfer.update(**change)
+            transfer.apply()
+        transfer.update(steps=transfer.provenance()["step"] + 2)
+    next(transfer)
+    transfer.update(color="style")
+    transfer.apply()
+    hashes = {
+        image_hash(to_rgb(image)): name
+        for name, image in (("content.png", content), ("style.png", style))
+    }
+    told = json.loads(json.dumps(transfer.provenance()))
+    assert told["changes"][-1]["step"] == told["step"]
+    (folder / "script.py").write_text(run_to_python(Record.from_dict(told), hashes), "utf-8")
+    again = runpy.run_path("script.py")["painted"]
+    np.testing.assert_array_equal(again, transfer.result)
+
+
 def test_a_script_makes_a_run_again_with_its_changes(folder):
     content, style, other = map(read_image, ("content.png", "style.png", "style2.png"))
     mask = np.zeros((32, 40), np.uint8)

@@ -176,3 +176,42 @@ def test_a_run_that_is_changed_at_any_moment_is_made_again_to_the_last_bit(optim
     again = Replay(Record.from_dict(recipe), images)
     np.testing.assert_array_equal(again.run(), transfer.result)
     assert again.provenance()["losses"] == transfer.provenance()["losses"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_goes_on_after_its_end_the_same_whatever_came_between(optimizer, tmp_path):
+    """It was told of its end or not, or saved before or after that, and loaded."""
+
+    def gone_on_with(told, saved):
+        transfer = begin(optimizer, steps=6)
+        for _ in range(6):
+            next(transfer)
+        if told:
+            assert list(transfer) == []
+        if saved:
+            transfer.save(tmp_path / "checkpoint")
+            transfer = StyleTransfer.load(tmp_path / "checkpoint")
+        transfer.update(steps=10)
+        return transfer.run(), transfer.provenance()
+
+    picture, told = gone_on_with(False, False)
+    for other in ((True, False), (False, True), (True, True)):
+        np.testing.assert_array_equal(gone_on_with(*other)[0], picture)
+    images = {image_hash(image): image for image in (CONTENT, STYLE)}
+    again = Replay(Record.from_dict(json.loads(json.dumps(told))), images)
+    np.testing.assert_array_equal(again.run(), picture)
+
+
+def test_changes_before_one_step_can_be_made_one_by_one():
+    together, apart, again = begin(steps=4), begin(steps=4), begin(steps=4)
+    for transfer in (together, apart, again):
+        next(transfer)
+    for transfer in (together, apart, again):
+        transfer.update(size=48)
+        if transfer is not together:
+            transfer.apply()
+        transfer.update(size=40)
+    assert len(together.provenance()["changes"]) == 0
+    losses = [[update.losses for update in transfer] for transfer in (together, apart, again)]
+    assert losses[0] != losses[1] == losses[2]
+    assert [len(t.provenance()["changes"]) for t in (together, apart)] == [1, 2]

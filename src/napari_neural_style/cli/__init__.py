@@ -79,7 +79,9 @@ def _unforeseen(error: Exception) -> str:
 
 
 def _complain(message: str) -> None:
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    # Names that strangers chose may be in it: what a terminal would obey is left out.
+    seen = "".join(letter if letter.isprintable() else " " for letter in message)
+    print(f"{PROGRAM}: {' '.join(seen.split())}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -54,10 +54,12 @@ def map_drift(content: str | Path, result: str | Path, out: Path | None) -> Drif
     """
     drift = measure_drift(*_as_seen(content, result))
     if out is not None:
+        # Without their folders, which are nobody's business.
+        names = {"content": Path(content).name, "result": Path(result).name}
         write_image(
             out,
             drift.map if _has_values(out) else draw_drift(drift),
-            metadata={"drift": {"content": str(content), "result": str(result), **drift.summary}},
+            metadata={"drift": {**names, **drift.summary}},
             calibration=read_calibration(result),
         )
     return drift

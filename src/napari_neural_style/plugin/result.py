@@ -104,7 +104,10 @@ class ResultLayer:
         """Make a layer of its own of what was painted at some step, and its recipe."""
         data, placement = self._place(painted)
         name = self._title if self._layer is None else self._layer.name
-        self._add(f"{name}, step {step}", data, placement, entry)
+        kept = self._add(f"{name}, step {step}", data, placement, entry)
+        layers = self._viewer.layers
+        if self._layer in layers:  # which goes on being painted
+            layers.move(layers.index(kept), layers.index(self._layer))
 
     def _add(
         self, name: str, data: Any, placement: Mapping[str, Any], entry: Mapping[str, Any]

@@ -136,6 +136,9 @@ class Run:
         outcome = self._outcome
         if outcome.data is not None and outcome.recipe is not None:
             self.result.show(outcome.data, {**self.job.names, **outcome.recipe}, outcome.exact)
+        elif self.paused and self.history.steps:  # there is no next frame
+            newest = self.history.steps[-1]
+            self.result.show(self.history.nearest(newest), self.history.recipe(newest))
 
     def show_earlier(self, step: int) -> None:
         """Show what was painted at a step; what is painted meanwhile is not shown."""

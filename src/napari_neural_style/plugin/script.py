@@ -115,11 +115,12 @@ def run_to_python(record: Record, names: Mapping[str, str] = MappingProxyType({}
     lines += [f"{name}={value}" for name, value in given.items()]
     before, changes = "", ""
     for change in record.changes:
-        call = f"transfer.update({_arguments(change, images)})\n"
+        calls = [f"transfer.update({_arguments(change, images)})\n", "transfer.apply()\n"]
         if change.step:
-            changes += f"    if update.step == {change.step}:\n        {call}"
+            changes += f"    if update.step == {change.step}:\n"
+            changes += "".join(f"        {call}" for call in calls)
         else:
-            before += call
+            before += "".join(calls)
     return _RUN.format(
         arguments="\n".join(f"    {line}," for line in lines),
         before=before,

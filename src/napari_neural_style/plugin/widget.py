@@ -612,11 +612,18 @@ class StyleTransferWidget(Container[Any]):
             if run.paused:
                 self._status.say(_WHEN_RESUMED)
         else:
-            self._try(partial(self._begin, run.result.layer, picture))
+            self._try(partial(self._begin_again, run, picture))
+
+    def _begin_again(self, run: Run, picture: Any) -> None:
+        made_of = run.job.names["content"]
+        if run.result.layer is None and made_of != self._request.names["content"]:
+            raise ValueError(f"That was painted from “{made_of}”: choose that content.")
+        self._begin(run.result.layer, picture)
 
     def _show_running(self, running: bool) -> None:
-        self["run"].enabled = not running
-        self["pause"].enabled = self["stop"].enabled = running
+        # In this order: the focus of what is disabled goes to the next that is not.
+        for name in ("pause", "stop", "run") if running else ("run", "pause", "stop"):
+            self[name].enabled = running == (name != "run")
         self["pause"].text = "Pause"
         self._offers.keep_gone = running
         self.reset_choices()

@@ -248,6 +248,14 @@ class StyleTransfer:
                 for name, value in pending.items()
             }
 
+    def apply(self) -> None:
+        """Put in force at once what :meth:`update` was given; waits for the end of a step.
+
+        Without it, changes before the same step are made as one, by the next iteration.
+        """
+        with self._running:
+            self._make_changes()
+
     def interrupt(self) -> None:
         """Give up the present step, of which nothing stays, and begin it anew.
 

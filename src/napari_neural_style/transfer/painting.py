@@ -102,11 +102,6 @@ class Painting:
         """Height and width, in pixels."""
         return self.variable.shape[2], self.variable.shape[3]
 
-    @property
-    def ended(self) -> bool:
-        """Whether it is ready for no further step."""
-        return self._optimizer is None
-
     def return_to_best(self) -> None:
         """Go on from the image of the lowest loss, more carefully."""
         self.take_best()

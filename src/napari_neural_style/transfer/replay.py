@@ -72,11 +72,8 @@ class Replay(StyleTransfer):
     def _repeat_changes(self) -> None:
         """Make the changes that were made after so many steps, one by one."""
         while self._coming and self._coming[0].step <= self._step:
-            change = self._coming.pop(0)
-            if change.ended and self._run.finished:
-                self._run.release()
-            self.update(**self._given(change))
-            self._make_changes()
+            self.update(**self._given(self._coming.pop(0)))
+            self.apply()
 
     def _given(self, change: Change) -> dict[str, Any]:
         """Return a change as ``update`` takes it."""

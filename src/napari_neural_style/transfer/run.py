@@ -439,8 +439,6 @@ class Run:
             run._take_up(picture)
         if run.painting is not None:
             change = live.described(inputs, names, self.progress.step, picture)
-            if self.painting is not None and self.painting.ended:
-                change["ended"] = True  # and goes on with a new optimizer
             run.changes = [*self.changes, change]
             before = {name: live.told(self.inputs, name) for name in names - {*self.begun_with}}
             run.begun_with = {**before, **self.begun_with}
@@ -508,11 +506,11 @@ class Run:
         return fitting_means(settings, means, shape, held)
 
     def _reopen(self) -> None:
-        """Go on from the result, after the end."""
+        """Go on from the result, after the end: whether the optimizer was still there or not."""
         assert self.painting is not None
         if self.keeps_best:  # that is what was shown
             self.painting.return_to_best()
-        elif self.painting.ended:
+        else:
             self.painting.restart_optimizer()
 
     def _stand_by(self, run: Self) -> None:
