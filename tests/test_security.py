@@ -208,7 +208,7 @@ def test_the_journal_of_a_stack_is_read_with_suspicion(tmp_path):
     path, recipe = tmp_path / "a.zarr", {"steps": 3}
     same = (path, (2, 8, 9), np.dtype("u1"), recipe)
     PlaneStore.create(*same[:3], "TYX", recipe, {})
-    journal, good = path / "planes.jsonl", '{"plane": [0], "source": "x"}'
+    journal, good = path / "planes.jsonl", '{"plane": [0], "source": "x", "bytes": 0}'
     journal.write_text("\n".join([good, *JOURNALS, ""]))
     store = PlaneStore.reopen(*same)
     assert store.done == {(0,)}

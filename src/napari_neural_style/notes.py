@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
-from napari_neural_style.recipe import one_line
-from napari_neural_style.validation import flag, whole
+from napari_neural_style.validation import flag, one_line, whole
 
 _MOST: Final = 100
 """Notes that a recipe keeps, the latest."""

@@ -15,10 +15,9 @@ from napari_neural_style.images.metadata import read_metadata
 from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.images.views import rendering_from
 from napari_neural_style.settings import Settings
-from napari_neural_style.validation import short
+from napari_neural_style.validation import one_line, short
 
 _KNOWN_WEIGHTS: Final = ("original", "torchvision")
-_MAX_NAME: Final = 200
 _MAX_MESSAGE: Final = 300
 _PACKAGE: Final = "napari-neural-style"
 
@@ -201,14 +200,6 @@ def _line(error: ValueError) -> str:
     """Return what it says, on one line, and without a stranger's whole array."""
     words = " ".join(str(error).split())
     return words if len(words) <= _MAX_MESSAGE else words[:_MAX_MESSAGE] + "…"
-
-
-def one_line(value: Any) -> str:
-    """Return text that can be shown: of one line, and not too long."""
-    if not isinstance(value, str):
-        return ""
-    line = "".join(letter if letter.isprintable() else " " for letter in value[:_MAX_NAME])
-    return line.strip()
 
 
 def _styles(data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from typing import Any, Final, Self
 from napari_neural_style.images.views import View
 from napari_neural_style.notes import Note
 from napari_neural_style.packed import check_arrays, unplain
-from napari_neural_style.recipe import one_line, with_weights
+from napari_neural_style.recipe import with_weights
 from napari_neural_style.settings import Settings
-from napari_neural_style.validation import short
+from napari_neural_style.validation import one_line, short
 
 _IMAGES: Final = ("content", "style", "picture")
 _FIELDS: Final = frozenset(field.name for field in fields(Settings))
@@ -183,7 +183,7 @@ def _resolved(settings: Settings, data: Mapping[str, Any]) -> Settings:
     if settings.budget is None:
         return replace(settings, **found)
     steps, scales = list(data["steps"]), data["scales"]
-    if not 0 < len(steps) == len(scales) <= _MOST:
+    if not 0 < len(steps) == len(scales) <= _MOST or not any(steps):
         raise ValueError(f"steps={short(steps)} are not those of its scales.")
     # A picture of the middle of a run is not one of its end.
     last = max(i for i, count in enumerate(steps) if count)

@@ -1,6 +1,6 @@
 """Make a picture again from its recipe, and say how well that went. Imports no torch by itself."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +23,16 @@ AS_FINE: Final = 0.015
 """Share by which it may have more or less detail. Strokes fall elsewhere by other means, and by
 another strength or preset, too; but then there are more of them, or fewer."""
 
+OF_PARTS: Final = 0.06, 0.35
+"""Within which the mean colour of each part of the picture may be another, as a share of the range,
+and its detail. What was painted over, lightened or erased afterwards is further off."""
+
+_PARTS: Final = 8
+"""Along each side of a picture; fewer of one so small that they would have less than 12 pixels."""
+
+_LITTLE: Final = 0.2
+"""Share of the mean detail of the parts, below which the detail of one is not compared."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -37,12 +47,16 @@ class Verdict:
     detail
         How much more or less detail it has, as a share: 0 for as much, 1 at most. Detail is the
         sum of the differences between neighbouring pixels.
+    parts
+        Of the part of the picture, of 8 x 8, that is furthest off: the distance of its mean
+        colour, as a share of the range; and how much more or less detail it has.
     """
 
     mean: float
     largest: float
     others: tuple[str, ...] = ()
     detail: float = 0.0
+    parts: tuple[float, float] = (0.0, 0.0)
 
     @property
     def identical(self) -> bool:
@@ -53,14 +67,16 @@ class Verdict:
     def as_stated(self) -> bool:
         """Whether it is as it should be: to the bit, or near where something was other."""
         near = self.mean <= NEAR and self.detail <= AS_FINE
-        return self.identical or (bool(self.others) and near)
+        everywhere = all(part <= most for part, most in zip(self.parts, OF_PARTS, strict=True))
+        return self.identical or (bool(self.others) and near and everywhere)
 
     def __str__(self) -> str:
         if self.identical:
             return "Bit-identical."
         distance = (
             f"mean {self.mean:.2%}, largest {self.largest:.2%} of the range, "
-            f"detail {self.detail:.2%}"
+            f"detail {self.detail:.2%}; of a part up to {self.parts[0]:.2%} in colour, "
+            f"{self.parts[1]:.0%} of detail"
         )
         why = "; ".join(self.others)
         if self.as_stated:
@@ -71,7 +87,8 @@ class Verdict:
         if self.others:
             return (
                 f"Differs by more than the {NEAR:.0%}, and {AS_FINE:.1%} of detail, that other "
-                f"means explain ({distance}): {why}."
+                f"means explain, or than {OF_PARTS[0]:.0%} and {OF_PARTS[1]:.0%} in a part of it "
+                f"({distance}): {why}."
             )
         return f"Differs ({distance}), although machine and versions are the same."
 
@@ -251,20 +268,49 @@ def compare(again: npt.ArrayLike, painted: npt.ArrayLike, others: tuple[str, ...
     if np.array_equal(again, painted):
         return Verdict(0.0, 0.0, others)
     distance = np.abs(again.astype(np.float64) - painted.astype(np.float64))
-    distance /= _span(painted)
-    details = [_detail(picture) for picture in (again, painted)]
+    span = _span(painted)
+    distance /= span
+    both = [picture.astype(np.float64) / span for picture in (again, painted)]
     return Verdict(
         float(distance.mean()),
         max(float(distance.max()), 5e-324),  # not rounded to nothing: some bit is other
         others,
-        float(abs(np.diff(details)[0]) / max(*details, 5e-324)),
+        _apart(*map(_detail, both)),
+        _furthest(*both),
     )
 
 
-def _detail(picture: NDArray[Any]) -> float:
+def _furthest(again: NDArray[np.float64], painted: NDArray[np.float64]) -> tuple[float, float]:
+    """Return how far the part that is furthest off is, in its mean colour and in detail."""
+    colour = detail = 0.0
+    # Of a part with hardly any detail, a share of it tells nothing.
+    little = _LITTLE * max(map(_detail, (again, painted))) / _PARTS**2
+    for one, other in zip(_parts(again), _parts(painted), strict=True):
+        colour = max(colour, float(np.abs(one.mean((0, 1)) - other.mean((0, 1))).max()))
+        details = _detail(one), _detail(other)
+        if max(details) > little:
+            detail = max(detail, _apart(*details))
+    return colour, detail
+
+
+def _parts(picture: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Cut a picture into parts of about one size."""
+    for rows in np.array_split(picture, _count(picture.shape[0]), axis=0):
+        yield from np.array_split(rows, _count(picture.shape[1]), axis=1)
+
+
+def _count(side: int) -> int:
+    return min(max(side // 12, 1), _PARTS)
+
+
+def _detail(picture: NDArray[np.float64]) -> float:
     """Return the sum of the differences between neighbouring pixels."""
-    values = picture.astype(np.float64)
-    return float(sum(np.abs(np.diff(values, axis=axis)).sum() for axis in (0, 1)))
+    return float(sum(np.abs(np.diff(picture, axis=axis)).sum() for axis in (0, 1)))
+
+
+def _apart(one: float, other: float) -> float:
+    """Return by which share of the larger two sums are apart."""
+    return abs(one - other) / max(one, other, 5e-324)
 
 
 def _span(painted: NDArray[Any]) -> float:

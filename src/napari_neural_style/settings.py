@@ -247,9 +247,7 @@ def make_settings(preset: str = "default", **overrides: Any) -> Settings:
     known = [f.name for f in dataclasses.fields(Settings)]
     for name, value in overrides.items():
         if name not in known:
-            near = get_close_matches(name, known, n=3) or known
-            raise ValueError(
-                f"There is no setting {name!r} (given {short(value)}): did you mean "
-                f"{', '.join(near)}?"
-            )
+            near = ", ".join(get_close_matches(name, known, n=3))
+            hint = f": did you mean {near}?" if near else "."
+            raise ValueError(f"There is no setting {short(name)} (given {short(value)}){hint}")
     return Settings(preset=preset, **overrides)

@@ -18,6 +18,8 @@ LayerWeights = tuple[str, ...] | Mapping[str, float]
 #: Longest side that a run accepts, in pixels; more than any GPU or disk cache makes sense for.
 MAX_SIZE: Final = 65_536
 
+_MAX_NAME: Final = 200
+
 
 def layer_weights(layers: LayerWeights) -> dict[Layer, float]:
     """Layers and their weights, by the layers themselves."""
@@ -34,6 +36,14 @@ def short(value: object) -> str:
     """Return how a value is written, on one line, or the start of that."""
     text = repr(value).replace("\n", "")
     return text if len(text) < 80 else text[:77] + "…"
+
+
+def one_line(value: Any) -> str:
+    """Return text that can be shown: of one line, and not too long."""
+    if not isinstance(value, str):
+        return ""
+    line = "".join(letter if letter.isprintable() else " " for letter in value[:_MAX_NAME])
+    return line.strip()
 
 
 def choice(name: str, value: object, allowed: Sequence[str] | Mapping[str, Any]) -> str:

@@ -157,9 +157,21 @@ def test_a_picture_that_is_another_is_said_to_be(folder, capsys):
     write_image("b.png", 0.5 + 1.03 * (picture / 255 - 0.5), metadata=recipe)
     status, said = redone(capsys, "b.png")
     assert (status, "more than the 12%" in said) == (NOT_THE_SAME, True)
-    write_image("b.png", 1 - picture / 255, metadata=recipe)
+    # Near on the whole: all a bit lighter, or a part erased.
+    erased = picture / 255
+    erased[:12, :12] = erased[:12, :12].mean((0, 1))
+    for edited in (1 - picture / 255, np.minimum(picture / 255 + 0.08, 1), erased):
+        write_image("b.png", edited, metadata=recipe)
+        status, said = redone(capsys, "b.png")
+        assert (status, "more than the 12%" in said) == (NOT_THE_SAME, True)
+
+
+def test_a_picture_of_another_size_is_found_out_before(folder, capsys):
+    assert main([*PAINT, "a.png", *QUICK]) == DONE
+    write_image("b.png", read_image("a.png")[:-2] / 255, metadata=read_metadata("a.png"))
     status, said = redone(capsys, "b.png")
-    assert (status, "more than the 12%" in said) == (NOT_THE_SAME, True)
+    assert status == BAD_INPUT
+    assert "b.png has 40 x 28 pixels, and a run by its recipe makes 40 x 30" in said
 
 
 def test_threads_that_were_taken_are_no_excuse(folder, capsys):

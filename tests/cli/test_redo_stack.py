@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -74,6 +75,40 @@ def test_another_plane_is_named(folder, capsys):
     assert "no file of the stack" in redone(capsys, "a.zarr")[1]
     tifffile.imwrite("cells.tif", other[:3], photometric="minisblack")
     assert "The stack has the shape" in redone(capsys, "a.zarr", "cells.tif")[1]
+
+
+def test_a_damaged_plane_is_named_and_painted_again(folder, capsys):
+    paint("a.zarr")
+    before = zarr.open_array("a.zarr")[:]
+    chunk = folder / "a.zarr" / "c" / "3" / "0" / "0" / "0"
+    os.truncate(chunk, 20)
+    status, said = redone(capsys, "a.zarr")
+    assert status == BAD_INPUT
+    assert "Cannot read the plane T 3 of a.zarr: its file is damaged" in said
+    chunk.unlink()
+    command = ["stack", "cells.tif", "style.png", "-o", "a.zarr", *QUICK[1:]]
+    assert main(command) == DONE
+    assert "T 3: its file was deleted or damaged: it is painted again." in capsys.readouterr().err
+    assert np.array_equal(zarr.open_array("a.zarr")[:], before)
+    assert redone(capsys, "a.zarr") == (DONE, "a.zarr: Bit-identical, all of 5 planes.\n")
+
+
+def test_what_cannot_be_compared_is_found_out_before(folder, capsys):
+    paint("a.zarr")
+    metadata = folder / "a.zarr" / "zarr.json"
+    whole = json.loads(metadata.read_text())
+    huge = {"name": "regular", "configuration": {"chunk_shape": [5, 2**20, 2**20, 3]}}
+    for key, value, words in (
+        ("shape", [6, 32, 32, 3], "they cannot be compared"),
+        ("data_type", "uint16", "they cannot be compared"),
+        ("chunk_grid", huge, "chunks of more than a plane"),
+    ):
+        metadata.write_text(json.dumps(whole | {key: value}))
+        status, said = redone(capsys, "a.zarr")
+        assert (status, words in said) == (BAD_INPUT, True), said
+    metadata.unlink()
+    os.mkfifo(metadata)
+    assert redone(capsys, "a.zarr")[0] == BAD_INPUT
 
 
 def test_some_planes_in_a_tiff_with_masks_of_their_own(folder, capsys):

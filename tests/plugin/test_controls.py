@@ -3,7 +3,7 @@ from magicgui.widgets import Container
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QSlider, QSpinBox, QVBoxLayout, QWidget
 
-from napari_neural_style.plugin.controls import Choice, Notice, PercentSlider, StillLabel
+from napari_neural_style.plugin.controls import Choice, CountBox, Notice, PercentSlider, StillLabel
 
 LONG = "A sentence that goes on and on. " * 12
 
@@ -112,3 +112,13 @@ def test_new_text_lays_out_nothing_around_it(make, calm, qtbot):
         label.setText(f"Step {10**step}")
         qtbot.wait(10)
     assert (requests.count == 0) == calm
+
+
+@pytest.mark.parametrize(("typed", "taken"), [("5", 16), ("16", 16), ("0", 0), ("640", 640)])
+def test_a_number_that_cannot_be_used_is_not_taken(qtbot, typed, taken):
+    box = CountBox(" px", least=16, min=0, max=999, value=512)
+    qtbot.addWidget(box.native)
+    box.native.selectAll()
+    qtbot.keyClicks(box.native, typed)
+    qtbot.keyClick(box.native, Qt.Key.Key_Return)
+    assert box.value == taken

@@ -257,7 +257,7 @@ def test_the_selected_result_goes_before_the_latest(open_widget, finish, qtbot):
     widget.run.native.click()
     finish(widget)
     widget._history._keep.click()
-    latest, kept = results(viewer)
+    kept, latest = results(viewer)
     viewer.layers.selection.active = viewer.layers["content"]
     with click():
         widget._drift_button.click()

@@ -295,18 +295,22 @@ def test_a_full_disk_costs_neither_the_run_nor_what_was_saved(
     widget["checkpoint"].value = file = folder / "run.safetensors"
     result = start(viewer, widget)
     qtbot.waitUntil(file.is_file, timeout=TIMEOUT)
-    with suppress(OSError), (folder / "junk").open("wb", buffering=0) as junk:
-        while True:
-            junk.write(bytes(1000))
+
+    def fill():
+        with suppress(OSError), (folder / "junk").open("ab", buffering=0) as junk:
+            while True:
+                junk.write(bytes(1000))
 
     def notes():
         told = (record.message for record in notification_manager.records)
         return [note for note in told if "the run goes on; " in note]
 
+    fill()
     qtbot.waitUntil(lambda: bool(notes()), timeout=TIMEOUT)
     next_frame(result)
     widget.stop.native.click()
     finish(widget)
+    fill()  # also what a save had begun to write when it was first filled
     (note,) = notes()
     assert "run.safetensors keeps step " in note
     assert "No space left on device" in note

@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QLabel
 from napari_neural_style.plugin.preferences import remembered
 from napari_neural_style.transfer.weight_files import FOLDER_VARIABLE, weights_folder
 
+from .conftest import TIMEOUT
+
 PROPERTIES = (
     PluginManifest.from_distribution("napari-neural-style")
     .contributions.configurations["style_transfer"]
@@ -105,3 +107,12 @@ def test_weights_live_where_the_settings_say(tmp_path):
     assert weights_folder() == tmp_path
     remembered().weights_folder = ""
     assert weights_folder() == usual
+
+
+def test_a_device_that_is_not_there_is_told_of(make_napari_viewer_proxy, qtbot):
+    remembered().device = "cuda:77"
+    window = make_napari_viewer_proxy().window
+    _, widget = window.add_plugin_dock_widget("napari-neural-style", "Style Transfer")
+    told = widget._form.status.text
+    qtbot.waitUntil(lambda: "There is no device “cuda:77” here" in told(), timeout=TIMEOUT)
+    assert widget.device.value == "auto"

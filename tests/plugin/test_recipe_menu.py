@@ -6,9 +6,10 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QInputDialog, QMessageBox
 
 from napari_neural_style.images import METADATA_KEY
+from napari_neural_style.plugin.preferences import remembered
 from napari_neural_style.plugin.result import EXACT_KEY
 from napari_neural_style.recipe import read_recipe
 from napari_neural_style.settings import PRESETS
@@ -100,6 +101,45 @@ def test_a_bad_recipe_is_a_sentence(menu, tmp_path, qtbot):
     widget._status.attempt(lambda: menu.load(tmp_path / "a.json"))
     assert "size=-3" in widget._form.status.text()
     assert len(errors()) == 1
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_a_preset_of_ones_own_is_replaced_only_if_that_is_wanted(menu, monkeypatch, answer):
+    _, widget, menu = menu
+    asked = []
+
+    def ask(_parent, _title, question):
+        asked.append(question)
+        return getattr(QMessageBox.StandardButton, answer)
+
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_: (" mine ", True))
+    monkeypatch.setattr(QMessageBox, "question", ask)
+    menu._ask_for_name()
+    assert not asked
+    widget.steps.value = 7
+    menu._ask_for_name()
+    assert asked == ["There is a preset “mine” of your own. Replace it?"]
+    kept = widget._settings.own_presets.get("mine").get("steps")
+    assert (kept == 7) == (answer == "Yes")
+
+
+@pytest.mark.parametrize("stored", ["{", '{"mine": 3}'])
+def test_damaged_presets_of_ones_own_are_told_of(open_widget, stored):
+    remembered().presets = stored
+    _, widget = open_widget()
+    assert "your own presets" in widget._form.status.text().casefold()
+    assert len(errors()) == 1
+
+
+def test_what_went_wrong_stands_until_it_was_read_and_something_else_is_done(menu, tmp_path):
+    _, widget, menu = menu
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    widget._status.attempt(lambda: menu.load(tmp_path / "a.json"))
+    widget.steps.value = 9
+    assert widget._status.warns
+    widget._status._read_until = 0  # as some seconds later
+    widget.steps.value = 8
+    assert "Press Run" in widget._form.status.text()
 
 
 def test_presets_of_ones_own(menu, open_widget, make_napari_viewer_proxy):

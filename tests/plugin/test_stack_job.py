@@ -145,7 +145,8 @@ def test_planes_appear_as_they_are_finished(open_stack, qtbot, finish):
     assert np.asarray(result.data[0]).any()
 
 
-def test_a_stopped_stack_goes_on_where_it_was(open_stack, qtbot, finish):
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_stopped_stack_goes_on_where_it_was(open_stack, qtbot, finish, deleted):
     viewer, widget = open_stack(moving(4))
     widget.run.native.click()
     qtbot.waitUntil(lambda: is_result(viewer.layers[-1]), timeout=TIMEOUT)
@@ -153,9 +154,11 @@ def test_a_stopped_stack_goes_on_where_it_was(open_stack, qtbot, finish):
     widget.stop.native.click()
     first = finish(viewer, widget)
     before = np.asarray(first.data[0])
-    viewer.layers.remove(first)
+    if deleted:
+        viewer.layers.remove(first)
     widget.run.native.click()
     result = finish(viewer, widget)
+    assert (result is first) == (not deleted)
     assert "Done: 4 planes" in widget._form.status.text()
     np.testing.assert_array_equal(result.data[0], before[..., :3])
 

@@ -177,8 +177,9 @@ def test_without_a_run_the_controls_only_say_what_would_be(open_widget, qtbot):
     qtbot.waitUntil(lambda: "About" in widget._form.forecast.text(), timeout=TIMEOUT)
     before = widget._form.forecast.text()
     widget.size.value = 512
-    qtbot.waitUntil(lambda: widget._form.forecast.text() != before, timeout=TIMEOUT)
-    assert "GB" in widget._form.forecast.text()
+    assert widget._form.forecast.text() == "Time and memory: …"  # not what is no longer so
+    qtbot.waitUntil(lambda: "GB" in widget._form.forecast.text(), timeout=TIMEOUT)
+    assert widget._form.forecast.text() != before
 
 
 @pytest.mark.parametrize("name", ["style", "regions"])

@@ -71,6 +71,30 @@ def test_a_torn_line_is_no_plane_and_harms_no_other(path, torn):
     assert reopen(path).done == {(0, 1), (1, 0)}
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, lambda chunk: os.truncate(chunk, 9)])
+def test_a_plane_whose_file_is_gone_or_cut_is_to_be_painted_again(path, harm):
+    store = create(path)
+    for index in ((0, 1), (1, 0)):
+        store.write(index, plane(), "of it")
+    store.write((2, 1), np.zeros_like(plane()), "of it")  # of which there is no file
+    harm(path / "c" / "1" / "0" / "0" / "0")
+    again = reopen(path)
+    assert (again.done, again.damaged) == ({(0, 1), (2, 1)}, {(1, 0)})
+    again.write((1, 0), plane(), "of it")
+    assert reopen(path).damaged == set()
+
+
+def test_a_bit_that_is_other_in_a_file_is_found(path):
+    store = create(path)
+    store.write((0, 1), plane(), "of it")
+    chunk = path / "c" / "0" / "1" / "0" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    with pytest.raises(RuntimeError, match="checksum"):
+        reopen(path).read((0, 1))
+
+
 @pytest.mark.parametrize("spoilt", [b"\0\0\0\0\n", b"5\n", b'{"plane": 3}\n'])
 def test_a_line_that_a_power_cut_has_spoilt_harms_no_other(path, spoilt):
     create(path).write((0, 1), plane(), "of it")

@@ -113,8 +113,10 @@ def find(
 
 def places(names: Iterable[Any], arguments: argparse.Namespace) -> list[Path]:
     """Return where files of these names may be, each without the folder that it may come with."""
-    # A stranger's recipe must not lead to other folders; of any system.
-    bases = [PureWindowsPath(name).name for name in names if isinstance(name, str)]
+    # A stranger's recipe must not lead to other folders; of any system. No file has a name that
+    # is longer, or of other characters.
+    known = (name for name in names if isinstance(name, str) and name.isprintable())
+    bases = [base for name in known if len(base := PureWindowsPath(name).name) <= 255]
     folders = [arguments.picture.parent, Path(), *arguments.search]
     there = (folder / name for folder in folders for name in bases if name not in ("", ".", ".."))
     return list(dict.fromkeys(there))

@@ -102,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
     with StopSignals() as signals, same_threads(record.machine):
         images = {digest: image.rgb for digest, image in found.items()}
         transfer = prepare(record, images, arguments.device)
+        if painted is not None and not record.changes:
+            _check_size(painted, [*transfer.scales, found[record.content].rgb.shape[:2]], path)
         signals.stop = transfer.stop
         with Progress(transfer, arguments.quiet) as progress:
             for update in transfer:
@@ -127,6 +129,16 @@ def _check_out(arguments: argparse.Namespace, painted: NDArray[Any] | None) -> N
     if arguments.out is not None:
         check_output(arguments.out)
     check_replayable(arguments, painted is not None)
+
+
+def _check_size(painted: NDArray[Any], sizes: list[tuple[int, int]], path: Path) -> None:
+    """Find out before the run whether its result could be compared; either way round."""
+    height, width = painted.shape[:2]
+    if sorted((height, width)) not in map(sorted, sizes):
+        raise ValueError(
+            f"{path} has {width} x {height} pixels, and a run by its recipe makes "
+            f"{sizes[-2][1]} x {sizes[-2][0]}: it was resized or cut since."
+        )
 
 
 def _write(

@@ -1,8 +1,10 @@
 """Paint a stack again from its own recipe, and say whether its planes are the same."""
 
 import argparse
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from napari_neural_style.images.stack_files import (
     ZARR,
     StackFile,
     check_codecs,
+    check_metadata,
     keep_calibration,
     open_stack,
 )
@@ -57,6 +60,8 @@ def run_stack(arguments: argparse.Namespace, data: Mapping[str, Any]) -> int:
         opened.enter_context(same_threads(record.machine))
         replay = _prepare(record, {name: data[name] for name in _NAMES if name in data}, arguments)
         signals.stop = replay.stop
+        if path.is_dir():
+            _check_layout(path, replay)
         _paint(replay, arguments)
         if signals.status:
             return signals.status
@@ -80,9 +85,10 @@ def _painted(path: Path, record: "StackRecord", opened: ExitStack) -> PlaneOf | 
     if path.is_dir():
         import zarr
 
+        check_metadata(path)
         array: Any = zarr.open_array(path, mode="r")
         check_codecs(path, array)
-        return lambda index: np.asarray(array[index])
+        return partial(_plane_of, path, array, record)
     if path.suffix.lower() not in TIFF:
         return None
     from tifffile import TiffFile
@@ -99,6 +105,30 @@ def _painted(path: Path, record: "StackRecord", opened: ExitStack) -> PlaneOf | 
         return np.asarray(page.asarray())
 
     return plane
+
+
+def _plane_of(path: Path, array: Any, record: "StackRecord", index: "Index") -> NDArray[Any]:
+    try:
+        return np.asarray(array[index])
+    except Exception as error:  # what its codecs raise is not documented
+        raise ValueError(
+            f"Cannot read the plane {record.axes.named(index)} of {path}: its file is damaged "
+            f"({error})."
+        ) from error
+
+
+def _check_layout(path: Path, replay: "StackReplay") -> None:
+    """Raise before anything is painted if its planes could not be compared, or are huge."""
+    import zarr
+
+    theirs, ours = zarr.open_array(path, mode="r"), replay.result
+    if theirs.shape != ours.shape or theirs.dtype != ours.dtype:
+        raise ValueError(
+            f"{path} has {theirs.dtype} of shape {theirs.shape}, and by its recipe it is "
+            f"{ours.dtype} of {ours.shape}: they cannot be compared."
+        )
+    if math.prod(theirs.chunks) > math.prod(ours.chunks):
+        raise ValueError(f"{path} has chunks of more than a plane, as no stack of ours.")
 
 
 def _pairs(

@@ -53,6 +53,8 @@ def read_metadata(path: str | os.PathLike[str]) -> Any:
     try:
         if path.is_dir():
             return _of_zarr(path)
+        if path.exists() and not path.is_file():
+            raise ValueError("it is a pipe or a device; save what comes from it in a file")
         with path.open("rb") as file:
             signature = file.read(len(PNG_SIGNATURE))
             file.seek(0)
@@ -178,11 +180,14 @@ def _of_zarr(path: Path) -> Any:
             if not isinstance(ours, Mapping) or "found" not in attributes:
                 return ours
             # Beside it, for a stack is gone on with only if its recipe is the same.
+            found, names = attributes["found"], attributes.get("names", {})
+            if not isinstance(found, Mapping) or not isinstance(names, Mapping):
+                raise ValueError("what its attributes say of the run is damaged")
             return {
                 **ours,
-                **attributes["found"],
+                **found,
                 "inputs": {"styles": ours.get("styles")},
-                **attributes.get("names", {}),
+                **names,
                 "sessions": attributes.get("sessions", []),
                 "planes": _planes(path / PLANES),
             }

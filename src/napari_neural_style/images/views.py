@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_neural_style.images.pixels import intensity_like, resized, to_uint8
 from napari_neural_style.images.rendering import ColorTable, Rendering, is_rgba
 from napari_neural_style.packed import plain, unplain
+from napari_neural_style.validation import one_line
 
 _PROJECTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "sum": np.sum,
@@ -169,7 +170,7 @@ class View:
         ValueError, LookupError, TypeError, AttributeError
             If they are damaged.
         """
-        named = cls(str(data["sha256"]), str(data["name"]), _base_name(data.get("file", "")))
+        named = cls(str(data["sha256"]), one_line(data["name"]), _base_name(data.get("file", "")))
         if "contrast_limits" not in data:
             return named
         shape = tuple(map(int, data["shape"]))
@@ -250,8 +251,12 @@ def rendering_from(data: Mapping[str, Any], name: str) -> Rendering:
     ValueError, LookupError, TypeError
         If they are damaged.
     """
-    low, high = map(float, data["contrast_limits"])
-    return Rendering(name, (low, high), float(data["gamma"]), _table(data["colormap"]))
+    low, high = data["contrast_limits"]
+    numbers = low, high, data["gamma"]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError("the contrast limits or the gamma of an image are no numbers.")
+    low, high, gamma = map(float, numbers)
+    return Rendering(name, (low, high), gamma, _table(data["colormap"]))
 
 
 def _plain_table(table: Any) -> dict[str, Any] | str | None:

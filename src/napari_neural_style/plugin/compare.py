@@ -51,7 +51,7 @@ class CompareButton(SymbolButton):
             "◧",
             "Compare",
             f"Hold to see the content instead of the result; or hold {KEY} over the canvas, with "
-            "the result selected.",
+            "the result selected. Not once the content is deleted.",
         )
         self.setEnabled(False)
         self._layers = layers
@@ -63,9 +63,10 @@ class CompareButton(SymbolButton):
     def compare(self, result: Any | None, contents: Sequence[Any]) -> None:
         """Take the layers to compare; a result of None for nothing."""
         self._compared = result, contents
-        if result is None:  # a disabled button is never released
+        apt = result is not None and any(layer in self._layers for layer in contents)
+        if not apt:  # a disabled button is never released
             self._show_again()
-        self.setEnabled(result is not None)
+        self.setEnabled(apt)
 
     def _hide(self) -> None:
         result, contents = self._compared
@@ -78,6 +79,9 @@ class CompareButton(SymbolButton):
 
 def _show_contents(result: Any, layers: Sequence[Any], contents: Sequence[Any]) -> dict[Any, bool]:
     """Show the contents and hide what covers them; return what was visible before."""
+    contents = [layer for layer in contents if layer in layers]
+    if not contents:
+        return {}
     covers = [result, *_covers(result, list(layers), contents)]
     before = {layer: layer.visible for layer in (*covers, *contents)}
     for layer in contents:
@@ -91,18 +95,13 @@ def _covers(result: Any, layers: list[Any], contents: Sequence[Any]) -> list[Any
     """Return what lies between a result and the contents, and the results and maps above it."""
     if result not in layers:
         return []
-    lowest = min((layers.index(layer) for layer in contents if layer in layers), default=None)
-    top = layers.index(result)
+    lowest, top = min(map(layers.index, contents)), layers.index(result)
     return [
         layer
         for place, layer in enumerate(layers)
         # Drawings above the result are left to compare by.
         if layer not in contents
-        and (
-            is_result(layer) or is_drift(layer)
-            if place > top
-            else lowest is not None and place > lowest
-        )
+        and (is_result(layer) or is_drift(layer) if place > top else place > lowest)
     ]
 
 

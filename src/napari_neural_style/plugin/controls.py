@@ -72,21 +72,41 @@ class LayerBox(Choice):
             self.changed.emit(self.value)
 
 
+class _CountBox(QSpinBox):
+    least = 0
+
+    def valueFromText(self, text: str | None) -> int:
+        """Take nothing between the smallest value, which words stand for, and the least."""
+        value = super().valueFromText(text)
+        return value if value <= self.minimum() else max(value, self.least)
+
+
 class _NativeCountBox(QBaseRangedWidget):
     _qwidget: Any
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(QSpinBox, **kwargs)
+        super().__init__(_CountBox, **kwargs)
         # A number being typed is not yet a value.
         self._qwidget.setKeyboardTracking(False)
 
 
 class CountBox(RangedWidget[int]):
-    """A whole number with a unit, and with words instead of its smallest value."""
+    """A whole number with a unit, and with words instead of its smallest value.
 
-    def __init__(self, unit: str, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    unit
+        What follows the number.
+    least
+        The smallest number that may be typed but for the smallest value.
+    **kwargs
+        As for magicgui's ranged widgets.
+    """
+
+    def __init__(self, unit: str, least: int = 0, **kwargs: Any) -> None:
         super().__init__(widget_type=_NativeCountBox, **kwargs)
         self.native.setSuffix(unit)
+        self.native.least = least
 
     def set_words_for_smallest(self, words: str) -> None:
         """Show these words instead of the smallest value."""

@@ -6,7 +6,7 @@ from typing import Any
 from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, FileEdit, LineEdit, PushButton
 
-from ..settings import PRESETS
+from ..settings import MAX_SIZE, PRESETS
 from .controls import Choice, CountBox, LayerBox, PercentSlider, WeightBox
 
 EVERYWHERE = "everywhere"
@@ -87,12 +87,13 @@ def _settings() -> list[Any]:
             " px",
             name="size",
             min=0,
-            max=32768,
+            least=16,
+            max=MAX_SIZE,
             step=64,
             value=512,
             tooltip="Longest side of the result, in pixels. Smaller is faster; the result "
-            "covers the content at any size. 0: the size in words. Live: the picture goes on "
-            "at the new size.",
+            "covers the content at any size. 0: the content's own size, or the preset's, as the "
+            "box then says. Live: the picture goes on at the new size.",
         ),
         CountBox(
             " steps",
@@ -103,7 +104,7 @@ def _settings() -> list[Any]:
             value=0,
             tooltip="How many steps to paint in all. 0: as many as the preset says. Live: more "
             "or fewer may be asked for while a run goes on. A size chosen meanwhile has steps of "
-            "its own, which are added.",
+            "its own, which are added: the run's total, in the line below, is then more.",
         ),
         Choice(
             name="device",

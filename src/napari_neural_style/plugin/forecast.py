@@ -38,7 +38,7 @@ class Forecast(QObject):
 
     _done = Signal(object)
 
-    def ask(self, settings: Settings, shape: tuple[int, int], planes: int = 1) -> None:
+    def ask(self, settings: Settings, shape: tuple[int, int], planes: int = 1) -> bool:
         """Estimate soon, unless that was told already or is being found out.
 
         Parameters
@@ -49,11 +49,18 @@ class Forecast(QObject):
             Height and width of the content, in pixels.
         planes
             How many of them there are to paint.
+
+        Returns
+        -------
+        bool
+            Whether what was told is of something else.
         """
         asked = _alike(settings), shape, planes
-        if asked != self._asked:
-            self._asked = asked
-            self._timer.start()
+        if asked == self._asked:
+            return False
+        self._asked = asked
+        self._timer.start()
+        return True
 
     def hush(self) -> None:
         """Tell nothing more of what was asked."""

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QMessageBox, QWidget
 
 from ..recipe import Recipe, read_recipe, write_recipe
 from ..record import Record
@@ -147,12 +147,12 @@ class RecipeMenu(QMenu):
         layer = self._chosen_result()
         data, called = layer.metadata[METADATA_KEY], f"“{layer.name}”"
         recipe = Recipe.from_dict(data, self._settings.chosen_weights, called)
-        self._take(recipe, f"As “{layer.name}” was painted.", one_channel=not layer.rgb)
+        self._take(recipe, f"Settings of “{layer.name}”.", one_channel=not layer.rgb)
 
     def load(self, path: str | Path) -> None:
         """Let the controls show a recipe from a file."""
         recipe = read_recipe(path, self._settings.chosen_weights)
-        self._take(recipe, f"As in {Path(path).name}.", recipe.one_channel or None)
+        self._take(recipe, f"Settings of {Path(path).name}.", recipe.one_channel or None)
 
     def _take(self, recipe: Recipe, source: str, one_channel: bool | None) -> None:
         if recipe.changed:
@@ -228,5 +228,14 @@ class RecipeMenu(QMenu):
 
     def _ask_for_name(self) -> None:
         name, given = QInputDialog.getText(self, "A preset of your own", "Its name:")
-        if given:
+        if given and self._may_replace(name.strip()):
             self.keep(name.strip())
+
+    def _may_replace(self, name: str) -> bool:
+        """Ask whether a preset of this name is to be replaced, if there is one."""
+        own = self._settings.own_presets
+        if own is None or name not in own.names():
+            return True
+        question = f"There is a preset “{name}” of your own. Replace it?"
+        answer = QMessageBox.question(self, "A preset of your own", question)
+        return bool(answer == QMessageBox.StandardButton.Yes)

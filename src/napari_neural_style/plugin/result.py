@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from ..images import METADATA_KEY
 from .compare import KEY, peek_below
+from .layers import is_result
 from .origins import Origin, remember_origin
+from .stack_view import kept_in
 
 EXACT_KEY = f"{METADATA_KEY}_exact"
 """Names, in a layer's metadata, its data in colour before they were rounded to 8 bits."""
@@ -86,6 +88,8 @@ class ResultLayer:
             return
         data, placement = self._place(painted)
         if self._layer is None:
+            self._layer = self._shown_already(data)
+        if self._layer is None:
             # A name in use gets a number from napari: no earlier result is overwritten.
             self._layer = self._add(self._title, data, placement, entry)
         else:
@@ -108,6 +112,12 @@ class ResultLayer:
         layers = self._viewer.layers
         if self._layer in layers:  # which goes on being painted
             layers.move(layers.index(kept), layers.index(self._layer))
+
+    def _shown_already(self, data: Any) -> Any | None:
+        """Return the layer of a stack that an earlier run began, and that is gone on with."""
+        place = kept_in(data)
+        layers = [layer for layer in self._viewer.layers if is_result(layer)]
+        return next((x for x in layers if place is not None and kept_in(x.data) == place), None)
 
     def _add(
         self, name: str, data: Any, placement: Mapping[str, Any], entry: Mapping[str, Any]

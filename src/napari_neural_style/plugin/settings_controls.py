@@ -52,13 +52,16 @@ class SettingsControls:
         self._controls, self._form, self._request = controls, form, request
         self._memory, self._status = memory, status
         self._wanted_device = "auto"
-        self.encoder = EncoderChoice(controls["weights"], status.say, status.fail)
+        fail = partial(status.fail, lasting=True)
+        self.encoder = EncoderChoice(controls["weights"], status.say, fail)
         self.offer_presets()
         self._recall()
         for name in _REMEMBERED:
             controls[name].changed.connect(partial(self._keep, name))
         controls["preset"].changed.connect(self.take_preset)
         controls["texture"].changed.connect(self._tilt)
+        if self.own_presets is not None and self.own_presets.note:
+            status.fail(self.own_presets.note)
 
     # ---------------------------------------------------------------- presets
 
@@ -201,11 +204,14 @@ class SettingsControls:
             controls[name].value = getattr(base, name)
         own = texture_to_layers(50, base.preset)
         self._form.equalizer.offer(own, own)
+        preset = Settings(preset=base.preset)
+        whose = "preset's" if base.scales == preset.scales else "recipe's"
         controls["size"].set_words_for_smallest(
-            "content's own size" if base.scales == "auto" else f"preset's ({base.scales[-1]} px)"
+            "content's own size" if base.scales == "auto" else f"{whose} ({base.scales[-1]} px)"
         )
         steps = base.steps if isinstance(base.steps, tuple) else (base.steps,)
-        controls["steps"].set_words_for_smallest(f"preset's ({sum(steps)})")
+        whose = "preset's" if base.steps == preset.steps else "recipe's"
+        controls["steps"].set_words_for_smallest(f"{whose} ({sum(steps)})")
 
     def _tilt(self, _value: Any = None) -> None:
         """Weigh the style's layers as the texture control asks."""
@@ -261,6 +267,8 @@ class SettingsControls:
             # CUDA without a number is the first card.
             wanted = "cuda:0" if wanted == "cuda" else wanted
             box.value = wanted if wanted in names else "auto"
+        if box.value != wanted:
+            self._status.say(f"There is no device “{wanted}” here: it is {devices[0].label}.")
         if advice is not None:
             box.tooltip = f"{box.tooltip} {advice}"
             self._status.say(advice)

@@ -40,6 +40,13 @@ def as_layer_data(painted: PaintedStack, axes: Sequence[int]) -> Any:
     return StackView(painted, order, seen_through=opaque and not whole)
 
 
+def kept_in(data: Any) -> str | None:
+    """Return where the array is kept that is a layer's data, or None for other data."""
+    array = data._painted.array if isinstance(data, StackView) else data
+    place = getattr(array, "store_path", None)
+    return None if place is None else str(place)
+
+
 class StackView:
     """A painted stack with its axes in a layer's order; nothing is read before it is asked for.
 

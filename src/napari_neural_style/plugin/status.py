@@ -30,6 +30,7 @@ class Status:
         self._loud = self.quiet = ""
         """The style sheet of text that only accompanies."""
         self._read_until = 0.0
+        self._lasting = False
 
     def set_theme(self, theme: Any) -> None:
         """Take on the colours of one of napari's themes."""
@@ -48,6 +49,11 @@ class Status:
         """Whether it tells what went wrong."""
         return self.text.startswith(_WARNING)
 
+    @property
+    def was_read(self) -> bool:
+        """Whether what it told there was time to read, and it does not last."""
+        return not self._lasting and time.monotonic() > self._read_until
+
     def say(self, text: str) -> None:
         """Tell the user what goes on, or what to do."""
         self._line.setText(text)
@@ -65,8 +71,17 @@ class Status:
         if time.monotonic() > self._read_until:
             self.say(text)
 
-    def fail(self, sentence: str) -> None:
-        """Tell what went wrong, and what to do about it."""
+    def fail(self, sentence: str, lasting: bool = False) -> None:
+        """Tell what went wrong, and what to do about it.
+
+        Parameters
+        ----------
+        sentence
+            What to tell.
+        lasting
+            Whether that stays so, whatever else the user does.
+        """
+        self._lasting = lasting
         warning = f"{_WARNING} {sentence}"
         told = self.text == warning
         self.hint(warning)

@@ -240,13 +240,15 @@ class StyleTransferWidget(Container[Any]):
             return
         self._form.forecast.show()
         try:
-            self._forecast.ask(self._request.settings(), shape, self._request.planes)
+            if self._forecast.ask(self._request.settings(), shape, self._request.planes):
+                self._form.forecast.setText("Time and memory: …")
         except ValueError:  # said when the run starts
             self._forecast.hush()
+            self._form.forecast.setText("")
 
     def _miss_torch(self, sentence: str) -> None:
         if not self._gone:
-            self._status.fail(sentence)
+            self._status.fail(sentence, lasting=True)
 
     def _offer_devices(self, devices: Any, advice: str | None) -> None:
         if not self._gone:
@@ -304,7 +306,9 @@ class StyleTransferWidget(Container[Any]):
         """Tell what to do, unless something is to be read that still holds."""
         if self._offering:
             return
-        outdated = self._status.warns and self._refused not in (None, self._chosen())
+        refused, chosen = self._refused, self._chosen()
+        over = self._status.was_read if refused is None else refused != chosen
+        outdated = over and self._status.warns and not self.running
         if outdated or self._status.text in ("", _FIRST, _NOTHING_TO_PAINT):
             self._refused = None
             self._status.say(_FIRST if len(self["style"].choices) > 1 else _NOTHING_TO_PAINT)
@@ -372,7 +376,7 @@ class StyleTransferWidget(Container[Any]):
         """Let the controls show what a run was resumed with."""
         self._resumed = None
         self._offering = True  # it is the run that they follow
-        self._settings.follow(resumed.settings, f"As in {self['checkpoint'].value.name}.")
+        self._settings.follow(resumed.settings, f"Settings of {self['checkpoint'].value.name}.")
         self._offering = False
 
     def _begin(self, layer: Any = None, picture: Any = None) -> None:
@@ -457,7 +461,10 @@ class StyleTransferWidget(Container[Any]):
             self._status.attempt(partial(self._follow_control, self._run, name))
 
     def _follow_control(self, run: Run, name: str) -> None:
-        run.steer(name, self._request)
+        try:
+            run.steer(name, self._request)
+        except ValueError as error:
+            raise ValueError(f"{error} Until then the run goes on as it was.") from error
         if run.paused:
             self._status.say(_WHEN_RESUMED)
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from napari_neural_style.images.rendering import Rendering
 from napari_neural_style.images.views import View, rendering_from
 from napari_neural_style.packed import check_arrays, unplain
-from napari_neural_style.recipe import one_line, with_weights
+from napari_neural_style.recipe import with_weights
 from napari_neural_style.record import digest, digests, facts, few, refused, views_of
 from napari_neural_style.settings import Settings
 from napari_neural_style.stacks.axes import Axes, Index
-from napari_neural_style.validation import choice, flag, short, whole
+from napari_neural_style.validation import choice, flag, one_line, short, whole
 
 _MOST_PLANES: Final = 100_000
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Self, cast
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
 
 from napari_neural_style.images import METADATA_KEY, check_writable
 from napari_neural_style.images.metadata import PLANES
@@ -25,6 +26,7 @@ _SESSIONS: Final = "sessions"
 _NAMES: Final = "names"
 _MOST_SESSIONS: Final = 100
 _MOST_BYTES: Final = 64 << 20  # of a journal, for a hundred thousand planes
+_BYTES: Final = "bytes"  # of the file of a plane
 _VERSION: Final = "version"  # of the program, in a recipe
 
 
@@ -51,7 +53,8 @@ class PlaneStore:
 
     A plane counts as done when its line stands whole in the journal, which is written after
     its pixels: whenever a process dies, no half plane is taken for a whole one. The line
-    keeps a digest of what the plane was painted from.
+    keeps a digest of what the plane was painted from, and the size of its file: a plane whose
+    file was deleted or cut off since is :attr:`damaged`, and not done.
 
     Parameters
     ----------
@@ -68,6 +71,8 @@ class PlaneStore:
         """What made it, as data for JSON."""
         self.found: dict[str, Any] = dict(cast(Any, array.attrs["found"]))
         """What was found out about the stack, as data for JSON."""
+        self.damaged: set[Index] = set()
+        """Indices of planes that were painted, and whose files are gone or of another size."""
         self._planes: dict[Index, dict[str, Any]] = self._done()
 
     @property
@@ -114,6 +119,7 @@ class PlaneStore:
                 shape=shape,
                 dtype=dtype,
                 chunks=(*(1,) * (len(shape) - in_plane), *shape[-in_plane:]),
+                compressors=ZstdCodec(level=0, checksum=True),
                 dimension_names=list(names),
                 attributes={METADATA_KEY: dict(recipe), "found": dict(found)},
             )
@@ -202,11 +208,12 @@ class PlaneStore:
             If it cannot be written; what was done before stays.
         """
         entry = {"plane": index, "source": digest, **told}
-        line = json.dumps(entry) + "\n"
         try:
             self.array[index] = plane
+            self._settle(index)
+            entry[_BYTES] = self._size(index)
             with (self.path / PLANES).open("a") as journal:
-                journal.write(line)
+                journal.write(json.dumps(entry) + "\n")
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
@@ -270,6 +277,22 @@ class PlaneStore:
         """Read a plane that is done."""
         return np.asarray(self.array[index])
 
+    def _file(self, index: Index) -> Path:
+        place = (*index, *(0,) * (self.array.ndim - len(index)))
+        return self.path / self.array.metadata.encode_chunk_key(place)
+
+    def _size(self, index: Index) -> int:
+        """Return the bytes of the file of a plane; 0 without one, as of a black plane."""
+        try:
+            return self._file(index).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _settle(self, index: Index) -> None:
+        """Wait until a plane is on the disk: no power cut must leave its line without it."""
+        with suppress(FileNotFoundError), self._file(index).open("rb+") as chunk:
+            os.fsync(chunk.fileno())
+
     def _done(self) -> dict[Index, dict[str, Any]]:
         journal = self.path / PLANES
         if journal.is_symlink():  # to a file that must not be changed
@@ -298,7 +321,10 @@ class PlaneStore:
                 )
                 if isinstance(source, str) and len(index) == len(plane) <= len(shape) - 2:
                     done[index] = entry
-        return done
+        self.damaged = {
+            index for index, entry in done.items() if entry.get(_BYTES) != self._size(index)
+        }
+        return {index: entry for index, entry in done.items() if index not in self.damaged}
 
 
 def digest_of(*arrays: NDArray[Any] | None) -> str:

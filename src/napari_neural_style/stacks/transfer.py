@@ -316,12 +316,14 @@ class StackTransfer:
 
     def _paint(self) -> Iterator[StackUpdate]:
         lock, session, before = FolderLock(self.path), None, self.done
+        damaged: set[Index] = set()
         try:
             if self._missing:
                 lock.acquire()
                 self._store.refresh()
                 self._missing -= self._store.done
                 before = self.done
+                damaged = self._missing & self._store.damaged
                 session = Session(self.settings, isinstance(self._backend, Here))
                 self._store.begin_session(session.told(0))
             blank = list(self._fail_blank())
@@ -329,6 +331,9 @@ class StackTransfer:
             pace = StackPace(*schedule.kinds)
             for index in blank:
                 yield self._told(Event(index), pace, self._failed[index])
+            for index in sorted(damaged):
+                note = "its file was deleted or damaged: it is painted again."
+                yield self._told(Event(index, note=note), pace, None)
             yield from self._paint_all(schedule, pace)
         finally:
             if session is not None:

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from napari_neural_style.recipe import one_line
 from napari_neural_style.settings import Settings, make_settings
 from napari_neural_style.transfer import devices
 from napari_neural_style.transfer.fallback import Means
 from napari_neural_style.transfer.provenance import differences, environment, threads_of
 from napari_neural_style.transfer.state import State, number, part, plain
 from napari_neural_style.transfer.weight_files import SOURCES
-from napari_neural_style.validation import VALIDATORS, choice
+from napari_neural_style.validation import VALIDATORS, choice, one_line
 
 if TYPE_CHECKING:
     from napari_neural_style.transfer.run import Run

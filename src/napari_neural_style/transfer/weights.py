@@ -303,8 +303,11 @@ def _load_safetensors(path: Path) -> object:
 
 def _load_pickle(path: Path) -> object:
     with path.open("rb") as file:
-        if file.read(4) == b"PK\3\4":  # what torch goes by
-            _check_archive(path)
+        start = file.read(4)
+    if start == b"PK\3\4":  # what torch goes by
+        _check_archive(path)
+    elif start[:1] != pickle.PROTO:  # of the format before 1.6
+        raise ValueError("it begins as no file of PyTorch does")
     with warnings.catch_warnings():
         # Such as of the protocol of a pickle: what comes of it is a refusal, or weights.
         warnings.simplefilter("ignore")
