@@ -118,11 +118,13 @@ def rows(preset: str, folder: Path) -> Iterator[str]:
         verdicts = [compare(after[pair], before[pair]) for pair in before.keys() & after.keys()]
         if verdicts:
             means, details = ([getattr(v, part) for v in verdicts] for part in ("mean", "detail"))
+            lightest = max(verdict.colour for verdict in verdicts)
             colours, finest = (max(v.parts[i] for v in verdicts) for i in (0, 1))
             yield (
                 f"| {preset} | {name} | {len(verdicts)} | {np.median(means):.1%} | "
                 f"{min(means):.1%} to {max(means):.1%} | "
-                f"{min(details):.2%} to {max(details):.2%} | {colours:.1%} | {finest:.0%} |"
+                f"{min(details):.2%} to {max(details):.2%} | {lightest:.1%} | "
+                f"{finest:.0%} | {colours:.1%} |"
             )
 
 
@@ -138,8 +140,9 @@ def main() -> None:
     if arguments.work:
         work(arguments.work, arguments.folder, arguments.names)
         return
-    print("| preset | by | pairs | median | distance | detail | part, colour | part, detail |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| preset | by | pairs | median | distance | detail | colour |", end="")
+    print(" a part's detail | a part's colour |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for preset in arguments.preset:
         paint(preset, arguments.folder)
         print("\n".join(rows(preset, arguments.folder)), flush=True)

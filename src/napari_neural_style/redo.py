@@ -23,9 +23,12 @@ AS_FINE: Final = 0.015
 """Share by which it may have more or less detail. Strokes fall elsewhere by other means, and by
 another strength or preset, too; but then there are more of them, or fewer."""
 
-OF_PARTS: Final = 0.06, 0.35
-"""Within which the mean colour of each part of the picture may be another, as a share of the range,
-and its detail. What was painted over, lightened or erased afterwards is further off."""
+AS_LIGHT: Final = 0.01
+"""Share of the range by which its mean colour may be another: means that move strokes do not."""
+
+OF_PARTS: Final = 0.08, 0.4
+"""The same for the mean colour and the detail of each part of the picture. What was painted over,
+lightened or erased afterwards is further off."""
 
 _PARTS: Final = 8
 """Along each side of a picture; fewer of one so small that they would have less than 12 pixels."""
@@ -47,15 +50,17 @@ class Verdict:
     detail
         How much more or less detail it has, as a share: 0 for as much, 1 at most. Detail is the
         sum of the differences between neighbouring pixels.
+    colour
+        Distance of the mean colours, as a share of the range.
     parts
-        Of the part of the picture, of 8 x 8, that is furthest off: the distance of its mean
-        colour, as a share of the range; and how much more or less detail it has.
+        Colour and detail of the part of the picture, of 8 x 8, that is furthest off.
     """
 
     mean: float
     largest: float
     others: tuple[str, ...] = ()
     detail: float = 0.0
+    colour: float = 0.0
     parts: tuple[float, float] = (0.0, 0.0)
 
     @property
@@ -66,7 +71,7 @@ class Verdict:
     @property
     def as_stated(self) -> bool:
         """Whether it is as it should be: to the bit, or near where something was other."""
-        near = self.mean <= NEAR and self.detail <= AS_FINE
+        near = self.mean <= NEAR and self.detail <= AS_FINE and self.colour <= AS_LIGHT
         everywhere = all(part <= most for part, most in zip(self.parts, OF_PARTS, strict=True))
         return self.identical or (bool(self.others) and near and everywhere)
 
@@ -75,20 +80,20 @@ class Verdict:
             return "Bit-identical."
         distance = (
             f"mean {self.mean:.2%}, largest {self.largest:.2%} of the range, "
-            f"detail {self.detail:.2%}; of a part up to {self.parts[0]:.2%} in colour, "
-            f"{self.parts[1]:.0%} of detail"
+            f"detail {self.detail:.2%}, mean colour {self.colour:.2%}; of a part at most detail "
+            f"{self.parts[1]:.0%}, mean colour {self.parts[0]:.2%}"
         )
         why = "; ".join(self.others)
         if self.as_stated:
             return (
-                f"The same within {NEAR:.0%}, and {AS_FINE:.1%} of detail ({distance}), made with "
-                f"other means: {why}."
+                f"The same within {NEAR:.0%}, {AS_FINE:.1%} of detail and {AS_LIGHT:.0%} of mean "
+                f"colour ({distance}), made with other means: {why}."
             )
         if self.others:
             return (
-                f"Differs by more than the {NEAR:.0%}, and {AS_FINE:.1%} of detail, that other "
-                f"means explain, or than {OF_PARTS[0]:.0%} and {OF_PARTS[1]:.0%} in a part of it "
-                f"({distance}): {why}."
+                f"Differs by more than the {NEAR:.0%}, {AS_FINE:.1%} of detail and {AS_LIGHT:.0%} "
+                f"of mean colour, of a part {OF_PARTS[1]:.0%} and {OF_PARTS[0]:.0%}, that other "
+                f"means explain ({distance}): {why}."
             )
         return f"Differs ({distance}), although machine and versions are the same."
 
@@ -276,6 +281,7 @@ def compare(again: npt.ArrayLike, painted: npt.ArrayLike, others: tuple[str, ...
         max(float(distance.max()), 5e-324),  # not rounded to nothing: some bit is other
         others,
         _apart(*map(_detail, both)),
+        _lighter(*both),
         _furthest(*both),
     )
 
@@ -286,11 +292,16 @@ def _furthest(again: NDArray[np.float64], painted: NDArray[np.float64]) -> tuple
     # Of a part with hardly any detail, a share of it tells nothing.
     little = _LITTLE * max(map(_detail, (again, painted))) / _PARTS**2
     for one, other in zip(_parts(again), _parts(painted), strict=True):
-        colour = max(colour, float(np.abs(one.mean((0, 1)) - other.mean((0, 1))).max()))
+        colour = max(colour, _lighter(one, other))
         details = _detail(one), _detail(other)
         if max(details) > little:
             detail = max(detail, _apart(*details))
     return colour, detail
+
+
+def _lighter(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return how far apart the mean colours are."""
+    return float(np.abs(one.mean((0, 1)) - other.mean((0, 1))).max())
 
 
 def _parts(picture: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
