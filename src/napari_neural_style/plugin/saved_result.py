@@ -59,8 +59,9 @@ def open_result(
         appearance = {"rgb": True}
         exact = None if image.dtype == np.uint8 else values
         shown = to_uint8(values if alpha is None else np.dstack([values, alpha]))
+    name = path.stem.removesuffix(".16bit").removesuffix(".float").removesuffix(".ome")
     result = ResultLayer(
-        viewer, geometry.place, geometry.orientation, path.stem, appearance, origin=content
+        viewer, geometry.place, geometry.orientation, name, appearance, origin=content
     )
     result.show(shown, recipe, exact)
     return result.layer
