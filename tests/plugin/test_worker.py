@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_neural_style.images import to_uint8
+from napari_neural_style.images import to_rgb, to_uint8
 from napari_neural_style.plugin.worker import Change, Painter, explain
 from napari_neural_style.transfer.engine import StyleTransfer
 from napari_neural_style.transfer.run import Run
@@ -266,6 +266,37 @@ def test_a_change_does_not_wait_for_the_present_step(paint, wait_for):
     (change,) = painter.outcomes[0].recipe["changes"]
     assert change == {"step": attempts[0], "tv_weight": 0.5}
     assert attempts[:2] == [attempts[0]] * 2
+
+
+def test_a_change_of_the_picture_itself_is_seen_before_a_step_is_made_with_it(paint, wait_for):
+    mask = np.zeros((32, 40), np.uint8)
+    mask[:, :20] = 1
+    painter = paint(size=None)
+    painter.framed.connect(lambda _: painter.shown(0.0))
+    wait_for(lambda: len(painter.frames) > 3)
+    painter.steer("mask", Change(painter.job, lambda: {"mask": mask, "feather": 0.0}))
+    wait_for(lambda: painter.frames[-1].recipe["changes"])
+    painter.stop()
+    first = next(i for i, frame in enumerate(painter.frames) if frame.recipe["changes"])
+    before, seen = painter.frames[first - 1 : first + 1]
+    (change,) = seen.recipe["changes"]
+    assert change["step"] == seen.step == seen.recipe["step"]
+    content = to_rgb(picture(32, 40), "content")
+    np.testing.assert_array_equal(seen.data[:, 20:], to_uint8(content)[:, 20:])
+    if before.step == seen.step:
+        np.testing.assert_array_equal(seen.data[:, :20], before.data[:, :20])
+
+
+def test_what_changes_no_picture_is_seen_with_its_step(paint, wait_for):
+    painter = paint()
+    painter.framed.connect(lambda _: painter.shown(0.0))
+    wait_for(lambda: len(painter.frames) > 3)
+    change = {"mask": None, "style_weight": 9.0}
+    painter.steer("style_strength", Change(painter.job, lambda: change))
+    wait_for(lambda: painter.frames[-1].recipe["changes"])
+    painter.stop()
+    seen = next(frame for frame in painter.frames if frame.recipe["changes"])
+    assert seen.step > seen.recipe["changes"][0]["step"]
 
 
 def test_a_change_that_cannot_be_made_is_told_and_the_run_goes_on(paint, wait_for):

@@ -149,6 +149,78 @@ def test_it_takes_a_step_back_after_which_the_loss_is_much_higher():
     assert losses[-1] < evaluate(good).losses[-1]
 
 
+def weighed(weight):
+    """The valley, as if one of two losses had another weight."""
+
+    def evaluate_weighed(variable):
+        losses, gradient = evaluate(variable)
+        pull = (weight - 1) * variable
+        return Evaluation(losses + (pull * variable).sum() / 2, gradient + pull)
+
+    return evaluate_weighed
+
+
+def near_the_bottom(evaluation=evaluate):
+    variable = start()
+    optimizer = make_optimizer(variable, Settings(optimizer="bounded-lbfgs"))
+    for _ in range(40):
+        losses = optimizer.step(evaluation, 0.3)
+    return variable, optimizer, losses[-1]
+
+
+def test_it_goes_on_with_other_weights_and_makes_nothing_worse():
+    variable, optimizer, _ = near_the_bottom(weighed(1.1))
+    for again in range(5):
+        other = weighed(1.2 + 0.1 * again)
+        optimizer.weigh_anew()
+        before = other(variable).losses[-1]
+        losses = [optimizer.step(other, 0.3)[-1] for _ in range(4)]
+        assert max(losses) <= before * (1 + 1e-9)
+        assert losses[-1] < before
+
+
+def test_on_the_way_to_a_far_goal_it_goes_on_as_if_nothing_was_known():
+    def far(variable):
+        losses, gradient = evaluate(variable - 20)
+        return Evaluation(losses, gradient)
+
+    variable, optimizer, _ = near_the_bottom()
+    fresh = variable.clone()
+    optimizer.weigh_anew()
+    anew = make_optimizer(fresh, Settings(optimizer="bounded-lbfgs"))
+    for _ in range(3):
+        assert torch.equal(optimizer.step(far, 0.3), anew.step(far, 0.3))
+        assert torch.equal(variable, fresh)
+
+
+def at_height(loss, variable):
+    losses, gradient = evaluate(variable)
+    return Evaluation(torch.full_like(losses, float(loss)), gradient)
+
+
+def test_after_a_change_it_may_not_climb_in_small_steps():
+    """A loss that is half as high again and again would be found too late."""
+    _, optimizer, loss = near_the_bottom()
+    optimizer.weigh_anew()
+    losses, images = [loss, 1.4 * loss, 1.4**2 * loss, 1.4**3 * loss], []
+    for loss in losses:
+        optimizer.step(lambda variable, loss=loss: at_height(loss, variable), 0.3)
+        images.append(optimizer.state()["before"][0])
+    assert not torch.equal(images[0], images[1])
+    assert torch.equal(images[1], images[2])
+    assert torch.equal(images[1], images[3])
+
+
+def test_where_nothing_is_known_it_can_begin_carefully():
+    bold, careful = start(), start()
+    make_optimizer(bold, Settings(optimizer="bounded-lbfgs")).step(evaluate, 0.3)
+    optimizer = make_optimizer(careful, Settings(optimizer="bounded-lbfgs"))
+    optimizer.be_careful()
+    optimizer.step(evaluate, 0.3)
+    moved, carefully = (bold - start()).norm(), (careful - start()).norm()
+    assert 0 < carefully <= moved / 5
+
+
 def test_its_steps_do_not_depend_on_what_cannot_change():
     """Of a masked image, the part that is painted moves as if it were the whole."""
     settings = Settings(optimizer="bounded-lbfgs")
@@ -249,11 +321,16 @@ def test_at_the_bottom_it_stays(optimizer):
     ids=["tensorflow", *OPTIMIZERS],
 )
 @pytest.mark.parametrize("steps", [1, 2, 130])  # L-BFGS forgets after a hundred
-def test_state_resumes_to_the_last_bit(settings, dtype, steps):
+@pytest.mark.parametrize("weighs_anew", [None, 0, 3])
+def test_state_resumes_to_the_last_bit(settings, dtype, steps, weighs_anew):
     variable = start(dtype)
     optimizer = make_optimizer(variable, settings)
     for _ in range(steps):
         optimizer.step(evaluate, 0.7)
+    if weighs_anew is not None:
+        optimizer.weigh_anew()
+        for _ in range(weighs_anew):
+            optimizer.step(evaluate, 0.7)
     saved = {key: copied(value) for key, value in optimizer.state().items()}
     other = variable.clone()
     resumed = make_optimizer(other, settings)

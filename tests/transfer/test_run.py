@@ -96,6 +96,31 @@ def test_it_goes_on_from_the_picture_towards_the_new_goal(name, optimizer, tmp_p
     assert np.isfinite(transfer.result).all()
 
 
+LARGE, LARGE_STYLE = pair(64, 80)
+EDITED = np.where(np.arange(80)[:, None] < 4, LARGE[::-1, :, ::-1] ** 2, LARGE)
+DEEP = {"style_layers": ("relu1_1", "relu2_1", "relu3_1"), "content_layers": "relu2_1"}
+NEAR = {
+    "strength": {"style_weight": 3.0},
+    "weights of layers": {"style_layers": {"relu1_1": 1.2, "relu2_1": 1.0, "relu3_1": 0.8}},
+    "other layers": {"style_layers": ("relu1_1", "relu2_1")},
+    "content edited": {"content": EDITED},
+    "the picture itself": {},
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_a_picture_near_its_goal_gets_no_worse(name):
+    """Of an optimizer that begins anew, losses are up to four times the first."""
+    settings = {"optimizer": "bounded-lbfgs", "learning_rate": 0.04, **DEEP}
+    transfer = start(LARGE, LARGE_STYLE, steps=90, **settings)
+    for _ in range(60):
+        next(transfer)
+    transfer.update(**(NEAR[name] or {"picture": transfer.result}))
+    losses = [next(transfer).losses["total"] for _ in range(12)]
+    assert max(losses) <= 1.02 * losses[0]
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", SIZES)
 def test_it_goes_on_at_another_size(name, optimizer):

@@ -67,6 +67,8 @@ _LONGEST_INTERVAL = 2.0
 """Seconds between two frames, unless these keep the GUI busy …"""
 _MOST_GUI_SHARE = 0.2
 """… for more than this part of its time."""
+_SEEN_AT_ONCE = frozenset({"color", "content", "feather", "mask", "picture"})
+"""What changes the picture itself, before a step is made with it."""
 
 
 @dataclass(frozen=True)
@@ -305,6 +307,7 @@ class Painter(Worker):
         self._transfer: StyleTransfer | None = None
         self._wanted: dict[str, Change] = {}
         self._losses: list[LossPoint] = []
+        self._latest: tuple[Update, Pace] | None = None
 
     def pause(self) -> None:
         """Wait before the next step."""
@@ -336,7 +339,7 @@ class Painter(Worker):
                 self._transfer.interrupt()
 
     def _gather(self) -> Outcome:
-        transfer, self._transfer = self._transfer, None
+        transfer, self._transfer, self._latest = self._transfer, None, None
         if transfer is None:
             return Outcome()
         recipe, exact = self._recipe(transfer), transfer.result
@@ -376,6 +379,7 @@ class Painter(Worker):
                 scales = transfer.scales
                 pace = Pace([h * w for h, w in scales])
             pace.step(update.scale, transfer.steps)
+            self._latest = update, pace
             not_saved = None if checkpoints is None else checkpoints.after(update)
             for note in (update.note, not_saved):
                 if note:
@@ -411,6 +415,19 @@ class Painter(Worker):
             asked |= change.read()
         transfer.update(**asked)
         self.job, self._hurry = changes[-1].job, True
+        if asked.keys() & _SEEN_AT_ONCE:
+            self._show_change(transfer)
+
+    def _show_change(self, transfer: "StyleTransfer") -> None:
+        """Show what a change has made of the picture, for a step may take long."""
+        before = len(transfer.changes)
+        transfer.apply()
+        made = transfer.changes[before:]
+        at_once = any(change.keys() & _SEEN_AT_ONCE for change in made)
+        if self._latest is not None and at_once and self._due():
+            update, pace = self._latest
+            self.framed.emit(self._frame(update, transfer, pace))
+            self._hurry = True
 
     def _frame(self, update: "Update", transfer: "StyleTransfer", pace: Pace) -> Frame:
         # Only now are loss and image asked for: both make a GPU wait.

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy.typing as npt
@@ -144,6 +144,11 @@ class StyleTransfer:
     def total(self) -> int:
         """Evaluations over all scales, made and planned."""
         return self._run.progress.total
+
+    @property
+    def changes(self) -> tuple[Mapping[str, Any], ...]:
+        """What has changed since the first step, as :meth:`provenance` tells it."""
+        return tuple(self._run.changes)
 
     @property
     def _step(self) -> int:

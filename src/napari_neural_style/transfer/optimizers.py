@@ -21,8 +21,14 @@ _HISTORY_BYTES: Final = 640 << 20
 _LEAST_PAIRS: Final = 3
 # … the largest step of a single number, in root mean squares of the largest step, …
 _LARGEST: Final = 5.0
-# … and the loss, relative to that before, from which a step is taken back.
+# … and the loss, relative to that before, from which a step is taken back, …
 _MUCH_HIGHER: Final = 1.5
+# … and from which another goal is so far away that nothing known helps to get there.
+_FAR: Final = 10.0
+# Parts of the largest step that are taken first: after a change, by what is known of the
+# curvature, and where the image may be near its goal and nothing is known.
+_AFTER_CHANGE: Final = 1 / 4
+_IN_THE_DARK: Final = 1 / 16
 
 Evaluate = Callable[[torch.Tensor], Evaluation]
 
@@ -215,19 +221,35 @@ class BoundedLBFGS:
         self.variable = variable
         self._painted = share
         self._share = variable.new_ones(())
+        self._before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+        self._loss_before: torch.Tensor | None = None  # with other weights, or another goal
         self._forget()
 
     def _forget(self) -> None:
         self._curvature = Curvature(self.variable, history_pairs(self.variable.nbytes))
-        self._before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+        self._ceiling = torch.full_like(self._share, math.inf)
 
     def weigh_anew(self) -> None:
-        """Forget the gradients so far: the losses have other weights.
+        """Go on with other weights of the losses, or towards another goal.
 
-        The image may be near its goal: the first step is a short one.
+        What is known of the curvature is about as true as before: with nothing known, the
+        first steps would make a good image worse. If the goal turns out to be far away, that
+        is forgotten.
         """
-        self._forget()
-        self._share = torch.full_like(self._share, 0.25)
+        if self._before is not None:
+            self._loss_before = self._before[2]
+        self._before = None
+        self._share = torch.full_like(self._share, _AFTER_CHANGE)
+
+    def be_careful(self) -> None:
+        """Begin with a very short step: the image may be near its goal."""
+        self._share = torch.full_like(self._share, _IN_THE_DARK)
+
+    def go_on_from(self, other: "BoundedLBFGS") -> None:
+        """Go on towards another goal with what another knows of an image of the same size."""
+        self._curvature, self._before = other._curvature, other._before
+        self._loss_before = other._loss_before
+        self.weigh_anew()
 
     def take_over(self, coarse: "BoundedLBFGS") -> None:
         """Begin with what was learnt of a smaller image."""
@@ -238,11 +260,13 @@ class BoundedLBFGS:
         losses, gradient = evaluate(self.variable)
         loss, image = losses[-1], self.variable
         if self._before is None:
+            self._look_how_far(loss)
             mean = gradient.abs().mean() / self._painted
             self._curvature.begin(gradient, mean.clamp_min(1e-30) / learning_rate)
         else:
             image_before, gradient_before, loss_before = self._before
-            higher = ~(loss <= _MUCH_HIGHER * loss_before)  # NaN is
+            reference = torch.minimum(loss_before, self._ceiling)
+            higher = ~(loss <= _MUCH_HIGHER * reference)  # NaN is
             before = image_before, gradient_before
             self._curvature.learn((image, gradient), before, higher)
             image.copy_(_either(higher, image_before, image))
@@ -256,11 +280,23 @@ class BoundedLBFGS:
         image.add_(step.mul_((learning_rate / size.clamp_min(1e-30)).clamp(max=1)))
         return losses
 
+    def _look_how_far(self, loss: torch.Tensor) -> None:
+        """Forget everything if another goal is far away; a GPU is waited for, once a change."""
+        before, self._loss_before = self._loss_before, None
+        if before is None:
+            return
+        self._ceiling = loss
+        if not loss <= _FAR * before:
+            self._forget()
+            self._share = torch.ones_like(self._share)
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as tensors, lists of tensors and numbers."""
         return {
             "curvature": self._curvature.state(),
             "before": [] if self._before is None else list(self._before),
+            "loss_before": [] if self._loss_before is None else [self._loss_before],
+            "ceiling": self._ceiling,
             "share": self._share,
         }
 
@@ -269,6 +305,8 @@ class BoundedLBFGS:
         self._curvature.load(part(state, "curvature"))
         before = tensors(state, "before", self.variable, self.variable, self._share)
         self._before = (before[0], before[1], before[2]) if before else None
+        self._loss_before = next(iter(tensors(state, "loss_before", self._share)), None)
+        self._ceiling = tensor(state, "ceiling", self._ceiling)
         self._share = tensor(state, "share", self._share)
 
 

@@ -90,8 +90,11 @@ class Painting:
 
     def aim_anew(self) -> None:
         """Go on towards another goal."""
-        self._forget_losses()
-        self.restart_optimizer()
+        if isinstance(self._optimizer, BoundedLBFGS):
+            self.weigh_anew()
+        else:
+            self._forget_losses()
+            self.restart_optimizer()
 
     def _forget_losses(self) -> None:
         self.guard.forget()
@@ -123,6 +126,17 @@ class Painting:
         ours, theirs = self._optimizer, coarse._optimizer
         if isinstance(ours, BoundedLBFGS) and isinstance(theirs, BoundedLBFGS):
             ours.take_over(theirs)
+
+    def go_on_from(self, before: "Painting") -> None:
+        """Go on towards another goal, with what was learnt of the image as it was before."""
+        ours, theirs = self._optimizer, before._optimizer
+        if isinstance(ours, BoundedLBFGS) and isinstance(theirs, BoundedLBFGS):
+            ours.go_on_from(theirs)
+
+    def be_careful(self) -> None:
+        """Begin with a short step: the image may be near its goal."""
+        if isinstance(self._optimizer, BoundedLBFGS):
+            self._optimizer.be_careful()
 
     def finish(self) -> None:
         """Let go of what only a further step needs."""

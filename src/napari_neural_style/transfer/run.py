@@ -474,6 +474,8 @@ class Run:
             rgb = self.studio.space.to_rgb(self.kept(best))
             rgb = run.pictures.repainted(rgb, self.pictures, *run.progress.shape)
             run.painting = run._paint_on(rgb)
+            if not moved and "color" not in names:  # in other colours it is another image
+                run.painting.go_on_from(self.painting)
             return
         forgets = self.settings.optimizer == "lbfgs" and not self.finished
         if (aimed or names & live.WEIGHING) and forgets and self.on_excursion:
@@ -488,6 +490,7 @@ class Run:
         self.objective, self.rate = None, 1.0
         self.planner.forget()
         self.painting = self._paint_on(self.pictures.taken_up(picture, *self.progress.shape))
+        self.painting.be_careful()
 
     def _other_studio(self, run: Self) -> Studio:
         """Make the studio of a changed run, which shares the weights with this one."""
@@ -512,6 +515,7 @@ class Run:
             self.painting.return_to_best()
         else:
             self.painting.restart_optimizer()
+        self.painting.be_careful()
 
     def _stand_by(self, run: Self) -> None:
         """Let go of what a changed run has no use for."""
