@@ -287,6 +287,34 @@ def test_a_change_of_the_picture_itself_is_seen_before_a_step_is_made_with_it(pa
         np.testing.assert_array_equal(seen.data[:, :20], before.data[:, :20])
 
 
+def test_steps_on_small_copies_are_shown_and_their_losses_are_not_compared(
+    paint, wait_for, monkeypatch
+):
+    monkeypatch.setattr("napari_neural_style.transfer.sketch._SMALLEST", 10)
+    monkeypatch.setattr("napari_neural_style.transfer.sketch._FAR", 0.0)
+    shallow = {"style_layers": "relu1_1", "content_layers": "relu1_2"}
+    painter = paint(steps=60, scales=(40,), size=None, **shallow)
+    sketched = []
+
+    def show(frame):
+        if "sketch of the change" in frame.text:
+            sketched.append(frame.step)
+        painter.shown(0.0)
+
+    painter.framed.connect(show)
+    wait_for(lambda: len(painter.frames) > 1)
+    other = picture(32, 32, 3, seed=5)
+    painter.steer("style", Change(painter.job, lambda: {"style": other}))
+    wait_for(lambda: painter.outcomes)
+    (change,) = painter.outcomes[0].recipe["changes"]
+    copies = range(change["step"] + 1, change["step"] + 9)
+    assert sketched
+    assert set(sketched) <= set(copies)
+    points = [point.step for frame in painter.frames for point in frame.losses]
+    points += [point.step for point in painter.outcomes[0].losses]
+    assert points == [step for step in range(1, 69) if step not in copies]
+
+
 def test_what_changes_no_picture_is_seen_with_its_step(paint, wait_for):
     painter = paint()
     painter.framed.connect(lambda _: painter.shown(0.0))

@@ -346,6 +346,7 @@ def test_targets_of_a_content_are_there_when_one_goes_back_to_it_if_they_are_sma
     room, made_of, monkeypatch
 ):
     monkeypatch.setattr(studio, "_CONTENTS_BYTES", room)
+    monkeypatch.setattr(studio, "_SMALL_BYTES", 0)
     transfer = made(2)
     for color in ("luminance", "style", "luminance"):
         transfer.update(color=color)

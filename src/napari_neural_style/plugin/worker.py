@@ -378,14 +378,16 @@ class Painter(Worker):
             if transfer.scales != scales:
                 scales = transfer.scales
                 pace = Pace([h * w for h, w in scales])
-            pace.step(update.scale, transfer.steps)
+            if not update.sketch:
+                pace.step(update.scale, transfer.steps)
             self._latest = update, pace
             not_saved = None if checkpoints is None else checkpoints.after(update)
             for note in (update.note, not_saved):
                 if note:
                     self.noted.emit(note)
             due = self._due()
-            if due or transfer.device == "cpu":  # elsewhere a look makes the device wait
+            looks = due or transfer.device == "cpu"  # elsewhere a look makes the device wait
+            if looks and not update.sketch:
                 step = self._before + update.step
                 self._losses.append(LossPoint(step, max(update.size), update.losses))
             if due:
@@ -434,7 +436,8 @@ class Painter(Worker):
         left = pace.seconds_left
         time_left = "…" if left is None else f"{duration(left)} left"
         height, width = update.size
-        facts = [f"loss {update.losses['total']:.3g}"]
+        losses = update.losses["total"]
+        facts = ["sketch of the change" if update.sketch else f"loss {losses:.3g}"]
         if pace.seconds_per_step:
             facts.append(f"{1 / pace.seconds_per_step:.2g} steps/s")
         data = self.job.develop(update.image)

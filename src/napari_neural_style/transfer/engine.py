@@ -351,7 +351,7 @@ class StyleTransfer:
             return None
         progress = self._run.progress
         note = self._run.notes.take(progress.step)
-        return Update(self, losses, progress.step, progress.scale, note)
+        return Update(self, losses, progress.step, progress.scale, note, self._run.sketched)
 
     def run(self) -> Image:
         """Run to the end and return the result."""
@@ -399,7 +399,9 @@ class StyleTransfer:
                 raise
             reason = _reason(error)
         else:
-            self._before, self._gave_up = None, False
+            self._gave_up = False
+            if not self._run.sketched:  # what is large is yet to be made
+                self._before = None
             return losses
         self._run, self._before = self._recall(self._before, reason), None
         return None

@@ -60,6 +60,11 @@ class Guard:
         self.lowest = torch.full_like(self.lowest, math.inf)
         self._high_since = self._returned_to = None
 
+    def begin_at(self, variable: torch.Tensor) -> None:
+        """Start anew from an image, of which no loss is known."""
+        self.best.copy_(variable)
+        self.forget()
+
     def calm(self) -> None:
         """Wait anew for the run to come down, after it went back."""
         self._high_since = None

@@ -83,6 +83,12 @@ def other_layers(before: Settings, after: Settings) -> bool:
     )
 
 
+def may_be_far(before: Inputs, after: Inputs, names: Iterable[str]) -> bool:
+    """Whether a change of some names may lead to a goal that is far from the one before."""
+    kept = set(before.style_digests) & set(after.style_digests)
+    return "content" in names or "color" in names or ("style" in names and not kept)
+
+
 def described(
     inputs: Inputs, names: Iterable[str], step: int, picture: torch.Tensor | None = None
 ) -> dict[str, Any]:

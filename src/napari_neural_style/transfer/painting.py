@@ -96,6 +96,14 @@ class Painting:
             self._forget_losses()
             self.restart_optimizer()
 
+    def move(self, step: torch.Tensor, losses: torch.Tensor) -> None:
+        """Make a step that was found otherwise, with the losses before it."""
+        self.variable.add_(step)
+        self._clamp()
+        self.losses = losses
+        self.guard.begin_at(self.variable)
+        self._convergence.forget()
+
     def _forget_losses(self) -> None:
         self.guard.forget()
         self._convergence.forget()

@@ -86,6 +86,10 @@ class Progress:
         self.step += 1
         self.scale_step += 1
 
+    def count_beside(self) -> None:
+        """Count a step that is none of those planned."""
+        self.step += 1
+
     def enter(self, scale: int) -> None:
         """Go on at a scale."""
         self.scale, self.scale_step = scale, 0

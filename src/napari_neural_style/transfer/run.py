@@ -21,7 +21,8 @@ from napari_neural_style.transfer.painting import Painting, is_bold
 from napari_neural_style.transfer.pictures import Pictures
 from napari_neural_style.transfer.planner import Planner
 from napari_neural_style.transfer.progress import Progress
-from napari_neural_style.transfer.scales import fit
+from napari_neural_style.transfer.scales import fit, resize
+from napari_neural_style.transfer.sketch import Sketch, sketch_shapes
 from napari_neural_style.transfer.state import State, number, part, plain, tensor
 from napari_neural_style.transfer.studio import Studio, fitting_means, needed_with
 
@@ -60,6 +61,9 @@ class Run:
         self.pictures = Pictures(inputs, init, self.largest)
         self.objective: Objective | None = None
         self.painting: Painting | None = None
+        self._sketch: Sketch | None = None  # to be made before the next step
+        self.sketched = False
+        """Whether the last step was one of a sketch."""
         self.rate = 1.0  # lowered by the guard
         self.changes: list[dict[str, Any]] = []
         """What has changed since the first step, as plain data."""
@@ -150,6 +154,13 @@ class Run:
             Called many times in a step; what it raises then is raised, and nothing has changed.
             Not called in the first step of a scale.
         """
+        self.sketched = False
+        if self._sketch is not None:
+            losses = self._within_memory(functools.partial(self._advance_sketch, check))
+            if losses is not None:
+                self.sketched = True
+                self.progress.count_beside()
+                return losses
         losses = self._within_memory(functools.partial(self.advance, check))
         self.progress.count()
         assert self.painting is not None
@@ -170,12 +181,35 @@ class Run:
         if self.painting is None or progress.upcoming != progress.scale:
             self._start_scale(progress.upcoming)
         assert self.painting is not None
-        factor = learning_rate_factor(self.settings.schedule, progress.scale_step, progress.done)
-        rate = self.settings.learning_rate * factor * self.rate
         evaluate = self._evaluate
         if progress.scale_step:  # or else nothing was painted at this scale
             evaluate = functools.partial(self._evaluate, check=check)
-        return self.painting.step(evaluate, rate)
+        return self.painting.step(evaluate, self._step_size)
+
+    @property
+    def _step_size(self) -> float:
+        settings, progress = self.settings, self.progress
+        factor = learning_rate_factor(settings.schedule, progress.scale_step, progress.done)
+        return settings.learning_rate * factor * self.rate
+
+    def _advance_sketch(self, check: Check) -> torch.Tensor | None:
+        """Make a step of the sketch; None if it turns out that there is no need for it."""
+        sketch, painting = self._sketch, self.painting
+        assert sketch is not None
+        assert painting is not None
+        if sketch.objective is None:
+            sketch.objective = self._make_objective(*sketch.shape)
+        if sketch.small is None:
+            small = resize(self.studio.space.to_rgb(painting.variable), *sketch.shape)
+            sketch.small = self._paint_on(small)
+            if not sketch.begun and not sketch.is_far(sketch.objective(sketch.small.variable)):
+                self._sketch = None
+                return None
+        losses = sketch.step(painting, self._step_size, check)
+        if sketch.ended:
+            painting.restart_optimizer()
+            self._sketch = None
+        return losses
 
     def _evaluate(self, variable: torch.Tensor, check: Check = lambda: None) -> Evaluation:
         assert self.painting is not None
@@ -255,7 +289,7 @@ class Run:
 
     def release(self) -> None:
         """Let go of everything but the result and, of a stopped run, what can resume it."""
-        self.objective = None
+        self._forget_objectives()
         self.studio.release()
         if self.progress.finished and self.painting is not None:
             self.painting.finish()
@@ -287,6 +321,27 @@ class Run:
         device = self.studio.means.device
         share = self.pictures.painted_share(state["variable"].to(device))
         self.painting = Painting.load(state, self.settings, device, share)
+
+    def _load_sketch(self, state: State) -> None:
+        """Go on from the state of a sketch; its objective is made when it is needed."""
+        assert self.painting is not None
+        sketch = Sketch.load(state, self.painting.guard.lowest[-1], self._sketch_shapes)
+        if "small" in state:
+            small = part(state, "small")
+            expected = self.pictures.content.new_empty(1, 3, *sketch.shape)
+            variable = tensor(small, "variable", expected).to(self.studio.means.device)
+            share = self.pictures.painted_share(variable)
+            sketch.small = Painting.load(small, self.settings, variable.device, share)
+        self._sketch = sketch
+
+    @property
+    def _sketch_shapes(self) -> list[tuple[int, int]]:
+        return sketch_shapes(*self.progress.shape, least_side(self.settings))
+
+    def _forget_objectives(self) -> None:
+        self.objective = None
+        if self._sketch is not None:
+            self._sketch.objective = None
 
     def _make_objective(self, height: int, width: int) -> Objective:
         return self.studio.make_objective(self.pictures, self.settings, height, width)
@@ -320,7 +375,7 @@ class Run:
         before = self.studio.means
         lesser = self.studio.lesser_means(self.largest)
         if lesser is None:
-            self.objective = None
+            self._forget_objectives()
             self.studio.release()
             shapes = self.progress.shapes
             height, width = shapes[min(self.progress.upcoming, len(shapes) - 1)]
@@ -342,7 +397,7 @@ class Run:
 
     def _change_means(self, means: Means) -> None:
         """Compute with others from the next step on."""
-        self.objective = None
+        self._forget_objectives()
         self.studio.move_to(means)
         self.planner.forget()
 
@@ -351,6 +406,8 @@ class Run:
         self.pictures = self.pictures.to(self.studio.means.device)
         if self.painting is not None:
             self.load_painting(self.painting.state())
+        if self._sketch is not None:
+            self._load_sketch(self._sketch.state())
 
     # --------------------------------------------------------------- checkpoints
 
@@ -364,7 +421,11 @@ class Run:
             "started": self.started,
             "notes": self.notes.plain(),
         }
-        return state if self.painting is None else {**state, "painting": self.painting.state()}
+        if self.painting is not None:
+            state["painting"] = self.painting.state()
+        if self._sketch is not None:
+            state["sketch"] = self._sketch.state()
+        return state
 
     def restore(self, state: State) -> None:
         """Go on from :meth:`state`.
@@ -392,6 +453,8 @@ class Run:
         if self.finished and not variable.isfinite().all():
             raise ValueError("its image has values that are not finite")
         self.load_painting(painting)
+        if "sketch" in state:
+            self._load_sketch(part(state, "sketch"))
         if not self.finished:
             self.objective = self._make_objective(*self.progress.shape)
 
@@ -432,6 +495,7 @@ class Run:
         run = copy.copy(self)
         run.settings, run.progress, run.notes = inputs.settings, progress, Notes(self.notes.kept)
         self._reform(run, inputs, names)
+        run._sketch = None if replanned else self._next_sketch(run, names)
         if replanned:  # with a budget it makes some steps
             with run.studio.alone:
                 run.planner = run._make_planner()
@@ -485,6 +549,22 @@ class Run:
         elif names & live.WEIGHING:
             self.painting.weigh_anew()
 
+    def _next_sketch(self, run: Self, names: set[str]) -> Sketch | None:
+        """Plan a changed run's sketch, if its goal may be far."""
+        before, painting = self._sketch, self.painting
+        if not live.may_be_far(self.inputs, run.inputs, names):
+            if before is not None:
+                before.begin_copy_anew()
+            return before
+        may_be = painting is not None and painting.losses is not None
+        if not may_be or run.settings.optimizer == "lbfgs" or run.progress.scale_ends:
+            return None
+        assert painting is not None
+        assert painting.losses is not None
+        loss = painting.losses[-1] if before is None else before.loss_before
+        shapes = run._sketch_shapes
+        return Sketch(loss, shapes) if shapes else None
+
     def _take_up(self, picture: torch.Tensor) -> None:
         """Go on from a picture at the present scale."""
         self.objective, self.rate = None, 1.0
@@ -528,6 +608,7 @@ class Run:
 
     def recalled(self) -> Self:
         """Go on as before a change, of which nothing came; it may have failed half way."""
+        self._sketch = None
         self.objective = None
         self.studio.move_to(self._means)
         if self.painting is not None:

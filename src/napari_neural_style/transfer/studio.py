@@ -30,6 +30,8 @@ from napari_neural_style.transfer.weights import fingerprint, load_weights
 # Of targets that are kept for another time: of styles, and of contents before another's are made.
 _TARGETS_BYTES: Final = 256 << 20
 _CONTENTS_BYTES: Final = 64 << 20
+# Of a content whose targets take little beside any others.
+_SMALL_BYTES: Final = 4 << 20
 Kept = TypeVar("Kept", StyleTargets, Features)
 
 
@@ -191,7 +193,8 @@ class Studio:
         key = image_digest(content), layers, self._encoder_key
         targets = self._contents.pop(key, None)
         if targets is None:
-            _forget_beyond(_CONTENTS_BYTES, self._contents)
+            if content.nbytes > _SMALL_BYTES:
+                _forget_beyond(_CONTENTS_BYTES, self._contents)
             targets = content_targets(self.made_encoder(), self.space, settings, content)
         self._contents[key] = targets  # the last one now
         return targets

@@ -44,6 +44,10 @@ class Update:
         Something that the user should read, such as a return to an earlier image.
     repeats : bool
         Whether that happens again when the picture is made again from its recipe.
+    sketch : bool
+        Whether the step was made on a small copy of the picture, which moved along: so it begins
+        towards another style that is far from the present one. Losses are those of the copy,
+        and the step is none of those planned for the scale.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Update:
         step: int,
         scale: int,
         note: Note | None,
+        sketch: bool = False,
     ) -> None:
         self._transfer = transfer
         self._losses, self._settings = losses, transfer.settings
@@ -60,6 +65,7 @@ class Update:
         self.total = transfer.total
         self.scale = scale
         self.size = transfer.scales[scale]
+        self.sketch = sketch
         self.note = None if note is None else note.text
         self.repeats = note is None or note.repeats
 
