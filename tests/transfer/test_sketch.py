@@ -26,6 +26,8 @@ CONTENT, STYLE = pair(64, 80)
 FAR, BANDS = np.ones((2, 40, 48, 3))
 FAR[::2] = 0
 BANDS[np.arange(40) % 16 < 8] = (1, 0, 0)
+FAR_EDITED = FAR.copy()
+FAR_EDITED[:, :9] = 0.5
 NEAR = STYLE.copy()
 NEAR[:4, :4] = 0
 LAYERS = {"style_layers": ("relu1_1", "relu2_1", "relu3_1"), "content_layers": "relu2_1"}
@@ -71,7 +73,8 @@ def test_copies_double_and_are_small_beside_the_picture(height, width, least):
         ("bounded-lbfgs", {"style": FAR}),
         ("bounded-lbfgs", {"style": FAR, "style_weight": 20.0}),
         ("bounded-lbfgs", {"style": FAR, "color": "match"}),
-        ("adam", {"style": FAR, "color": "match"}),
+        ("bounded-lbfgs", {"content": CONTENT[::-1]}),
+        ("adam", {"style": FAR}),
     ],
 )
 def test_a_far_goal_is_begun_with_small_copies(optimizer, change):
@@ -117,6 +120,7 @@ def test_so_it_comes_nearer_in_the_same_steps_of_its_own(monkeypatch):
     [
         ("bounded-lbfgs", {"style": NEAR}),
         ("bounded-lbfgs", {"style": [STYLE, FAR], "style_weights": (1, 9)}),
+        ("bounded-lbfgs", {"content": np.where(np.arange(80)[:, None] < 30, 0.5, CONTENT)}),
         ("bounded-lbfgs", {"style_weight": 1000.0}),
         ("bounded-lbfgs", {"tv_weight": 100.0}),
         ("bounded-lbfgs", {"steps": 50}),
@@ -188,8 +192,8 @@ def test_it_is_made_again_from_its_recipe(made):
     ("change", "expected"),
     [
         ({"style_weight": 20.0}, STEPS - 3),
-        ({"style": STYLE}, 0),
-        ({"style": FAR[::-1]}, STEPS),
+        ({"style": STYLE}, STEPS),
+        ({"style": FAR_EDITED}, STEPS - 3),
         ({"steps": 50}, 0),
         ({"size": 70}, 0),
         ({"picture": CONTENT}, 0),
@@ -257,4 +261,23 @@ def test_a_goal_whose_large_targets_fail_after_it_leaves_the_run_going_on(monkey
     monkeypatch.setattr(transfer._run, "_make_objective", fail)
     update = next(transfer)
     assert "the run goes on as it was" in update.note
+    assert np.isfinite(transfer.run()).all()
+
+
+def test_copies_that_come_to_nothing_leave_the_picture_alone(monkeypatch):
+    transfer = begin()
+    before = transfer.result
+    transfer.update(style=FAR)
+    call = Objective.__call__
+
+    def broken(objective, variable, *args):
+        evaluation = call(objective, variable, *args)
+        if max(variable.shape[2:]) > 20:
+            return evaluation
+        return evaluation._replace(gradient=evaluation.gradient * float("nan"))
+
+    monkeypatch.setattr(Objective, "__call__", broken)
+    assert sketched(transfer, 1) == [True]
+    np.testing.assert_array_equal(transfer.result, before)
+    assert sketched(transfer, 1) == [False]
     assert np.isfinite(transfer.run()).all()

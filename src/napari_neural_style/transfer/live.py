@@ -1,5 +1,6 @@
 """What may change while a run goes on."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ STYLES: Final = frozenset({"style", "style_scale"})
 PICTURES: Final = frozenset({"content", "color", "mask", "style_masks", "feather"})
 #: Settings that say how large the image is to be.
 SIZES: Final = frozenset({"size", "scales"})
+# Part of an image that another one has other pixels in, or else it is the same one edited.
+_MOST_EDITED: Final = 0.5
 #: All that may change.
 LIVE: Final = frozenset().union(
     WEIGHTS, LAYERS, STYLES, PICTURES, SIZES, {"steps", "learning_rate", "keep_best", "picture"}
@@ -83,10 +86,19 @@ def other_layers(before: Settings, after: Settings) -> bool:
     )
 
 
-def may_be_far(before: Inputs, after: Inputs, names: Iterable[str]) -> bool:
-    """Whether a change of some names may lead to a goal that is far from the one before."""
-    kept = set(before.style_digests) & set(after.style_digests)
-    return "content" in names or "color" in names or ("style" in names and not kept)
+def leads_far(before: Inputs, after: Inputs, names: Iterable[str]) -> bool:
+    """Whether a change of some names is to quite other colours, style or content."""
+    if "color" in names or ("content" in names and _is_other(before.content, after.content)):
+        return True
+    pairs = itertools.product(before.styles, after.styles)
+    return "style" in names and all(_is_other(one, other) for one, other in pairs)
+
+
+def _is_other(before: torch.Tensor, after: torch.Tensor) -> bool:
+    """Whether an image is another one, and not the same with an edit."""
+    if before.shape != after.shape:
+        return True
+    return float((before != after.to(before)).any(1).float().mean()) > _MOST_EDITED
 
 
 def described(

@@ -154,13 +154,11 @@ class Run:
             Called many times in a step; what it raises then is raised, and nothing has changed.
             Not called in the first step of a scale.
         """
-        self.sketched = False
-        if self._sketch is not None:
+        self.sketched = self._sketch is not None
+        if self.sketched:
             losses = self._within_memory(functools.partial(self._advance_sketch, check))
-            if losses is not None:
-                self.sketched = True
-                self.progress.count_beside()
-                return losses
+            self.progress.count_beside()
+            return losses
         losses = self._within_memory(functools.partial(self.advance, check))
         self.progress.count()
         assert self.painting is not None
@@ -192,8 +190,8 @@ class Run:
         factor = learning_rate_factor(settings.schedule, progress.scale_step, progress.done)
         return settings.learning_rate * factor * self.rate
 
-    def _advance_sketch(self, check: Check) -> torch.Tensor | None:
-        """Make a step of the sketch; None if it turns out that there is no need for it."""
+    def _advance_sketch(self, check: Check) -> torch.Tensor:
+        """Make a step of the sketch."""
         sketch, painting = self._sketch, self.painting
         assert sketch is not None
         assert painting is not None
@@ -202,9 +200,6 @@ class Run:
         if sketch.small is None:
             small = resize(self.studio.space.to_rgb(painting.variable), *sketch.shape)
             sketch.small = self._paint_on(small)
-            if not sketch.begun and not sketch.is_far(sketch.objective(sketch.small.variable)):
-                self._sketch = None
-                return None
         losses = sketch.step(painting, self._step_size, check)
         if sketch.ended:
             painting.restart_optimizer()
@@ -324,8 +319,7 @@ class Run:
 
     def _load_sketch(self, state: State) -> None:
         """Go on from the state of a sketch; its objective is made when it is needed."""
-        assert self.painting is not None
-        sketch = Sketch.load(state, self.painting.guard.lowest[-1], self._sketch_shapes)
+        sketch = Sketch.load(state, self._sketch_shapes)
         if "small" in state:
             small = part(state, "small")
             expected = self.pictures.content.new_empty(1, 3, *sketch.shape)
@@ -550,20 +544,15 @@ class Run:
             self.painting.weigh_anew()
 
     def _next_sketch(self, run: Self, names: set[str]) -> Sketch | None:
-        """Plan a changed run's sketch, if its goal may be far."""
-        before, painting = self._sketch, self.painting
-        if not live.may_be_far(self.inputs, run.inputs, names):
-            if before is not None:
-                before.begin_copy_anew()
-            return before
-        may_be = painting is not None and painting.losses is not None
-        if not may_be or run.settings.optimizer == "lbfgs" or run.progress.scale_ends:
+        """Plan a changed run's sketch, if its goal is far."""
+        if not live.leads_far(self.inputs, run.inputs, names):
+            if self._sketch is not None:
+                self._sketch.begin_copy_anew()
+            return self._sketch
+        if run.painting is None or run.progress.scale_ends or run.settings.optimizer == "lbfgs":
             return None
-        assert painting is not None
-        assert painting.losses is not None
-        loss = painting.losses[-1] if before is None else before.loss_before
         shapes = run._sketch_shapes
-        return Sketch(loss, shapes) if shapes else None
+        return Sketch(shapes) if shapes else None
 
     def _take_up(self, picture: torch.Tensor) -> None:
         """Go on from a picture at the present scale."""

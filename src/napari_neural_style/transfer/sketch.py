@@ -7,7 +7,7 @@ import torch
 from napari_neural_style.transfer.objective import Check, Evaluation, Objective
 from napari_neural_style.transfer.painting import Painting
 from napari_neural_style.transfer.scales import fit, resize
-from napari_neural_style.transfer.state import State, tensor, whole
+from napari_neural_style.transfer.state import State, whole
 
 # Longest side of the smallest copy; each next one has twice the side, …
 _SMALLEST: Final = 128
@@ -15,9 +15,6 @@ _SMALLEST: Final = 128
 _SMALLER: Final = 3
 # Steps on each copy.
 _STEPS: Final = 8
-# The loss, relative to that of the goal before, from which a goal is far. Nearer ones are
-# reached as fast without copies, whose own goals are a bit elsewhere.
-_FAR: Final = 3.0
 
 
 def sketch_shapes(height: int, width: int, least: int) -> list[tuple[int, int]]:
@@ -44,14 +41,11 @@ class Sketch:
 
     Parameters
     ----------
-    loss : torch.Tensor
-        Total loss of the goal before, at the picture.
     shapes : list of tuple of int
         Of the copies, in this order; at least one.
     """
 
-    def __init__(self, loss: torch.Tensor, shapes: list[tuple[int, int]]) -> None:
-        self.loss_before = loss
+    def __init__(self, shapes: list[tuple[int, int]]) -> None:
         self.shapes = shapes
         self._made = 0
         self.small: Painting | None = None
@@ -65,19 +59,9 @@ class Sketch:
         return self.shapes[self._made // _STEPS]
 
     @property
-    def begun(self) -> bool:
-        """Whether a step was made."""
-        return self._made > 0
-
-    @property
     def ended(self) -> bool:
         """Whether there is no next step."""
         return self._made >= _STEPS * len(self.shapes)
-
-    def is_far(self, evaluation: Evaluation) -> bool:
-        """Whether the goal is worth the steps, by its loss at the first copy."""
-        loss = float(evaluation.losses[-1])
-        return _FAR * float(self.loss_before) < loss < float("inf")
 
     def step(self, painting: Painting, rate: float, check: Check) -> torch.Tensor:
         """Make a step on the present copy, and move the picture along.
@@ -107,7 +91,12 @@ class Sketch:
             return evaluation
 
         losses = small.step(evaluate, rate)
-        painting.move(resize(small.variable - before, *painting.shape), losses)
+        step = resize(small.variable - before, *painting.shape)
+        if not step.isfinite().all():  # the picture's own steps will show what to do
+            self._made = _STEPS * len(self.shapes)
+            self.begin_copy_anew()
+            return losses
+        painting.move(step, losses)
         self._made += 1
         if self._made % _STEPS == 0:
             self.begin_copy_anew()
@@ -119,14 +108,14 @@ class Sketch:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on."""
-        state = {"loss_before": self.loss_before, "made": self._made}
+        state: dict[str, Any] = {"made": self._made}
         return state if self.small is None else {**state, "small": self.small.state()}
 
     @classmethod
-    def load(cls, state: State, like: torch.Tensor, shapes: list[tuple[int, int]]) -> Self:
-        """Go on from :meth:`state`, but for the copy; `like` is a total loss."""
+    def load(cls, state: State, shapes: list[tuple[int, int]]) -> Self:
+        """Go on from :meth:`state`, but for the copy."""
         if not shapes:
             raise ValueError("it has a sketch and is too small for one")
-        sketch = cls(tensor(state, "loss_before", like), shapes)
+        sketch = cls(shapes)
         sketch._made = whole("made", state["made"], 0, _STEPS * len(shapes) - 1)
         return sketch
