@@ -174,17 +174,14 @@ def live_controls(viewer, widget) -> dict[str, Callable[[int], None]]:
 def reaction(result, change: Callable[[], None]) -> float:
     """Seconds from a change to the first frame that shows what it made of the picture."""
     changes = len(result.metadata["napari_neural_style"]["changes"])
-    before = None
 
     def seen() -> bool:
-        nonlocal before
         recipe = result.metadata["napari_neural_style"]
-        step, made = recipe["step"], recipe["changes"]
+        made = recipe["changes"]
         if len(made) == changes:
-            before = step, result.data
             return False
-        at_once = before and before[0] == step and not np.array_equal(before[1], result.data)
-        return at_once or step > made[-1]["step"]
+        # What is outside of a region is the content's before a step is made.
+        return recipe["step"] > made[-1]["step"] or bool({"mask", "feather"} & made[-1].keys())
 
     begin = time.perf_counter()
     change()
