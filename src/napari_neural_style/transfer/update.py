@@ -45,9 +45,9 @@ class Update:
     repeats : bool
         Whether that happens again when the picture is made again from its recipe.
     sketch : bool
-        Whether the step was made on a small copy of the picture, which moved along: so it begins
-        towards another style that is far from the present one. Losses are those of the copy,
-        and the step is none of those planned for the scale.
+        Whether the step was made on a small copy of the picture, which moved along, as the first
+        ones after a change to another style, content or colours are. Losses are those of the
+        copy, and the step is none of those planned for the scale.
     """
 
     def __init__(
