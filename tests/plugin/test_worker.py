@@ -290,7 +290,7 @@ def test_a_change_of_the_picture_itself_is_seen_before_a_step_is_made_with_it(pa
 def test_steps_on_small_copies_are_shown_and_their_losses_are_not_compared(
     paint, wait_for, monkeypatch
 ):
-    monkeypatch.setattr("napari_neural_style.transfer.sketch._SMALLEST", 10)
+    monkeypatch.setattr("napari_neural_style.transfer.sketch._SMALLEST", 16)
     shallow = {"style_layers": "relu1_1", "content_layers": "relu1_2"}
     painter = paint(steps=60, scales=(40,), size=None, **shallow)
     sketched = []

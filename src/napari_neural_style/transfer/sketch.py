@@ -11,8 +11,8 @@ from napari_neural_style.transfer.state import State, whole
 
 # Longest side of the smallest copy; each next one has twice the side, …
 _SMALLEST: Final = 128
-# … as long as the picture has so many times that: such steps cost little beside its own.
-_SMALLER: Final = 3
+# … as long as the picture has so many times that: such steps cost a quarter of its own or less.
+_SMALLER: Final = 2
 # Steps on each copy.
 _STEPS: Final = 8
 
