@@ -180,8 +180,10 @@ def reaction(result, change: Callable[[], None]) -> float:
         made = recipe["changes"]
         if len(made) == changes:
             return False
-        # What is outside of a region is the content's before a step is made.
-        return recipe["step"] > made[-1]["step"] or bool({"mask", "feather"} & made[-1].keys())
+        # What is outside of a region is the content's before a step is made, and how many
+        # steps are left is told.
+        at_once = {"mask", "feather", "steps"} & made[-1].keys()
+        return recipe["step"] > made[-1]["step"] or bool(at_once)
 
     def made_with_it() -> bool:
         recipe = result.metadata["napari_neural_style"]

@@ -23,7 +23,6 @@ class Pace:
 
     def __init__(self, pixels: Sequence[int]) -> None:
         self._pixels = pixels
-        self._steps: Sequence[int] = ()
         self._scale = -1
         self._done = 0
         self._durations: deque[float] = deque(maxlen=_REMEMBERED_STEPS)
@@ -31,9 +30,8 @@ class Pace:
         self.seconds_per_step: float | None = None
         """Seconds that a step takes at the present scale; None before that is known."""
 
-    def step(self, scale: int, steps: Sequence[int]) -> None:
-        """Count one step of a scale, given those planned at each, which may change."""
-        self._steps = steps
+    def step(self, scale: int) -> None:
+        """Count one step of a scale."""
         now = time.perf_counter()
         if scale == self._scale:
             self._done += 1
@@ -46,15 +44,20 @@ class Pace:
             self._durations.clear()
         self._last = now
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimate of the seconds until the last step; None before there is one."""
+    def seconds_left(self, steps: Sequence[int]) -> float | None:
+        """Estimate of the seconds until the last step; None before there is one.
+
+        Parameters
+        ----------
+        steps
+            Planned at each scale, which may change.
+        """
         if self.seconds_per_step is None:
             return None
         here = self._pixels[self._scale]
-        later = zip(self._pixels[self._scale + 1 :], self._steps[self._scale + 1 :], strict=True)
-        steps_here = self._steps[self._scale] - self._done
-        steps_later = sum(steps * pixels / here for pixels, steps in later)
+        later = zip(self._pixels[self._scale + 1 :], steps[self._scale + 1 :], strict=True)
+        steps_here = steps[self._scale] - self._done
+        steps_later = sum(count * pixels / here for pixels, count in later)
         return (steps_here + steps_later) * self.seconds_per_step
 
 

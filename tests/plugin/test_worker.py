@@ -326,6 +326,20 @@ def test_what_changes_no_picture_is_seen_with_its_step(paint, wait_for):
     assert seen.step > seen.recipe["changes"][0]["step"]
 
 
+def test_how_many_steps_are_left_is_told_before_the_next(paint, wait_for):
+    painter = paint(steps=200)
+    painter.framed.connect(lambda _: painter.shown(0.0))
+    wait_for(lambda: len(painter.frames) > 3)
+    painter.steer("steps", Change(painter.job, lambda: {"steps": 300}))
+    wait_for(lambda: painter.frames[-1].recipe["changes"])
+    painter.stop()
+    seen = next(frame for frame in painter.frames if frame.recipe["changes"])
+    assert seen.step == seen.recipe["changes"][0]["step"]
+    assert seen.total == 300
+    assert f"Step {seen.step} of 300" in seen.text
+    assert seen.share == seen.step / 300
+
+
 def test_a_change_that_cannot_be_made_is_told_and_the_run_goes_on(paint, wait_for):
     painter = paint()
     refused = []

@@ -13,6 +13,7 @@ from tests.transfer.test_run import CONTENT, OTHER, STYLE, begin
 from napari_neural_style import StyleTransfer
 from napari_neural_style.images import image_hash
 from napari_neural_style.record import Record
+from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.replay import Replay
 
 OPTIMIZERS = ["adam", "lbfgs", "bounded-lbfgs"]
@@ -67,6 +68,37 @@ def test_a_change_does_not_wait_for_the_present_step(watch):
     losses = [update.losses for update in transfer]
     assert losses[4:] == [update.losses for update in expected]
     assert [change["step"] for change in transfer.provenance()["changes"]] == [4]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "bounded-lbfgs"])
+def test_other_weights_cost_no_second_way_through_the_network(optimizer, watch, monkeypatch):
+    """In the middle of a step, forward or back, they are in force for that one."""
+    heavier = {"style_weight": 50.0, "tv_weight": 0.5}
+    expected = begin(optimizer)
+    for _ in range(4):
+        next(expected)
+    expected.update(**heavier)
+    losses = [update.losses for update in expected]
+    begun, trace = [], Encoder.trace
+    monkeypatch.setattr(Encoder, "trace", lambda *a: begun.append(a) or trace(*a))
+    moment = {"asked": 0, "wanted": 0}
+
+    def change(transfer, _):
+        if transfer.provenance()["step"] == 4:
+            moment["asked"] += 1
+            if moment["asked"] == moment["wanted"]:
+                transfer.update(**heavier)
+
+    watch(change)
+    begin(optimizer).run()
+    needed, questions = len(begun), moment["asked"]
+    assert questions > 9
+    for wanted in range(1, questions + 1):
+        begun.clear()
+        moment.update(asked=0, wanted=wanted)
+        transfer = begin(optimizer)
+        assert [update.losses for update in transfer][4:] == losses
+        assert len(begun) == needed
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tests.reference.images import pair
 
 from napari_neural_style import PRESETS, Settings
 from napari_neural_style.layers import find_layer
+from napari_neural_style.transfer.convolution import Convolution
 from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.losses import add_total_variation
 from napari_neural_style.transfer.memory import plan_tiles
@@ -167,6 +169,86 @@ def test_variable_is_not_changed():
     assert torch.equal(variable, before)
     assert gradient.is_contiguous()
     assert not variable.requires_grad
+
+
+class Unwanted(Exception):
+    """Ends an evaluation."""
+
+
+def giving_up(at):
+    """Give an evaluation up when it has asked so many times."""
+    asked = itertools.count()
+
+    def check():
+        if next(asked) == at:
+            raise Unwanted
+
+    return check
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize(("tile", "lasts"), [("off", True), (64, False)])
+def test_what_was_given_up_goes_on_with_other_weights(tile, lasts, pooling, monkeypatch):
+    """At each of its moments, to the same bits."""
+    content, style, other, image = images(150, 44)
+    settings = Settings(tv_weight=5, pooling=pooling, style_weights=(1, 3), **SHALLOW)
+    problem = Problem(settings, content, style, other, dtype=torch.float32, tile=tile)
+    others = dataclasses.replace(
+        settings, style_layers={"relu1_1": 1, "pool2": 0, "relu3_1": 9, "conv2_1": 2}, tv_weight=0
+    )
+    expected, asked, begun = {}, itertools.count(), []
+    trace = Encoder.trace
+    monkeypatch.setattr(Encoder, "trace", lambda *a: begun.append(trace(*a)) or begun[-1])
+    for weights in (settings, others):
+        problem.objective.settings = weights
+        variable = problem.to_variable(image)
+        expected[weights] = problem.objective(variable, lambda: next(asked))
+    assert begun[0].lasts == lasts
+    moments = next(asked) // 2
+    assert moments > 15
+    used_up = []
+    for moment in range(moments):
+        begun.clear()
+        variable = problem.to_variable(image)
+        problem.objective.settings = settings
+        with pytest.raises(Unwanted):
+            problem.objective(variable, giving_up(moment))
+        used_up.append(not problem.encoder.holds(begun[0]))
+        problem.objective.settings = others
+        found = problem.objective(variable)
+        assert found.losses.tolist() == expected[others].losses.tolist()
+        assert torch.equal(found.gradient, expected[others].gradient)
+        assert len(begun) == 1 + used_up[-1]
+    assert used_up == sorted(used_up)  # only on the way back
+    assert set(used_up) == ({False} if lasts else {False, True})
+
+
+def test_of_another_image_nothing_is_known():
+    content, style, _, image = images()
+    problem = Problem(Settings(**SHALLOW), content, style, dtype=torch.float32)
+    variable = problem.to_variable(image)
+    with pytest.raises(Unwanted):
+        problem.objective(variable, giving_up(3))
+    variable.mul_(0.5)
+    expected = problem.objective(variable.clone())
+    found = problem.objective(variable)
+    assert torch.equal(found.gradient, expected.gradient)
+    with pytest.raises(Unwanted):
+        problem.objective(variable, giving_up(3))
+    problem.objective(problem.to_variable(style))  # the encoder has seen something else since
+    assert torch.equal(problem.objective(variable).gradient, expected.gradient)
+
+
+def test_what_broke_does_not_go_on(monkeypatch):
+    content, style, _, image = images()
+    problem = Problem(Settings(**SHALLOW), content, style, dtype=torch.float32)
+    variable = problem.to_variable(image)
+    expected = problem.objective(variable)
+    with monkeypatch.context() as patch:
+        patch.setattr(Convolution, "__call__", lambda *_: torch.empty(1 << 60))
+        with pytest.raises(RuntimeError):
+            problem.objective(variable)
+    assert torch.equal(problem.objective(variable).gradient, expected.gradient)
 
 
 def test_at_its_targets_the_objective_is_nothing():

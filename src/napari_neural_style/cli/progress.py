@@ -50,13 +50,13 @@ class Progress:
         if update.note:
             self._bar.write(update.note, file=sys.stderr)
         self._bar.total = update.total  # which may change
-        self._pace.step(update.scale, self._transfer.steps)
+        self._pace.step(update.scale)
         now = time.monotonic()
         if now >= self._losses_due or update.step == update.total:
             # Seldom: on a GPU, reading the losses waits for the device.
             losses = update.losses
             shown = [f"{name} {losses[name]:.3g}" for name in ("content", "style", "total")]
-            seconds = self._pace.seconds_left
+            seconds = self._pace.seconds_left(self._transfer.steps)
             if seconds is not None:
                 shown.insert(0, f"{duration(seconds)} left")
             self._bar.set_postfix_str(", ".join(shown), refresh=False)

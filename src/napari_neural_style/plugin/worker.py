@@ -67,8 +67,8 @@ _LONGEST_INTERVAL = 2.0
 """Seconds between two frames, unless these keep the GUI busy …"""
 _MOST_GUI_SHARE = 0.2
 """… for more than this part of its time."""
-_SEEN_AT_ONCE = frozenset({"color", "content", "feather", "mask", "picture"})
-"""What changes the picture itself, before a step is made with it."""
+_SEEN_AT_ONCE = frozenset({"color", "content", "feather", "mask", "picture", "steps"})
+"""What changes the picture itself before a step is made with it, or how many are left."""
 
 
 @dataclass(frozen=True)
@@ -379,7 +379,7 @@ class Painter(Worker):
                 scales = transfer.scales
                 pace = Pace([h * w for h, w in scales])
             if not update.sketch:
-                pace.step(update.scale, transfer.steps)
+                pace.step(update.scale)
             self._latest = update, pace
             not_saved = None if checkpoints is None else checkpoints.after(update)
             for note in (update.note, not_saved):
@@ -433,7 +433,7 @@ class Painter(Worker):
 
     def _frame(self, update: "Update", transfer: "StyleTransfer", pace: Pace) -> Frame:
         # Only now are loss and image asked for: both make a GPU wait.
-        left = pace.seconds_left
+        left = pace.seconds_left(transfer.steps)
         time_left = "…" if left is None else f"{duration(left)} left"
         height, width = update.size
         losses = update.losses["total"]
@@ -442,14 +442,15 @@ class Painter(Worker):
             facts.append(f"{1 / pace.seconds_per_step:.2g} steps/s")
         data = self.job.develop(update.image)
         recipe = self._recipe(transfer)
-        step, total = self._before + update.step, self._before + update.total
+        total = transfer.total
+        step, whole = self._before + update.step, self._before + total
         self._record(step, data, recipe)
         return Frame(
             data=data,
             step=step,
-            total=total,
-            share=update.step / update.total,
-            text=f"Step {step} of {total} · "
+            total=whole,
+            share=update.step / total,
+            text=f"Step {step} of {whole} · "
             f"scale {update.scale + 1} of {len(transfer.scales)} ({width} × {height})\n"
             + " · ".join([*facts, time_left]),
             time_left=time_left,

@@ -17,7 +17,7 @@ follow:
 
 import functools
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeVar, cast
@@ -249,9 +249,14 @@ class Activations:
 class Trace:
     """What a forward pass keeps for the way back."""
 
-    segments: tuple[Segment, ...]
+    image: torch.Tensor
     prepare: Prepare
+    segments: tuple[Segment, ...]
     large: bool
+    lasts: bool
+    """Whether there is memory to keep it until the next pass, or it is used up on the way back."""
+    number: int
+    """Of the pass, among all of the encoder."""
     inputs: list[torch.Tensor] = field(default_factory=list)
     strips: list[list[tuple[Strip, Activations]]] = field(default_factory=list)
 
@@ -296,6 +301,7 @@ class Encoder:
         self._plan = plan or Plan()
         self._rooms: dict[Hashable, torch.Tensor | rectify.Maxima | rectify.Arena] = {}
         self._shape: torch.Size | None = None
+        self._passes = 0
         self._workspace = Workspace()
         self._forward: dict[Layer, Convolution] = {}
         self._backward: dict[Layer, Convolution] = {}
@@ -313,7 +319,6 @@ class Encoder:
         """Pixels to one position of the deepest layer: the least side of an image."""
         return max(layer.stride for layer in self.layers)
 
-    @torch.no_grad()
     def forward(
         self,
         image: torch.Tensor,
@@ -326,39 +331,79 @@ class Encoder:
 
         Parameters
         ----------
-        image : torch.Tensor
-            (1, 3, H, W); not to be changed before :meth:`backward`.
-        look : callable
-            Called with each wanted layer, a part of its features (1, C, rows, columns)
-            and the rows and columns of the layer that these are.
-        keep : bool
-            Keep what :meth:`backward` needs.
-        prepare : callable
-            Makes normalised RGB of a part of the image; of a whole one it would be several
-            images more.
-        deepest : Layer, optional
-            The wanted layer to end with; by default the last of them.
+        image, prepare, deepest
+            As for :meth:`trace`.
+        look, keep
+            As for :meth:`walk`.
 
         Returns
         -------
         Trace
             For :meth:`backward`.
         """
+        trace = self.trace(image, prepare, deepest)
+        for _ in self.walk(trace, look, keep):
+            pass
+        return trace
+
+    def trace(
+        self,
+        image: torch.Tensor,
+        prepare: Prepare = lambda part: part,
+        deepest: Layer | None = None,
+    ) -> Trace:
+        """Begin a pass; those before it cannot go on, or back, any more.
+
+        Parameters
+        ----------
+        image : torch.Tensor
+            (1, 3, H, W); not to be changed before :meth:`backward`.
+        prepare : callable
+            Makes normalised RGB of a part of the image; of a whole one it would be several
+            images more.
+        deepest : Layer, optional
+            The wanted layer to end with; by default the last of them.
+        """
         if image.shape != self._shape:
             self._rooms, self._shape = {}, image.shape
         height, width = image.shape[2:]
         wanted = self.layers if deepest is None else {deepest}
         segments = self._plan.segments(wanted, height, width, self.dtype)
-        trace = Trace(segments, prepare, image.numel() * self.dtype.itemsize > _LARGE)
+        large = image.numel() * self.dtype.itemsize > _LARGE
+        lasts = all(
+            self._plan.keeps(part, height // part.stride, width // part.stride, self.dtype)
+            for part in segments
+        )
+        self._passes += 1
+        return Trace(image, prepare, segments, large, lasts and not large, self._passes)
+
+    def holds(self, trace: Trace) -> bool:
+        """Whether a pass can go on, or back."""
+        return trace.number == self._passes
+
+    @torch.no_grad()
+    def walk(self, trace: Trace, look: Look, keep: bool = True) -> Iterator[None]:
+        """Go through the network with an image, from layer to layer of a strip.
+
+        Parameters
+        ----------
+        trace : Trace
+            Of a pass that begins.
+        look : callable
+            Called with each wanted layer, a part of its features (1, C, rows, columns)
+            and the rows and columns of the layer that these are.
+        keep : bool
+            Keep what :meth:`backward` needs.
+        """
         self._workspace.frugal = trace.large
-        x = image
+        x = trace.image
         for segment in trace.segments:
             trace.inputs.append(x)
-            x, kept = self._run_segment(segment, x, look, keep, prepare, trace.large)
+            kept: list[tuple[Strip, Activations]] = []
+            x = yield from self._walk_segment(segment, x, look, keep, trace, kept)
             trace.strips.append(kept)
             if trace.large:
                 give_memory_back()
-        return trace
 
     @torch.no_grad()
     def backward(self, trace: Trace, add_gradient: AddGradient) -> torch.Tensor:
@@ -367,7 +412,7 @@ class Encoder:
         Parameters
         ----------
         trace : Trace
-            Of the last :meth:`forward`, which kept it; used up.
+            Of the last pass, which kept it; used up unless it lasts.
         add_gradient : callable
             Called with each wanted layer, a part of its features, the rows and columns
             that these are, and the gradient with respect to them so far, (1, C, rows,
@@ -379,11 +424,16 @@ class Encoder:
             (1, 3, H, W), in the encoder's precision.
         """
         outer: torch.Tensor | None = None
+        inputs, kept = trace.inputs, trace.strips
+        if trace.lasts:
+            inputs, kept = inputs.copy(), [strips.copy() for strips in kept]
+        else:
+            self._passes += 1  # for it is used up
         for segment in reversed(trace.segments):
-            x, strips = trace.inputs.pop(), trace.strips.pop()
+            x, strips = inputs.pop(), kept.pop()
             again = self._computed_again(segment, x.shape)
             alone = len(strips) == 1
-            if alone or (trace.strips and len(trace.strips[-1]) > 1):
+            if alone or (kept and len(kept[-1]) > 1):
                 inner = x  # of which a strip needs nothing below its own rows
             else:
                 make = functools.partial(_empty, x, tuple(x.shape[1:]), self.dtype)
@@ -423,16 +473,16 @@ class Encoder:
             part = prepare(part).to(self.dtype)
         return part.contiguous(memory_format=torch.channels_last)
 
-    def _run_segment(
+    def _walk_segment(
         self,
         segment: Segment,
         x: torch.Tensor,
         look: Look,
         keep: bool,
-        prepare: Prepare,
-        large: bool,
-    ) -> tuple[torch.Tensor, list[tuple[Strip, Activations]]]:
-        """Compute a segment; its output, and what is kept of each strip."""
+        trace: Trace,
+        kept: list[tuple[Strip, Activations]],
+    ) -> Generator[None, None, torch.Tensor]:
+        """Compute a segment's output, and add what is kept of each strip."""
         height, width = x.shape[2:]
         strips = segment.strips(height, self._plan.rows(segment, height, width))
         everything = self._plan.keeps(segment, height, width, self.dtype)
@@ -449,7 +499,7 @@ class Encoder:
         # Features that are kept lie together: what a strip needs of the one above is there.
         # A single strip needs nothing, and those that are rectified at once are its own.
         features = {
-            layer: make(layer) if large else self._room(layer, functools.partial(make, layer))
+            layer: make(layer) if trace.large else self._room(layer, functools.partial(make, layer))
             for layer in kept_layers
             if layer.kind == "relu"
             and (len(strips) > 1 or LAYERS[layer.index - 1] in self.layers)
@@ -460,22 +510,23 @@ class Encoder:
         if len(strips) > 1 and last.kind == "pool":
             output = self._room(last, functools.partial(make, last))
         above: dict[Layer, torch.Tensor] = {}
-        y, kept = x, []
+        y = x
         for strip in strips:
             activations = Activations()
             number = strip.number if keep and everything else None
             there = strip.rows[first].before(first, height)
-            part = self._part(x, there, prepare)
+            part = self._part(x, there, trace.prepare)
             run = self._run(strip.rows, part, there, features, above, number)
             for layer, y, maxima in run:
                 if layer in self.layers:
                     look(layer, y, _region(strip.rows[layer], y))
                 if layer in kept_layers:
                     self._keep(activations, layer, y, maxima, arena)
+                yield
             if output is not None:
                 strip.rows[last].of(output).copy_(y)
             kept.append((strip, activations))
-        return y if output is None else output, kept
+        return y if output is None else output
 
     def _run(
         self,

@@ -7,7 +7,7 @@ import torch
 
 from napari_neural_style.layers import Layer
 from napari_neural_style.settings import Method, Settings, layer_weights
-from napari_neural_style.transfer.encoder import Encoder, Region
+from napari_neural_style.transfer.encoder import Encoder, Region, Trace
 from napari_neural_style.transfer.guides import Guides
 from napari_neural_style.transfer.losses import (
     add_gram_sum_gradient,
@@ -23,6 +23,7 @@ _WIDENED: Final = 1 << 20
 Check = Callable[[], None]
 Features = dict[Layer, torch.Tensor]
 Grams = dict[Layer, torch.Tensor]
+Sums = dict[tuple[Layer, int], torch.Tensor]
 K = TypeVar("K")
 
 
@@ -55,6 +56,22 @@ class Evaluation(NamedTuple):
     gradient is not."""
     gradient: torch.Tensor
     """(1, 3, H, W), of the total with respect to the optimised variable."""
+
+
+class _Pass(NamedTuple):
+    """The way forward of an evaluation: what the losses weigh is of no matter to it."""
+
+    of: torch.Tensor
+    """The variable, …"""
+    version: int
+    """… and how often it had been changed."""
+    image: torch.Tensor
+    """That is judged."""
+    trace: Trace
+    steps: Iterator[None]
+    """What is left of the way."""
+    sums: Sums
+    """F Fᵀ of each style layer and region, so far."""
 
 
 def layers_of(settings: Settings) -> set[Layer]:
@@ -225,6 +242,7 @@ class Objective:
             layer: _square(target) / self._positions[layer]
             for layer, target in self._targets.items()
         }
+        self._given_up: _Pass | None = None
         self.settings = settings  # also weighs the layers and mixes the styles
 
     @property
@@ -257,30 +275,28 @@ class Objective:
         variable : torch.Tensor
             (1, 3, H, W), in the objective's space.
         check : callable
-            Called many times meanwhile; it may raise an exception to end it.
+            Called many times meanwhile; it may raise an exception to end it. If the variable
+            is the same at the next evaluation, that goes on with what is done by then, also
+            with other weights.
         """
-        sums: dict[tuple[Layer, int], torch.Tensor] = {}
+        way, self._given_up = self._begun(variable), None
 
-        def look(layer: Layer, features: torch.Tensor, part: Region) -> None:
-            check()
-            if layer not in self._weights.style:
-                return
-            for index, region in enumerate(self._regions):
-                for guided in _guided(layer, features, part, region.guides):
-                    _add(sums, (layer, index), gram_sum(guided))
+        def checked() -> None:
+            try:
+                check()
+            except Exception:  # of nothing else it is known where it came to an end
+                self._given_up = way
+                raise
 
-        image = variable
-        if self._laid_over is not None:
-            below, alpha = self._laid_over
-            image = torch.lerp(below, variable, alpha)
-        trace = self._encoder.forward(image, look, prepare=self._space.encoder_input)
-        style, gram_gradients = self._style({k: s.to(variable.dtype) for k, s in sums.items()})
+        for _ in way.steps:
+            checked()
+        style, gram_gradients = self._style({k: s.to(variable.dtype) for k, s in way.sums.items()})
         content: list[torch.Tensor] = []
 
         def add_gradient(
             layer: Layer, features: torch.Tensor, part: Region, gradient: torch.Tensor
         ) -> None:
-            check()
+            checked()
             for index, region in enumerate(self._regions):
                 if (layer, index) in gram_gradients:
                     _add_style_gradient(
@@ -293,12 +309,14 @@ class Objective:
                 step = (2 * self._gradient_scale * factor).to(features.dtype)
                 gradient.addcmul_(difference, step)
 
-        gradient = self._encoder.backward(trace, add_gradient)
+        gradient = self._encoder.backward(way.trace, add_gradient)
         gradient = gradient.to(variable.dtype, memory_format=torch.contiguous_format)
         gradient.mul_(self._space.input_scale / self._gradient_scale)
         tv_weight = self._weights.tv
         tv = (
-            add_total_variation(gradient, image, tv_weight) if tv_weight else variable.new_zeros(())
+            add_total_variation(gradient, way.image, tv_weight)
+            if tv_weight
+            else variable.new_zeros(())
         )
         if self._laid_over is not None:
             gradient.mul_(self._laid_over[1])
@@ -310,6 +328,28 @@ class Objective:
         total = content_loss + style + tv + 0 * variable.sum() + 0 * gradient.sum()
         losses = torch.stack([content_loss, style, tv, total])
         return Evaluation(losses, gradient)
+
+    def _begun(self, variable: torch.Tensor) -> "_Pass":
+        """The way forward through the network, from where it was given up, if it was."""
+        way, version = self._given_up, variable._version
+        if way and way.of is variable and way.version == version and self._encoder.holds(way.trace):
+            return way
+        image = variable
+        if self._laid_over is not None:
+            below, alpha = self._laid_over
+            image = torch.lerp(below, variable, alpha)
+        sums: Sums = {}
+        layers, regions = self._weights.style.keys(), self._regions
+
+        def look(layer: Layer, features: torch.Tensor, part: Region) -> None:
+            if layer not in layers:
+                return
+            for index, region in enumerate(regions):
+                for guided in _guided(layer, features, part, region.guides):
+                    _add(sums, (layer, index), gram_sum(guided))
+
+        trace = self._encoder.trace(image, self._space.encoder_input)
+        return _Pass(variable, version, image, trace, self._encoder.walk(trace, look), sums)
 
     def _style(
         self, sums: Mapping[tuple[Layer, int], torch.Tensor]
