@@ -262,11 +262,12 @@ class StyleTransfer:
             self._make_changes()
 
     def interrupt(self) -> None:
-        """Give up the present step, of which nothing stays, and begin it anew.
+        """Give up the present step, of which nothing is seen, and begin it anew.
 
-        Whoever changes a run does not wait for a step that is of no use any more. A step is
-        made all the same if it is the first of its size, or if the one before was given up:
-        there is progress whatever comes how fast.
+        With the same image in the same size it goes on with what is done of it, also with other
+        weights of the losses. Whoever changes a run does not wait for a step that is of no use
+        any more. A step is made all the same if it is the first of its size, or if the one
+        before was given up: there is progress whatever comes how fast.
         """
         with self._control:
             self._unwanted = True
