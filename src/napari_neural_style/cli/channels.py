@@ -16,7 +16,6 @@ from napari_neural_style.images.stack_files import LazyArray, StackFile, open_st
 # Those that napari gives channels without colours of their own.
 _TWO = ("#ff00ff", "#00ff00")
 _MORE = ("#00ffff", "#ff00ff", "#ffff00", "#0000ff", "#00ff00", "#ff0000")
-_SHADES = 1024
 
 Limits = list[tuple[float, float]]
 
@@ -107,9 +106,10 @@ def blended(path: str | Path, stack: StackFile, limits: Limits | None = None) ->
     if limits is None or len(limits) != count:
         limits = find_channel_limits(stack)
     colors = _colors(own, count)
+    tables = [ColorTable.to(np.divide([*bytes.fromhex(color[1:])], 255)) for color in colors]
     channels = [
-        Channel(_Part(stack.data, axis, i), Rendering(f"channel {i}", pair, table=_table(color)))
-        for i, (pair, color) in enumerate(zip(limits, colors, strict=True))
+        Channel(_Part(stack.data, axis, i), Rendering(f"channel {i}", pair, table=table))
+        for i, (pair, table) in enumerate(zip(limits, tables, strict=True))
     ]
     calibration = Calibration.of(own.axes.replace("C", "") + "S", own.sizes)
     return replace(stack, data=BlendedStack(channels), calibration=calibration)
@@ -121,10 +121,3 @@ def _colors(calibration: Calibration, count: int) -> tuple[str, ...]:
     if count < 3:
         return ("#ffffff",) if count == 1 else _TWO
     return tuple(_MORE[i % len(_MORE)] for i in range(count))
-
-
-def _table(color: str) -> ColorTable:
-    shades = np.ones((_SHADES, 4), np.float32)
-    brightest = np.divide([*bytes.fromhex(color[1:])], 255)
-    shades[:, :3] = np.linspace(0, 1, _SHADES)[:, np.newaxis] * brightest
-    return ColorTable(shades, smooth=True, low=None, high=None)

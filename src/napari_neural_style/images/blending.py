@@ -1,17 +1,20 @@
 """Pictures laid over each other as napari blends its layers, and stacks of such blends."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_neural_style.images.lazy import as_slices, read_part
-from napari_neural_style.images.rendering import Rendering
+from napari_neural_style.images.rendering import ColorTable, Rendering
 from napari_neural_style.images.views import rendering_hash
 
 Color = tuple[float, float, float]
+
+# Steps of the 8 bits that graphics cards have for a colour, in frame buffers and colormaps.
+_WHITE: Final = 255
 
 
 class Picture(NamedTuple):
@@ -25,6 +28,25 @@ class Picture(NamedTuple):
     """As napari calls it."""
     covered: NDArray[np.bool_] | None = None
     """``(…)``, where it lies; None for everywhere."""
+
+
+def drawn(rendering: Rendering, pixels: NDArray[Any], opacity: float, blending: str) -> Picture:
+    """Make a picture as a graphics card draws it, which looks colours up in tables of 8 bits.
+
+    Parameters
+    ----------
+    rendering, pixels
+        As :meth:`~.rendering.Rendering.rgba` takes them.
+    opacity
+        In [0, 1].
+    blending
+        As napari calls it.
+    """
+    table = rendering.table or ColorTable.to((1, 1, 1))
+    if isinstance(table, ColorTable):
+        table = replace(table, colors=_steps(table.colors) / np.float32(_WHITE))
+    colors, alpha = replace(rendering, table=table).rgba(pixels)
+    return Picture(colors, opacity if alpha is None else opacity * alpha, blending)
 
 
 def blend(
@@ -44,7 +66,7 @@ def blend(
     Returns
     -------
     numpy.ndarray
-        ``(…, 3)`` float32 in [0, 1].
+        ``(…, 3)`` float32 in [0, 1], multiples of 1/255 as in a frame buffer.
 
     Raises
     ------
@@ -55,7 +77,7 @@ def blend(
     for number, picture in enumerate(pictures):
         blending = _lowest(picture.blending) if number == 0 else picture.blending
         canvas.draw(picture.colors, picture.alpha, blending, picture.covered)
-    return canvas.rgb
+    return canvas.rgb / np.float32(_WHITE)
 
 
 def _lowest(blending: str) -> str:
@@ -66,12 +88,13 @@ def _lowest(blending: str) -> str:
 class _Canvas:
     """The frame buffer of OpenGL: what is drawn is blended with what is there, and clamped.
 
-    Its alpha counts, for additive layers are added to what is there times its alpha.
+    It has 8 bits a number, to which products are rounded: of many layers this is seen. Its alpha
+    counts, for additive layers are added to what is there times its alpha.
     """
 
     def __init__(self, background: Sequence[float]) -> None:
-        self.rgb = np.array(background[:3], np.float32)
-        self._alpha: Any = np.float32(1)
+        self.rgb = _steps(np.array(background[:3], np.float32))
+        self._alpha: Any = np.float32(_WHITE)
 
     def draw(
         self,
@@ -80,34 +103,50 @@ class _Canvas:
         blending: str,
         covered: NDArray[np.bool_] | None,
     ) -> None:
-        alpha = np.asarray(alpha, np.float32)[..., np.newaxis]
+        # With the digits of float64, for some opacities lie on the border of two steps.
+        alpha = _steps(np.asarray(alpha, np.float32).astype(np.float64))[..., np.newaxis]
+        colors = _steps(colors)
         there, alpha_there = self.rgb, self._alpha
         match blending:
             case "opaque" | "replace":
                 self.rgb = colors
             case "over black":
-                self.rgb = colors * alpha
+                self.rgb = _times(colors, alpha)
             case "translucent" | "translucent_no_depth":
-                self.rgb = colors * alpha + there * (1 - alpha)
+                self.rgb = _plus(_times(colors, alpha), _times(there, _WHITE - alpha))
             case "additive":
-                self.rgb = np.minimum(colors * alpha + there * self._alpha, 1)
+                self.rgb = _plus(_times(colors, alpha), _times(there, alpha_there))
             case "minimum":
                 self.rgb = np.minimum(colors, there)
             case "multiplicative":
-                self.rgb = colors * there
+                self.rgb = _times(colors, there)
             case _:
                 raise ValueError(f"The blending {blending} is unknown.")
         match blending:
             case "opaque":
                 self._alpha = alpha
             case "minimum":
-                self._alpha = np.minimum(alpha, self._alpha)
+                self._alpha = np.minimum(alpha, alpha_there)
             case _:
-                self._alpha = np.minimum(alpha + self._alpha, 1)
+                self._alpha = _plus(alpha, alpha_there)
         if covered is not None:
             inside = covered[..., np.newaxis]
             self.rgb = np.where(inside, self.rgb, there)
             self._alpha = np.where(inside, self._alpha, alpha_there)
+
+
+def _steps(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Numbers in [0, 1] as steps of 8 bits."""
+    steps: NDArray[np.float32] = np.rint(values * values.dtype.type(_WHITE)).astype(np.float32)
+    return steps
+
+
+def _times(one: Any, other: Any) -> Any:
+    return np.rint(one * other / np.float32(_WHITE))
+
+
+def _plus(one: Any, other: Any) -> Any:
+    return np.minimum(one + other, np.float32(_WHITE))
 
 
 @dataclass(frozen=True)
@@ -158,11 +197,10 @@ class Channel:
         shape = pixels.shape[:-1] if self.in_color else pixels.shape
         # Renderings take one plane.
         flat = pixels.reshape(-1, *pixels.shape[len(shape) - 1 :])
-        colors, alpha = self.rendering.rgba(flat)
-        opaqueness: Any = self.opacity
-        if alpha is not None:
-            opaqueness = self.opacity * alpha.reshape(shape)
-        return Picture(colors.reshape(*shape, 3), opaqueness, self.blending)
+        colors, alpha, blending, _ = drawn(self.rendering, flat, self.opacity, self.blending)
+        if np.ndim(alpha):
+            alpha = alpha.reshape(shape)
+        return Picture(colors.reshape(*shape, 3), alpha, blending)
 
 
 class BlendedStack:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_neural_style.images.pixels import check_structure, fill_transparent, normalize
 
+SHADES: Final = 1024
+"""Colours of a colormap on napari's canvas."""
 _ROWS_AT_ONCE = 256
 _EXTREME = 1e-12
 """How near a value must be to 0 or 1 to get the colour for what is beyond the limits."""
@@ -37,6 +39,13 @@ class ColorTable:
     smooth: bool
     low: NDArray[np.float32] | None
     high: NDArray[np.float32] | None
+
+    @classmethod
+    def to(cls, color: ArrayLike) -> Self:
+        """Make a colormap from black to a colour, RGB in [0, 1]."""
+        shades = np.ones((SHADES, 4), np.float32)
+        shades[:, :3] = np.linspace(0, 1, SHADES)[:, np.newaxis] * np.asarray(color)
+        return cls(shades, smooth=True, low=None, high=None)
 
     def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map ``(H, W)`` values in [0, 1] to ``(H, W, 4)`` colours."""

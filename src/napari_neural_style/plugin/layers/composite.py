@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...images.blending import Picture, blend
+from ...images.blending import Picture, blend, drawn
 from ...images.pixels import check_structure
 from .geometry import Geometry, coarser
 from .names import quoted
@@ -39,9 +39,7 @@ class Sheet(NamedTuple):
         return self._picture(sampled.values)._replace(covered=sampled.covered)
 
     def _picture(self, values: NDArray[Any]) -> Picture:
-        colors, alpha = self.plane.rendering.rgba(values)
-        opaqueness = self.opacity if alpha is None else self.opacity * alpha
-        return Picture(colors, opaqueness, self.blending)
+        return drawn(self.plane.rendering, values, self.opacity, self.blending)
 
 
 @dataclass(frozen=True)

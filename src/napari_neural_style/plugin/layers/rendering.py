@@ -4,11 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ...images.rendering import ColorTable, Rendering
+from ...images.rendering import SHADES, ColorTable, Rendering
 from .names import quoted
-
-_LUT_LENGTH = 1024
-"""Of the table that a colormap becomes on the graphics card."""
 
 
 def color_table(colormap: Any) -> ColorTable | None:
@@ -28,7 +25,7 @@ def color_table(colormap: Any) -> ColorTable | None:
     if smooth and black_to_white and low is None and high is None:
         return None
     plain = colormap.model_copy(update={"low_color": None, "high_color": None})
-    colors = plain.map(np.linspace(0, 1, _LUT_LENGTH)).astype(np.float32)
+    colors = plain.map(np.linspace(0, 1, SHADES)).astype(np.float32)
     return ColorTable(colors, smooth, low, high)
 
 
