@@ -340,6 +340,29 @@ def test_how_many_steps_are_left_is_told_before_the_next(paint, wait_for):
     assert seen.share == seen.step / 300
 
 
+def test_after_several_changes_at_once_it_is_seen_how_the_picture_goes_on(paint, wait_for):
+    """Also with another size, at which there is nothing to show before its first step."""
+    mask = np.zeros((32, 40), np.uint8)
+    mask[:, :20] = 1
+    painter = paint(steps=200, size=None, scales=(24, 32))
+    painter.framed.connect(lambda _: painter.shown(0.0))
+    wait_for(lambda: len(painter.frames) > 3)
+    for wanted in (
+        {"steps": 300, "size": 40, "scales": (40,)},
+        {"steps": 250, "size": 44, "scales": (24, 42, 44)},
+        {"mask": mask, "size": 46, "scales": (46,), "feather": 0.0},
+    ):
+        changes, frames = len(painter.frames[-1].recipe["changes"]), len(painter.frames)
+        painter.pause()
+        for name, value in wanted.items():
+            painter.steer(name, Change(painter.job, lambda name=name, v=value: {name: v}))
+        painter.resume()
+        wait_for(lambda n=changes: len(painter.frames[-1].recipe["changes"]) > n)
+        wait_for(lambda n=frames: len(painter.frames) > n + 3)
+        assert not painter.outcomes
+    painter.stop()
+
+
 def test_a_change_that_cannot_be_made_is_told_and_the_run_goes_on(paint, wait_for):
     painter = paint()
     refused = []

@@ -399,34 +399,38 @@ class Painter(Worker):
         """Make the changes that are wanted."""
         with self._control:
             wanted, self._wanted = list(self._wanted.values()), {}
+        asked: set[str] = set()
         # Together, for each was asked for with the others in view: of styles and their
         # weights, or a size and its mask, one may not fit without the other.
         if len(wanted) > 1:
             with suppress(Exception):  # then one after the other, to tell which it is
-                self._change(transfer, wanted)
-                return
+                asked, wanted = self._change(transfer, wanted), []
         for change in wanted:
             try:
-                self._change(transfer, [change])
+                asked |= self._change(transfer, [change])
             except Exception as error:
                 self.refused.emit(detached(error))
+        if asked & _SEEN_AT_ONCE:
+            self._show_change(transfer)
 
-    def _change(self, transfer: "StyleTransfer", changes: Sequence[Change]) -> None:
+    def _change(self, transfer: "StyleTransfer", changes: Sequence[Change]) -> set[str]:
+        """Make some changes as one; return the names of what they change."""
         asked: dict[str, Any] = {}
         for change in changes:
             asked |= change.read()
         transfer.update(**asked)
         self.job, self._hurry = changes[-1].job, True
-        if asked.keys() & _SEEN_AT_ONCE:
-            self._show_change(transfer)
+        return set(asked)
 
     def _show_change(self, transfer: "StyleTransfer") -> None:
         """Show what a change has made of the picture, for a step may take long."""
-        before = len(transfer.changes)
+        before, scales = len(transfer.changes), transfer.scales
         transfer.apply()
         made = transfer.changes[before:]
         at_once = any(change.keys() & _SEEN_AT_ONCE for change in made)
-        if self._latest is not None and at_once and self._due():
+        if self._latest is None or not at_once or transfer.scales != scales:
+            return
+        if self._due():
             update, pace = self._latest
             self.framed.emit(self._frame(update, transfer, pace))
             self._hurry = True
