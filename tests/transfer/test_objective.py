@@ -10,6 +10,7 @@ from tests.reference.images import pair
 
 from napari_neural_style import PRESETS, Settings
 from napari_neural_style.layers import find_layer
+from napari_neural_style.transfer import objective
 from napari_neural_style.transfer.convolution import Convolution
 from napari_neural_style.transfer.encoder import Encoder
 from napari_neural_style.transfer.losses import add_total_variation
@@ -18,6 +19,7 @@ from napari_neural_style.transfer.objective import (
     Objective,
     StyledRegion,
     StyleTargets,
+    kept_dtype,
     layer_weights,
     layers_of,
     style_targets,
@@ -125,6 +127,23 @@ def test_strips_change_nothing_of_a_larger_image():
     for strips in others:
         assert strips.losses.tolist() == pytest.approx(whole.losses.tolist(), rel=1e-5)
         assert distance(strips.gradient, whole.gradient) < 1e-5
+
+
+def test_large_targets_of_a_content_are_kept_in_half_the_precision(monkeypatch):
+    content, style, _, image = images(69, 53)
+    exact = Problem(Settings(), content, style, dtype=torch.float32)(image)
+    monkeypatch.setattr(objective, "_LARGE", 0)
+    problems = [
+        Problem(Settings(), content, style, dtype=torch.float32, tile=t) for t in ("off", 32)
+    ]
+    for problem in problems:
+        (target,) = problem.objective._targets.values()
+        assert target.dtype == torch.bfloat16
+    whole, strips = (problem(image) for problem in problems)
+    assert strips.losses.tolist() == pytest.approx(whole.losses.tolist(), rel=1e-5)
+    assert distance(strips.gradient, whole.gradient) < 1e-5
+    assert 0 < distance(whole.gradient, exact.gradient) < 3e-3
+    assert kept_dtype(torch.float64, 1) == torch.float64
 
 
 @pytest.mark.parametrize(

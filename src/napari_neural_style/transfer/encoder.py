@@ -300,6 +300,7 @@ class Encoder:
         self._pooling = pooling
         self._plan = plan or Plan()
         self._rooms: dict[Hashable, torch.Tensor | rectify.Maxima | rectify.Arena] = {}
+        self._moments: dict[tuple[int, int], torch.Tensor] = {}
         self._shape: torch.Size | None = None
         self._passes = 0
         self._workspace = Workspace()
@@ -365,7 +366,7 @@ class Encoder:
             The wanted layer to end with; by default the last of them.
         """
         if image.shape != self._shape:
-            self._rooms, self._shape = {}, image.shape
+            self._rooms, self._moments, self._shape = {}, {}, image.shape
         height, width = image.shape[2:]
         wanted = self.layers if deepest is None else {deepest}
         segments = self._plan.segments(wanted, height, width, self.dtype)
@@ -403,7 +404,7 @@ class Encoder:
             x = yield from self._walk_segment(segment, x, look, keep, trace, kept)
             trace.strips.append(kept)
             if trace.large:
-                give_memory_back()
+                self._tidy()
 
     @torch.no_grad()
     def backward(self, trace: Trace, add_gradient: AddGradient) -> torch.Tensor:
@@ -452,7 +453,7 @@ class Encoder:
                     strip.source.of(inner).copy_(gradient)
             outer = inner
             if trace.large:
-                give_memory_back()
+                self._tidy()
         assert outer is not None
         return outer
 
@@ -461,6 +462,12 @@ class Encoder:
         if key not in self._rooms:
             self._rooms[key] = make()
         return cast(_Room, self._rooms[key])
+
+    def _tidy(self) -> None:
+        """Let go of what the strips of a segment were computed in."""
+        self._moments.clear()
+        self._workspace.clear()
+        give_memory_back()
 
     def _computed_again(self, segment: Segment, shape: torch.Size) -> tuple[Layer, ...]:
         """Layers of a segment that the way back begins with computing again."""
@@ -607,11 +614,10 @@ class Encoder:
     def _moment(self, like: torch.Tensor, height: int) -> torch.Tensor:
         """Memory for a moment, of some height and otherwise like a tensor."""
         _, channels, _, width = like.shape
-        room = self._rooms.get((channels, width))
-        if not isinstance(room, torch.Tensor) or room.shape[2] < height:
-            room = self._rooms[channels, width] = _empty(
-                like, (channels, height, width), self.dtype
-            )
+        room = self._moments.get((channels, width))
+        if room is None or room.shape[2] < height:
+            room = _empty(like, (channels, height, width), self.dtype)
+            self._moments[channels, width] = room
         return room[:, :, :height]
 
     def _keep(

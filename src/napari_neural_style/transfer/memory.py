@@ -10,7 +10,7 @@ from napari_neural_style.settings import Settings, layer_weights
 from napari_neural_style.transfer import winograd
 from napari_neural_style.transfer.devices import free_memory
 from napari_neural_style.transfer.encoder import Plan, Segment
-from napari_neural_style.transfer.objective import layers_of
+from napari_neural_style.transfer.objective import kept_dtype, layers_of
 from napari_neural_style.transfer.optimizers import images_held
 from napari_neural_style.transfer.scales import fit
 
@@ -85,7 +85,8 @@ def memory_needed(
     held = image * (_IMAGES + images_held(settings, image))
     held += 0 if settings.mask is None else image * _MASKED
     for layer in layer_weights(settings.content_layers):
-        held += dtype.itemsize * layer.channels * (height // layer.stride) * (width // layer.stride)
+        numbers = layer.channels * (height // layer.stride) * (width // layer.stride)
+        held += kept_dtype(dtype, numbers).itemsize * numbers
     return int(_FIXED + held + _FRAGMENTED * _encoder_peak(settings, shape, plan, dtype))
 
 

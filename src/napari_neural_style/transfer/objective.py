@@ -1,5 +1,6 @@
 """The objective of one scale: its targets, and loss and gradient of an image."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
@@ -17,8 +18,10 @@ from napari_neural_style.transfer.losses import (
 from napari_neural_style.transfer.spaces import ImageSpace
 from napari_neural_style.transfer.weighing import weigh
 
-# Features that are widened at once, so that they stay in the cache.
-_WIDENED: Final = 1 << 20
+# Features that are squared at once, so that they stay in the cache.
+_SQUARED: Final = 1 << 20
+# Targets in float32 of more bytes are kept in half of them, as bfloat16 runs have them.
+_LARGE: Final = 320 << 20
 
 Check = Callable[[], None]
 Features = dict[Layer, torch.Tensor]
@@ -151,12 +154,19 @@ def content_targets(
             if layer not in targets:
                 height, width = (n // layer.stride for n in content.shape[2:])
                 shape = 1, height, width, layer.channels
-                targets[layer] = features.new_empty(shape).permute(0, 3, 1, 2)
+                dtype = kept_dtype(features.dtype, math.prod(shape))
+                targets[layer] = features.new_empty(shape, dtype=dtype).permute(0, 3, 1, 2)
             targets[layer][(..., *region)] = features
 
     deepest = max(layers, key=lambda layer: layer.index)
     encoder.forward(content, look, keep=False, prepare=space.encoder_input, deepest=deepest)
     return targets
+
+
+def kept_dtype(dtype: torch.dtype, numbers: int) -> torch.dtype:
+    """Precision that so many features of a content, computed in another, are kept in."""
+    large = dtype == torch.float32 and numbers * dtype.itemsize > _LARGE
+    return torch.bfloat16 if large else dtype
 
 
 def _guided(
@@ -424,9 +434,9 @@ def _mixed(tensors: Sequence[torch.Tensor | None], shares: Sequence[float]) -> t
 
 def _square(tensor: torch.Tensor) -> torch.Tensor:
     """Sum of the squares, in float32 at least."""
-    if tensor.itemsize < 4:  # by rows that stay in the cache when widened
-        lines = max(1, _WIDENED // (tensor.shape[1] * tensor.shape[3]))
-        parts = torch.split(tensor.permute(0, 2, 3, 1), lines, 1)
-        return torch.stack([part.float().square_().sum() for part in parts]).sum()
-    # Not vector_norm: it sums without pairing, which costs a digit in float32.
-    return tensor.square().sum()
+    # By rows that stay in the cache, and not by vector_norm: it sums without pairing, which
+    # costs a digit in float32.
+    wide = torch.promote_types(tensor.dtype, torch.float32)
+    rows = tensor.permute(0, 2, 3, 1).flatten(0, 1) if tensor.dim() == 4 else tensor
+    parts = torch.split(rows, max(1, _SQUARED // max(1, rows[0].numel())))
+    return torch.stack([part.to(wide).square().sum() for part in parts]).sum()

@@ -93,6 +93,10 @@ class Workspace:
             self._rooms[name] = torch.empty(size)
         return self._rooms[name][:size].view(shape)
 
+    def clear(self) -> None:
+        """Let go of it."""
+        self._rooms.clear()
+
 
 def suits(weight: torch.Tensor) -> bool:
     """Whether a convolution by some weight, (out, in, 3, 3), is faster so."""
