@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
+from ..heap import give_back
 from ..pace import rough_duration
 from ..settings import Settings
-from .heap import give_back
 from .machine import load_engine
 
 _PATIENCE_MS = 400

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
+from ..heap import give_back
 from ..machine import out_of_memory
 from ..pace import Pace, duration
 from ..transfer.autosave import Checkpoints
-from .heap import give_back
 from .loss_point import LossPoint
 
 if TYPE_CHECKING:

@@ -1,10 +1,8 @@
 """Devices, precision and memory."""
 
-import ctypes
 import functools
 import shutil
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import psutil
 import torch
@@ -17,9 +15,6 @@ PRECISIONS = {
     "float32": torch.float32,
     "float64": torch.float64,
 }
-
-# Of the largest block that GNU's C library may keep, 32 MB with what it writes before it.
-_LARGEST_KEPT: Final = (32 << 20) - (8 << 10)
 
 
 class Device(NamedTuple):
@@ -121,30 +116,3 @@ def free_memory(device: torch.device) -> int:
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return int(psutil.virtual_memory().available)
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Have large tensors that come and go on a CPU use the same memory, where that can be.
-
-    The C library of GNU gives each back to the system as it is freed, and to take it again
-    costs more than what is done in it, until a large enough one was freed once.
-    """
-    if _malloc_trim() is not None:
-        torch.empty(_LARGEST_KEPT, dtype=torch.uint8)
-
-
-def give_memory_back() -> None:
-    """Give the system what a CPU's memory has in holes between its tensors, where that can be."""
-    trim = _malloc_trim()
-    if trim is not None:
-        trim(0)
-
-
-@functools.cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # a C library other than GNU's
-        return None
-    return trim

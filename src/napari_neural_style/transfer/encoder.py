@@ -25,10 +25,10 @@ from typing import Final, NamedTuple, TypeVar, cast
 import torch
 from torch.nn import functional as F
 
+from napari_neural_style.heap import give_back, keep_freed
 from napari_neural_style.layers import LAYERS, Layer
 from napari_neural_style.transfer import rectify
 from napari_neural_style.transfer.convolution import Convolution
-from napari_neural_style.transfer.devices import give_memory_back, keep_freed_memory
 from napari_neural_style.transfer.winograd import Workspace
 
 _COLOURS: Final = 3
@@ -306,7 +306,7 @@ class Encoder:
         self._workspace = Workspace()
         self._forward: dict[Layer, Convolution] = {}
         self._backward: dict[Layer, Convolution] = {}
-        keep_freed_memory()
+        keep_freed()
         for layer in LAYERS[: max(layer.index for layer in self.layers) + 1]:
             if layer.kind == "conv":
                 key = f"features.{layer.index}"
@@ -467,7 +467,7 @@ class Encoder:
         """Let go of what the strips of a segment were computed in."""
         self._moments.clear()
         self._workspace.clear()
-        give_memory_back()
+        give_back()
 
     def _computed_again(self, segment: Segment, shape: torch.Size) -> tuple[Layer, ...]:
         """Layers of a segment that the way back begins with computing again."""
