@@ -6,6 +6,7 @@ for a GPU is counted; and memory runs out when it is told to. So all of the engi
 be seen to work there.
 """
 
+import gc
 from typing import Any, Self
 
 import torch
@@ -87,6 +88,10 @@ class PretendGpu(TorchDispatchMode):
         self._take_memory()
         known = {id(x.held): x for x in there}  # what is changed in place stays what it was
         return tree_map(lambda x: known[id(x)] if id(x) in known else _moved(x), result)
+
+    def tensors(self):
+        """Count those on it."""
+        return sum(type(thing) is _OnGpu for thing in gc.get_objects())
 
     def _check(self, func, inputs, there):
         elsewhere = [x for x in inputs if not isinstance(x, _OnGpu) and x.dim()]

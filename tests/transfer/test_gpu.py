@@ -1,5 +1,7 @@
 """What the engine does on a GPU, seen on one that is none."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -96,3 +98,46 @@ def test_memory_that_runs_out_has_the_run_go_on_with_less(gpu, images):
     assert updates[-1].losses["total"] < updates[1].losses["total"]
     assert np.abs(transfer.result - picture).mean() < 0.2
     assert torch.isfinite(torch.from_numpy(transfer.result)).all()
+
+
+def test_no_memory_of_the_gpu_remains(gpu, images):
+    def run(**settings):
+        return StyleTransfer(*images, device="cuda", size=56, steps=6, **settings)
+
+    def end(transfer):
+        transfer.run()
+
+    def change(transfer):
+        next(transfer)
+        transfer.update(style_weight=3.0, mask=REGIONS, size=48)
+        end(transfer)
+
+    def break_off(transfer):
+        next(transfer)
+        transfer.stop()
+        list(transfer)
+
+    def leave(transfer):
+        next(transfer)
+
+    def run_out(transfer):
+        next(transfer)
+        gpu.lasts = 100
+        end(transfer)
+        gpu.lasts = None
+
+    gc.collect()
+    before = gpu.tensors()  # of other tests, if any
+    for use in (end, change, break_off, leave, run_out):
+        transfer = run()
+        use(transfer)
+        assert gpu.tensors() > before
+        del transfer
+        gc.collect()
+        assert gpu.tensors() == before, use.__name__
+    ended = run(optimizer="adam", color="luminance")
+    end(ended)
+    gc.collect()
+    assert (
+        gpu.tensors() < before + 40
+    )  # what a change may want
