@@ -138,6 +138,4 @@ def test_no_memory_of_the_gpu_remains(gpu, images):
     ended = run(optimizer="adam", color="luminance")
     end(ended)
     gc.collect()
-    assert (
-        gpu.tensors() < before + 40
-    )  # what a change may want
+    assert gpu.tensors() < before + 40  # what a change may want
